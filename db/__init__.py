@@ -1,0 +1,1 @@
+"""The catalog: every case, file, run and metric in SQL."""

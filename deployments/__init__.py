@@ -1,0 +1,1 @@
+"""How flows are run: the command line and the local server."""

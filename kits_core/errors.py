@@ -1,0 +1,43 @@
+"""Errors that name the case, what was expected, what was got, and the next step."""
+
+import re
+
+_CASE_NAME = re.compile(r"case_\d{5}")
+
+
+class KitsError(Exception):
+    """Anything this project refuses on purpose. The message is complete and is shown to users as it stands."""
+
+
+class CaseError(KitsError):
+    """One case cannot go on; the others can.
+
+    Source of the form: `case_00160: image (512, 796, 83) and segmentation (512, 512, 83) differ; delete both ...`.
+    """
+
+    def __init__(self, case: str, *, expected: str, got: str, next_step: str) -> None:
+        super().__init__(case, expected, got, next_step)
+        self.case, self.expected, self.got, self.next_step = case, expected, got, next_step
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by keyword, so that the error crosses a process boundary whole."""
+        return _rebuild, (type(self), self.case, self.expected, self.got, self.next_step)
+
+    def __str__(self) -> str:
+        return f"{self.case}: expected {self.expected}, got {self.got}; {self.next_step}"
+
+
+def _rebuild(kind: type[CaseError], case: str, expected: str, got: str, next_step: str) -> CaseError:
+    return kind(case, expected=expected, got=got, next_step=next_step)
+
+
+def check_case_name(name: str) -> str:
+    """`name` itself if it is an official case name (`case_00000`), which is also safe as a folder name.
+
+    Raises `CaseError` otherwise.
+    """
+    if _CASE_NAME.fullmatch(name) is None:
+        raise CaseError(
+            name, expected="a name like case_00042 (case_ and five digits)", got=repr(name), next_step="rename the case"
+        )
+    return name

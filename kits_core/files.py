@@ -1,0 +1,53 @@
+"""Write aside, verify, rename: a file under its final name is whole, whatever was killed while it was made."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL_SUFFIX = ".partial"
+_CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def written_aside(path: Path, *, suffix: str = "") -> Iterator[Path]:
+    """Yields a name beside `path` to write to; fsyncs it and renames it to `path` when the block ends well.
+
+    `suffix` is for writers that look at the ending (`.nii`). On an error the aside is removed and `path` is untouched.
+    The name holds the process id, so two writers of one file never share an aside: the last rename wins, whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL_SUFFIX}{suffix}")
+    try:
+        yield aside
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+        sync_folder(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut (a directory's entries are data of their own on POSIX)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 under `path`, whole or not at all."""
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
