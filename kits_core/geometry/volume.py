@@ -1,0 +1,63 @@
+"""An array with the affine that says where it lies in the patient."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from kits_core.files import written_aside
+
+Affine = NDArray[np.float64]
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A 3-D array and its affine.
+
+    `data`: any dtype, `(i, j, k)` in the order of the file. `affine`: float64 `(4, 4)`, voxel index to RAS millimetres.
+    Raises `ValueError` for an array that is not 3-D or an affine that cannot be inverted.
+    """
+
+    data: NDArray[Any]
+    affine: Affine
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 3:
+            raise ValueError(f"a volume has 3 axes, got shape {self.data.shape}")
+        affine = np.asarray(self.affine, dtype=np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
+            raise ValueError(f"an affine is a finite, invertible 4x4 matrix, got {affine.tolist()}")
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def shape(self) -> Shape:
+        """Number of voxels along each axis."""
+        i, j, k = self.data.shape
+        return i, j, k
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along each axis, in mm."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+
+def read_volume(path: Path) -> Volume:
+    """A NIfTI file as a `Volume`; uncompressed data without scaling are memory-mapped, not read.
+
+    Raises nibabel's `ImageFileError` for a file that is not NIfTI and `ValueError` for one that is not 3-D.
+    """
+    image = nib.load(path)
+    return Volume(np.asanyarray(image.dataobj), image.affine)
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write an uncompressed NIfTI-1 file in mm under `path`, whole or not at all."""
+    image = nib.Nifti1Image(volume.data, volume.affine, dtype=volume.data.dtype)
+    image.header.set_xyzt_units("mm")
+    with written_aside(path, suffix=".nii") as aside:
+        nib.save(image, aside)

@@ -1,0 +1,1 @@
+"""From a network's output to labels on a scan's own grid."""

@@ -1,0 +1,96 @@
+"""All scores of one case: every region, every metric, each with what became of it."""
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kits_core.labels import REGIONS, Region
+from kits_core.metrics import distance, overlap
+
+
+class Status(StrEnum):
+    """Whether a value was measured between two masks that are not empty, and if not, why not."""
+
+    OK = "ok"
+    PREDICTION_EMPTY = "prediction_empty"
+    REFERENCE_EMPTY = "reference_empty"
+    BOTH_EMPTY = "both_empty"
+    MISSING = "missing"
+
+
+OVERLAP_METRICS = ("dice", "iou", "volumetric_similarity")
+DISTANCE_METRICS = ("hausdorff_mm", "hausdorff95_mm", "mean_surface_distance_mm")
+VOLUME_METRICS = ("prediction_ml", "reference_ml")
+METRICS = (*OVERLAP_METRICS, *DISTANCE_METRICS, *VOLUME_METRICS)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value of one region. `value` is None where the metric has none (a distance to an empty mask)."""
+
+    region: str
+    metric: str
+    value: float | None
+    status: Status
+    seconds: float
+
+
+def score_case(
+    prediction: NDArray[np.uint8], reference: NDArray[np.uint8], spacing_mm: tuple[float, float, float]
+) -> list[Score]:
+    """Every metric of every region. Both label maps: uint8, one shape, labels 0 to 3; spacing per axis in mm.
+
+    Empty masks: overlap scores 1 where both are empty and 0 where one is; distances have no value.
+    Volumes are as found.
+    Raises `ValueError` where the shapes differ.
+    """
+    if prediction.shape != reference.shape:
+        raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} differ in shape")
+    return [score for region in REGIONS for score in _score_region(region, prediction, reference, spacing_mm)]
+
+
+def missing_scores() -> list[Score]:
+    """The scores of a case without a prediction: overlap 0, nothing else; status `missing`."""
+    return [
+        Score(region.name, metric, 0.0 if metric in OVERLAP_METRICS else None, Status.MISSING, 0.0)
+        for region in REGIONS
+        for metric in METRICS
+    ]
+
+
+def _score_region(
+    region: Region, prediction: NDArray[np.uint8], reference: NDArray[np.uint8], spacing_mm: tuple[float, float, float]
+) -> list[Score]:
+    start = time.perf_counter()
+    p, r = np.isin(prediction, region.labels), np.isin(reference, region.labels)
+    status = _status(p, r)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    values: dict[str, float | None] = {
+        "dice": overlap.dice(p, r),
+        "iou": overlap.iou(p, r),
+        "volumetric_similarity": overlap.volumetric_similarity(p, r),
+        "prediction_ml": np.count_nonzero(p) * voxel_ml,
+        "reference_ml": np.count_nonzero(r) * voxel_ml,
+    }
+    if status is Status.OK:
+        distances_mm = distance.surface_distances_mm(p, r, spacing_mm)
+        values["hausdorff_mm"] = distance.hausdorff_mm(distances_mm)
+        values["hausdorff95_mm"] = distance.hausdorff95_mm(distances_mm)
+        values["mean_surface_distance_mm"] = distance.mean_surface_distance_mm(distances_mm)
+    seconds = time.perf_counter() - start
+    return [Score(region.name, metric, values.get(metric), status, seconds) for metric in METRICS]
+
+
+def _status(prediction: overlap.Mask, reference: overlap.Mask) -> Status:
+    match bool(prediction.any()), bool(reference.any()):
+        case True, True:
+            return Status.OK
+        case False, True:
+            return Status.PREDICTION_EMPTY
+        case True, False:
+            return Status.REFERENCE_EMPTY
+        case _:
+            return Status.BOTH_EMPTY

@@ -1,0 +1,60 @@
+"""The state of a training on disk: the newest finished epoch, whole or not there."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kits_core.files import write_text_atomically, written_aside
+
+_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is: finished epochs, the best of them and every epoch's values so far."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = -1.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def epochs_without_gain(self) -> int:
+        """What early stopping counts."""
+        return self.epoch - self.best_epoch
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write `model` with its optimizer as a `.keras` file, whole or not at all."""
+    with written_aside(path, suffix=".keras") as aside:
+        model.save(aside)
+
+
+def save_state(folder: Path, model: Any, progress: Progress) -> None:
+    """Save an epoch's state. The model's file is written last: where it stands, its progress stands too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(_progress_path(folder, progress.epoch), json.dumps(asdict(progress)))
+    save_model(model, _model_path(folder, progress.epoch))
+    for path in sorted(folder.glob("epoch_*.keras"))[:-_KEPT]:
+        path.unlink()
+        path.with_suffix(".json").unlink(missing_ok=True)
+
+
+def load_state(folder: Path) -> tuple[Any, Progress] | None:
+    """Model and progress of the newest finished epoch; None where no epoch was finished."""
+    models = sorted(folder.glob("epoch_*.keras"))
+    if not models:
+        return None
+    progress = json.loads(models[-1].with_suffix(".json").read_text(encoding="utf-8"))
+    return keras.saving.load_model(models[-1], safe_mode=True), Progress(**progress)
+
+
+def _model_path(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch_{epoch:05d}.keras"
+
+
+def _progress_path(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch_{epoch:05d}.json"

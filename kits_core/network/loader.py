@@ -1,0 +1,84 @@
+"""Training batches from prepared files: shuffled, augmented, made ahead by threads. Needs no Keras and no tf.data."""
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kits_core.geometry import read_volume
+from kits_core.network.augment import augment
+from kits_core.recipe.recipe import Recipe
+
+_BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """A prepared pair on disk."""
+
+    name: str
+    image_path: Path
+    label_path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """`images`: float32 `(batch, x, y, z, 1)`, standardised. `labels`: uint8, same shape, 0 to 2."""
+
+    cases: tuple[str, ...]
+    images: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+
+def read_pair(case: TrainingCase, recipe: Recipe) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Standardised image and labels of a case, float32 and uint8 `(x, y, z)`."""
+    image = recipe.standardise(read_volume(case.image_path).data)
+    return image, np.asarray(read_volume(case.label_path).data, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Batches of every epoch, each a function of `seed` and the epoch's number alone.
+
+    That makes a resumed training see just what the unbroken one would have seen. The last batch of an epoch is filled
+    up with cases from its start, so that every step has the same shape and weight.
+    """
+
+    cases: Sequence[TrainingCase]
+    recipe: Recipe
+    batch_size: int
+    seed: int
+    threads: int = 2
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.cases) / self.batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch; a few are in the making while one is used."""
+        order = np.random.default_rng((self.seed, number)).permutation(len(self.cases))
+        padded = np.resize(order, len(self) * self.batch_size)
+        picks = iter([(number, place, int(index)) for place, index in enumerate(padded)])
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="loader") as pool:
+            pending: list[Future[tuple[str, NDArray[np.float32], NDArray[np.uint8]]]] = [
+                pool.submit(self._sample, *pick) for pick in islice(picks, self.batch_size * _BATCHES_AHEAD)
+            ]
+            try:
+                while pending:
+                    samples = [future.result() for future in pending[: self.batch_size]]
+                    pending = pending[self.batch_size :]
+                    pending += [pool.submit(self._sample, *pick) for pick in islice(picks, self.batch_size)]
+                    names, images, labels = zip(*samples, strict=True)
+                    yield Batch(names, np.stack(images)[..., None], np.stack(labels)[..., None])
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _sample(self, epoch: int, place: int, index: int) -> tuple[str, NDArray[np.float32], NDArray[np.uint8]]:
+        rng = np.random.default_rng((self.seed, epoch, place))
+        image, labels = augment(*read_pair(self.cases[index], self.recipe), rng)
+        return self.cases[index].name, image, labels

@@ -1,0 +1,60 @@
+"""The recipe: everything that decides how a prepared case looks, in one frozen, hashed object."""
+
+import hashlib
+import json
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kits_core.labels import Label
+
+CODE_VERSION = 1
+"""Raised whenever the code makes other voxels of the same settings; part of the hash, so nothing stale is reused."""
+
+
+class Recipe(BaseModel):
+    """Settings of the preparation. The default intensity window is the 0.5 to 99.5 percentile range of foreground
+    voxels of KiTS, and the standardisation its mean and deviation (Isensee & Maier-Hein 2019, arXiv:1908.02182).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    frame: Literal["volume"] = Field("volume", description="What of the scan the grid covers: volume, the whole scan.")
+    shape: int = Field(128, ge=32, le=512, multiple_of=32, description="Voxels along each side of the grid.")
+    window_hu: tuple[float, float] = Field(
+        (-79.0, 304.0), description="Intensities outside this range, in HU, are clipped to it."
+    )
+    mean_hu: float = Field(100.93, description="Subtracted from the clipped intensities, in HU.")
+    deviation_hu: float = Field(76.90, gt=0, description="Divides them after that, in HU.")
+    cyst_to: Literal["background", "kidney", "tumor"] = Field(
+        "background", description="What a cyst is to the network, which knows background, kidney and tumour."
+    )
+
+    @model_validator(mode="after")
+    def _window_is_a_range(self) -> Self:
+        if self.window_hu[0] >= self.window_hu[1]:
+            raise ValueError(f"window_hu must rise, got {self.window_hu}")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits of the SHA-256 over settings and code version; names the folder of prepared files."""
+        text = json.dumps([CODE_VERSION, self.model_dump(mode="json")], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def grid_shape(self) -> tuple[int, int, int]:
+        """Voxels of the grid along R, A and S."""
+        return self.shape, self.shape, self.shape
+
+    def reduce(self, labels: NDArray[Any]) -> NDArray[np.uint8]:
+        """Reference labels (0 to 3) as the network's (0 background, 1 kidney, 2 tumour), uint8, same shape."""
+        table = np.array([Label.BACKGROUND, Label.KIDNEY, Label.TUMOR, Label[self.cyst_to.upper()]], dtype=np.uint8)
+        return table[labels]
+
+    def standardise(self, hu: NDArray[Any]) -> NDArray[np.float32]:
+        """HU clipped to the window, then centred and scaled: float32, same shape, no unit."""
+        clipped = np.clip(hu, *self.window_hu).astype(np.float32)
+        return (clipped - np.float32(self.mean_hu)) / np.float32(self.deviation_hu)

@@ -1,0 +1,87 @@
+"""A stratified split of cases, the same on every machine."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+
+from kits_core.errors import KitsError
+
+_OTHER = "other"
+
+
+@dataclass(frozen=True)
+class StratumFacts:
+    """What a case is stratified by; None where it is unknown."""
+
+    tumor_ml: float
+    phase: str | None
+    has_cyst: bool
+
+
+@dataclass(frozen=True)
+class Split:
+    """Case names by subset, both sorted; the stratum and, with cross-validation, the fold of every case."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    strata: Mapping[str, str]
+    folds: Mapping[str, int]
+
+
+def make_split(facts: Mapping[str, StratumFacts], *, validation: float, folds: int | None, seed: int) -> Split:
+    """Split cases over tumour-volume tercile x phase x cyst presence.
+
+    The validation side gets `round(validation * n)` cases. A stratum with fewer cases than the split can share out (2,
+    or `folds`) joins the one called `other`; should that still be too small, it joins the largest stratum.
+    Raises `KitsError` where a side would be empty.
+    """
+    names = sorted(facts)
+    held_out = round(validation * len(names))
+    if held_out < 1 or held_out >= len(names):
+        raise KitsError(
+            f"a split of {len(names)} cases: expected at least one case on each side, got {held_out} for validation "
+            f"at a share of {validation}; ingest more cases or change the share"
+        )
+    strata = _strata([facts[name] for name in names], smallest=max(2, folds or 0))
+    if len(set(strata)) > min(held_out, len(names) - held_out):
+        strata = [_OTHER] * len(names)
+    shuffle = StratifiedShuffleSplit(n_splits=1, test_size=held_out, random_state=seed)
+    train, test = next(shuffle.split(names, strata))
+    return Split(
+        train=tuple(names[i] for i in sorted(train)),
+        validation=tuple(names[i] for i in sorted(test)),
+        strata=dict(zip(names, strata, strict=True)),
+        folds=_folds(names, strata, folds, seed) if folds else {},
+    )
+
+
+def split_hash(facts: Mapping[str, StratumFacts], *, validation: float, folds: int | None, seed: int) -> str:
+    """16 hexadecimal digits that name a split: the same cases, facts and settings give the same."""
+    rows = [(n, round(f.tumor_ml, 3), f.phase, f.has_cyst) for n, f in sorted(facts.items())]
+    return hashlib.sha256(json.dumps([rows, validation, folds, seed]).encode()).hexdigest()[:16]
+
+
+def _strata(facts: Sequence[StratumFacts], smallest: int) -> list[str]:
+    terciles = np.quantile([fact.tumor_ml for fact in facts], [1 / 3, 2 / 3])
+    names = [
+        f"tumour {('small', 'medium', 'large')[int(np.searchsorted(terciles, fact.tumor_ml))]} · "
+        f"{fact.phase or 'phase unknown'} · {'cyst' if fact.has_cyst else 'no cyst'}"
+        for fact in facts
+    ]
+    counts = Counter(names)
+    names = [name if counts[name] >= smallest else _OTHER for name in names]
+    counts = Counter(names)
+    if 0 < counts[_OTHER] < smallest and len(counts) > 1:
+        largest = max((name for name in counts if name != _OTHER), key=lambda name: (counts[name], name))
+        names = [largest if name == _OTHER else name for name in names]
+    return names
+
+
+def _folds(names: Sequence[str], strata: Sequence[str], folds: int, seed: int) -> dict[str, int]:
+    parts = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed).split(names, strata)
+    return {names[i]: fold for fold, (_, test) in enumerate(parts) for i in test}
