@@ -29,7 +29,6 @@ class FocalTversky(keras.losses.Loss):
         miss: float = 0.7,
         false_alarm: float = 0.3,
         focus: float = 0.75,
-        name: str = "focal_tversky",
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"name": "focal_tversky", **kwargs})
