@@ -1,0 +1,36 @@
+"""One flow from the command line: the environment it needs, a server, progress, and an exit status."""
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from rich.console import Console
+
+from db.settings import Settings
+
+T = TypeVar("T")
+
+_ENVIRONMENT = {
+    # The terminal shows progress instead; the dashboard still gets every line.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def run_flow(call: Callable[[], T], settings: Settings, console: Console) -> T:
+    """Run `call`, which calls a flow, against the configured Prefect server or one of its own; show progress.
+
+    `call` must import the flow itself: Prefect reads its environment when it is first imported.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from deployments.console import ConsoleProgress  # noqa: PLC0415
+    from deployments.server import prefect_server  # noqa: PLC0415
+    from tasks.progress import listening  # noqa: PLC0415
+
+    with console.status("starting the Prefect server") as status, prefect_server(settings.home) as api_url:
+        status.stop()
+        console.print(f"[dim]follow it in the dashboard: {api_url.removesuffix('/api')}[/]", highlight=False)
+        with ConsoleProgress(console) as progress, listening(progress):
+            return call()

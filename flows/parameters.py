@@ -1,0 +1,74 @@
+"""What each flow takes: frozen models, which the dashboard turns into forms and refuses before a run exists."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kits_core.network.config import TrainingConfig
+from kits_core.recipe.recipe import Recipe
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IngestParameters(_Parameters):
+    """From a source to verified, converted files and rows in the catalog."""
+
+    source: str = Field(
+        "kits23", description="kits23, or the URL or folder of anything in the official dataset layout."
+    )
+    dataset: str | None = Field(None, description="Name in the catalog; empty takes the source's own name.")
+    cases: str | None = Field(None, description="Case numbers, as 0-9,400; empty takes all.")
+    workers: int = Field(8, ge=1, le=64, description="Cases that are downloaded at once.")
+    allowed_failures: float = Field(
+        0.05, ge=0, le=1, description="Share of cases that may end in quarantine before the flow counts as failed."
+    )
+
+
+class PrepareParameters(_Parameters):
+    """From ingested cases to network inputs."""
+
+    dataset: str | None = Field(None, description="Name in the catalog; empty takes the only one there is.")
+    recipe: Recipe = Field(default_factory=Recipe, description="How a case becomes a network input.")
+    workers: int = Field(2, ge=1, le=64, description="Cases that are prepared at once.")
+    least_tumor_kept: float = Field(
+        0.99, ge=0, le=1, description="The flow stops if less of any tumour than this lies inside the grid."
+    )
+
+
+class SplitParameters(_Parameters):
+    """From ingested cases with a reference to a stratified split."""
+
+    dataset: str | None = Field(None, description="Name in the catalog; empty takes the only one there is.")
+    validation: float = Field(0.2, gt=0, lt=1, description="Share of the cases held out of training.")
+    folds: int | None = Field(None, ge=2, le=20, description="Folds of a cross-validation; empty makes none.")
+    seed: int = Field(23, ge=0, description="Another seed, another split.")
+
+
+class TrainParameters(_Parameters):
+    """From a recipe and a split to a registered model."""
+
+    dataset: str | None = Field(None, description="Name in the catalog; empty takes the only one there is.")
+    split: int | None = Field(None, description="Id of the split; empty takes the dataset's newest.")
+    recipe: Recipe = Field(default_factory=Recipe, description="The recipe whose prepared files are used.")
+    config: TrainingConfig = Field(default_factory=TrainingConfig, description="Settings of the training.")
+
+
+class EvaluateParameters(_Parameters):
+    """From a model and a subset of its split to scores on the original grid, and a report."""
+
+    model: str = Field("champion", pattern=r"^(champion|latest|\d+)$", description="champion, latest, or a model's id.")
+    subset: str = Field("validation", pattern="^(train|validation)$", description="Which side of the split is scored.")
+
+
+class PipelineParameters(_Parameters):
+    """The whole way, each stage with the settings of its own flow."""
+
+    source: str = Field(
+        "kits23", description="kits23, or the URL or folder of anything in the official dataset layout."
+    )
+    dataset: str | None = Field(None, description="Name in the catalog; empty takes the source's own name.")
+    cases: str | None = Field(None, description="Case numbers, as 0-9,400; empty takes all.")
+    recipe: Recipe = Field(default_factory=Recipe, description="How a case becomes a network input.")
+    validation: float = Field(0.2, gt=0, lt=1, description="Share of the cases held out of training.")
+    split_seed: int = Field(23, ge=0, description="Another seed, another split.")
+    config: TrainingConfig = Field(default_factory=TrainingConfig, description="Settings of the training.")

@@ -1,0 +1,193 @@
+"""Figures as PNG bytes. Each function draws one, on its own canvas, safe to call from any thread."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from kits_core.geometry import GridMap, Volume, resample_image, resample_labels
+from kits_core.labels import KIDNEY, REGIONS, TUMOR, Label
+
+REGION_COLORS = dict(zip([r.name for r in REGIONS], sns.color_palette("colorblind").as_hex(), strict=False))
+_WINDOW_HU = (-160.0, 240.0)  # the usual soft-tissue window of abdominal CT: width 400, level 40
+_REFERENCE_COLOR, _PREDICTION_COLOR = "#00d5ff", "#ffb000"
+_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
+_VIEW_VOXELS = 192
+_MARGIN_MM = 25.0
+
+
+@dataclass(frozen=True, eq=False)
+class CaseView:
+    """What a picture of a case needs, on the scan's own grid. `prediction` is None for a reference alone."""
+
+    name: str
+    image: Volume
+    reference: NDArray[np.uint8]
+    prediction: NDArray[np.uint8] | None = None
+
+
+def dice_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> bytes:
+    """Dice of every case by region, the recipe's ceiling dashed. `scores`: columns `case, region, metric, value`."""
+    data = scores[scores["metric"] == "dice"]
+    regions = [region.name for region in REGIONS if (data["region"] == region.name).any()]
+    figure, axes = _canvas(6.4, 3.2)
+    sns.boxplot(
+        data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
+        width=0.5, fliersize=0, boxprops={"alpha": 0.35}, legend=False,
+    )  # fmt: skip
+    sns.stripplot(
+        data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
+        size=4, alpha=0.8, legend=False, jitter=0.15,
+    )  # fmt: skip
+    for place, region in enumerate(regions):
+        if region in ceilings:
+            axes.plot([ceilings[region]] * 2, [place - 0.38, place + 0.38], color="black", lw=1.5, ls=(0, (2, 1)))
+    axes.set(xlim=(-0.02, 1.02), xlabel="Dice on the original grid (dashed: ceiling of the recipe)", ylabel="")
+    axes.set_yticks(range(len(regions)), [region.replace("_", " ") for region in regions])
+    return _png(figure)
+
+
+def learning_curve(history: pd.DataFrame) -> bytes:
+    """Loss and validation Dice over epochs. `history`: columns `epoch, loss, kidney_dice, tumor_dice, score`."""
+    figure, axes = _canvas(6.4, 3.0)
+    for column, label, color in (
+        ("kidney_dice", "kidney Dice", REGION_COLORS[KIDNEY.name]),
+        ("tumor_dice", "tumour Dice", REGION_COLORS[TUMOR.name]),
+    ):
+        axes.plot(history["epoch"], history[column], color=color, label=label)
+    axes.plot(history["epoch"], history["loss"], color="0.5", ls="--", label="training loss")
+    best = history.loc[history["score"].idxmax()]
+    axes.axvline(best["epoch"], color="0.7", lw=1)
+    axes.annotate(f"best, epoch {int(best['epoch'])}", (best["epoch"], 0.02), ha="right", va="bottom", rotation=90,
+                  fontsize=8, color="0.4")  # fmt: skip
+    axes.set(xlabel="epoch", ylabel="validation Dice, loss", ylim=(0, 1.02))
+    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return _png(figure)
+
+
+def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
+    """Predicted against reference tumour volume, one point a case, logarithmic axes, the diagonal drawn."""
+    data = scores[scores["region"] == TUMOR.name].pivot_table(index="case", columns="metric", values="value")
+    figure, axes = _canvas(3.6, 3.4)
+    smallest = 0.1  # ml: where an empty prediction is drawn on a logarithmic axis
+    reference = data["reference_ml"].clip(lower=smallest)
+    prediction = data["prediction_ml"].clip(lower=smallest)
+    limits = (min(reference.min(), prediction.min()) / 1.5, max(reference.max(), prediction.max()) * 1.5)
+    axes.plot(limits, limits, color="0.7", lw=1)
+    axes.scatter(reference, prediction, color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
+    axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits, aspect="equal")
+    axes.set(xlabel="reference tumour, ml", ylabel="predicted tumour, ml")
+    return _png(figure)
+
+
+def case_slices(views: Sequence[CaseView], captions: Sequence[str]) -> bytes:
+    """One row a case: axial, coronal and sagittal slice through the largest tumour section, contours drawn.
+
+    Radiological convention: the patient's right is on the left of axial and coronal pictures; up is anterior or head.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 2.55 * len(views)), layout="constrained")
+        grid = np.atleast_2d(np.asarray(figure.subplots(len(views), 3)))
+        for row, view, caption in zip(grid, views, captions, strict=True):
+            _draw_case(row, view)
+            row[0].set_title(caption, loc="left", fontsize=8.5)
+        if any(view.prediction is not None for view in views):
+            figure.supxlabel(
+                "reference: blue · prediction: orange · tumour solid, kidney dotted · bar: 5 cm", fontsize=8
+            )
+        else:
+            figure.supxlabel("tumour solid, kidney dotted · bar: 5 cm", fontsize=8)
+    return _png(figure)
+
+
+def _draw_case(row: NDArray[np.object_], view: CaseView) -> None:
+    grid, centre = _isotropic_view(view)
+    image = resample_image(view.image.data, grid, fill=-1000.0)
+    values = tuple(int(label) for label in Label)
+    maps = [(resample_labels(view.reference, grid, values), _REFERENCE_COLOR)]
+    if view.prediction is not None:
+        maps.append((resample_labels(view.prediction, grid, values), _PREDICTION_COLOR))
+    mm = float(np.linalg.norm(grid.affine[:3, 0]))
+    for axes, axis, sides in zip(row, (2, 1, 0), (("R", "L"), ("R", "L"), ("P", "A")), strict=True):
+        picture = _plane(image, axis, centre)
+        axes.imshow(picture, cmap="gray", vmin=_WINDOW_HU[0], vmax=_WINDOW_HU[1], interpolation="bilinear")
+        for labels, color in maps:
+            plane = _plane(labels, axis, centre)
+            for values_of, style in (((Label.KIDNEY, Label.TUMOR, Label.CYST), ":"), ((Label.TUMOR,), "-")):
+                mask = np.isin(plane, values_of)
+                if mask.any() and not mask.all():
+                    axes.contour(mask, levels=[0.5], colors=[color], linewidths=1.1, linestyles=[style])
+        _mark(axes, picture.shape, sides, mm)
+
+
+def _mark(axes: Axes, shape: tuple[int, ...], sides: tuple[str, str], mm_per_pixel: float) -> None:
+    height, width = shape
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.text(width * 0.02, height / 2, sides[0], color="white", va="center", fontsize=8)
+    axes.text(width * 0.98, height / 2, sides[1], color="white", va="center", ha="right", fontsize=8)
+    axes.plot([width * 0.04, width * 0.04 + 50 / mm_per_pixel], [height * 0.95] * 2, color="white", lw=2)
+
+
+def _plane(volume: NDArray[np.generic], axis: int, centre: tuple[int, int, int]) -> NDArray[np.generic]:
+    """One slice of a RAS volume as rows and columns of a picture in radiological convention."""
+    plane = np.take(volume, centre[axis], axis=axis).T[::-1]  # rows from anterior or head down
+    return plane if axis == 0 else plane[:, ::-1]
+
+
+def _isotropic_view(view: CaseView) -> tuple[GridMap, tuple[int, int, int]]:
+    """A cube of equal spacing about the foreground, and the voxel of it with the largest tumour sections."""
+    whole = GridMap.whole(view.image, view.image.shape)
+    spacing = [view.image.spacing_mm[axis] for axis in whole.axes]
+    labels = view.reference if view.reference.any() or view.prediction is None else view.prediction
+    found = np.argwhere(labels > 0) if labels.any() else np.array([[0, 0, 0], np.array(labels.shape) - 1])
+    low, high = found.min(axis=0), found.max(axis=0)
+    first, last = [], []
+    for source_axis, flipped in zip(whole.axes, whole.flipped, strict=True):
+        ends = (low[source_axis], high[source_axis])
+        n = view.image.shape[source_axis] - 1
+        a, b = (n - ends[1], n - ends[0]) if flipped else ends
+        first.append(a)
+        last.append(b)
+    centre_vox = [(a + b) / 2 for a, b in zip(first, last, strict=True)]
+    size_mm = max((b - a + 1) * mm for a, b, mm in zip(first, last, spacing, strict=True)) + 2 * _MARGIN_MM
+    step_mm = size_mm / _VIEW_VOXELS
+    grid = GridMap(
+        source_shape=whole.source_shape,
+        source_affine=whole.source_affine,
+        axes=whole.axes,
+        flipped=whole.flipped,
+        origin_vox=_triple(c - (size_mm - step_mm) / 2 / mm for c, mm in zip(centre_vox, spacing, strict=True)),
+        step_vox=_triple(step_mm / mm for mm in spacing),
+        shape=(_VIEW_VOXELS, _VIEW_VOXELS, _VIEW_VOXELS),
+    )
+    tumor = resample_labels(labels, grid, tuple(int(label) for label in Label)) == Label.TUMOR
+    if not tumor.any():
+        return grid, (_VIEW_VOXELS // 2,) * 3
+    i, j, k = (int(tumor.sum(axis=tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3))
+    return grid, (i, j, k)
+
+
+def _triple(values: Iterable[float]) -> tuple[float, float, float]:
+    i, j, k = (float(value) for value in values)
+    return i, j, k
+
+
+def _canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
+        return figure, figure.subplots()
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return buffer.getvalue()

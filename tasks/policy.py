@@ -1,0 +1,58 @@
+"""Retries, time limits and tags of every task, in one place."""
+
+from typing import Any, TypedDict
+
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task, exponential_backoff
+
+from kits_core.errors import CaseError, KitsError
+
+_MINUTE = 60
+
+
+class Policy(TypedDict, total=False):
+    """Keyword arguments of `prefect.task`."""
+
+    retries: int
+    retry_delay_seconds: Any
+    retry_jitter_factor: float
+    retry_condition_fn: Any
+    timeout_seconds: float
+    tags: list[str]
+
+
+def _worth_a_retry(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """A refusal stays a refusal however often it is asked for; anything else may pass. A `TransferError` knows."""
+    try:
+        state.result()
+    except (CaseError, KitsError) as error:
+        return bool(getattr(error, "retryable", False))
+    except Exception:  # noqa: BLE001 - whatever a library raises
+        return True
+    return False
+
+
+DOWNLOAD = Policy(
+    retries=4,
+    retry_delay_seconds=exponential_backoff(backoff_factor=2),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=_worth_a_retry,
+    timeout_seconds=120 * _MINUTE,
+    tags=["kits", "download"],
+)
+COMPUTE = Policy(
+    retries=1,
+    retry_delay_seconds=5,
+    retry_condition_fn=_worth_a_retry,
+    timeout_seconds=60 * _MINUTE,
+    tags=["kits", "compute"],
+)
+CATALOG = Policy(
+    retries=2,
+    retry_delay_seconds=2,
+    retry_condition_fn=_worth_a_retry,
+    timeout_seconds=10 * _MINUTE,
+    tags=["kits", "catalog"],
+)
+# No time limit: a training may take days. It saves every epoch, so a retry costs one.
+TRAINING = Policy(retries=1, retry_delay_seconds=10, retry_condition_fn=_worth_a_retry, tags=["kits", "train", "gpu"])

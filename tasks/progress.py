@@ -1,0 +1,33 @@
+"""How far a long piece of work is, told to whoever listens: the command line, or nobody."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+
+class Listener(Protocol):
+    """Someone who shows progress."""
+
+    def update(self, stage: str, done: int, total: int, note: str) -> None:
+        """`done` of `total` pieces of `stage` are finished; `note` says more, or is empty."""
+
+
+_listener: ContextVar[Listener | None] = ContextVar("kits_progress_listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Within the block, what this thread's flows report goes to `listener`."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def report_progress(stage: str, done: int, total: int, note: str = "") -> None:
+    """Tell the listener, if there is one."""
+    listener = _listener.get()
+    if listener is not None:
+        listener.update(stage, done, total, note)
