@@ -1,0 +1,120 @@
+"""A dataset folder on loopback HTTP, as a good host serves it, and with the faults of a bad one on request."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import partial
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from kits_core.files import sha256_of
+from kits_core.phantom.faults import Fault, FaultPlan
+from kits_core.phantom.handler import DatasetHandler
+
+
+@dataclass(frozen=True)
+class Served:
+    """One answered request. `start` is the first byte of the file that was sent, `sent` the bytes of body."""
+
+    method: str
+    path: str
+    status: int
+    start: int
+    sent: int
+
+
+class DatasetServer:
+    """Serves `root` on 127.0.0.1 while used as a context manager (or between `start()` and `stop()`).
+
+    HTTP/1.1 with GET, HEAD, ranges, If-Range, If-None-Match, a strong ETag and `X-Linked-ETag` (the file's SHA-256,
+    quoted) and Last-Modified. No path leaves `root`. `faults` are used up in their order. Logs nothing; see `log`.
+    """
+
+    def __init__(self, root: Path, faults: list[Fault] | None = None, *, port: int = 0) -> None:
+        """`root`: the folder to serve; `port` 0 takes a free one. Nothing listens before `start()`."""
+        self.root = root.resolve()
+        self.faults = FaultPlan(faults or [])
+        self.log: list[Served] = []
+        self.stopping = threading.Event()
+        self._port = port
+        self._hashes: dict[tuple[Path, int, int], str] = {}
+        self._http: _QuietServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        """Base URL without a final slash. Raises `RuntimeError` before the start."""
+        if self._http is None:
+            raise RuntimeError("the server is not running; use it as a context manager or call start()")
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    @property
+    def requests(self) -> Counter[str]:
+        """How often each path (without the first slash) was asked for, HEAD included."""
+        return Counter(served.path for served in list(self.log))
+
+    @property
+    def bytes_sent(self) -> Counter[str]:
+        """Bytes of body that were sent of each path."""
+        total: Counter[str] = Counter()
+        for served in list(self.log):
+            total[served.path] += served.sent
+        return total
+
+    def start(self) -> Self:
+        """Listen and serve on a thread of its own."""
+        self.stopping.clear()
+        self._http = _QuietServer(("127.0.0.1", self._port), partial(DatasetHandler, self))
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening; stalled answers end. Harmless when not running."""
+        self.stopping.set()
+        if self._http is not None and self._thread is not None:
+            self._http.shutdown()
+            self._http.server_close()
+            self._thread.join()
+            self._http = self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def find(self, target: str) -> tuple[str, Path | None]:
+        """The requested path and the file it names; None where there is no such file inside the root."""
+        path = unquote(urlsplit(target).path).lstrip("/")
+        try:
+            file = (self.root / path).resolve()
+            inside = file.is_relative_to(self.root) and file.is_file()
+        except (OSError, ValueError):  # a NUL byte or a name longer than any file system takes
+            return path, None
+        return path, file if inside else None
+
+    def validators(self, file: Path) -> tuple[str, str]:
+        """Strong ETag (quoted SHA-256) and Last-Modified of a file; hashed once for each size and time of change."""
+        facts = file.stat()
+        key = (file, facts.st_size, facts.st_mtime_ns)
+        if key not in self._hashes:
+            self._hashes[key] = sha256_of(file)
+        return f'"{self._hashes[key]}"', formatdate(facts.st_mtime, usegmt=True)
+
+    def record(self, method: str, path: str, status: int, start: int, sent: int) -> None:
+        """Note an answer in `log`."""
+        self.log.append(Served(method, path, status, start, sent))
+
+
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no error of the server's, and nothing is written to stderr."""
