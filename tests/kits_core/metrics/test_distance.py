@@ -44,14 +44,14 @@ def test_hausdorff_equals_that_of_simpleitk():
         image.SetSpacing(SPACING[::-1])
     reference = sitk.HausdorffDistanceImageFilter()
     reference.Execute(*images)
-    # SimpleITK measures from all voxels of one mask to the other mask; for these two balls the farthest lies on the surface.
+    # SimpleITK measures from all voxels of a mask, not its surface alone; here the farthest lie on the surface.
     assert hausdorff_mm(surface_distances_mm(p, r, SPACING)) == pytest.approx(
         reference.GetHausdorffDistance(), abs=1e-4
     )
 
 
 def test_hd95_is_near_that_of_an_independent_implementation():
-    # surface-distance puts surface points between voxels and weighs them by area: half a voxel of difference is allowed.
+    # surface-distance puts its points between voxels and weighs them by area: half a voxel of difference is allowed.
     p, r = _ball((9, 28, 30), 14), _ball((11, 33, 27), 10)
     theirs = deepmind.compute_robust_hausdorff(deepmind.compute_surface_distances(p, r, SPACING), 95)
     assert hausdorff95_mm(surface_distances_mm(p, r, SPACING)) == pytest.approx(theirs, abs=1.5)

@@ -1,0 +1,51 @@
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+
+from kits_core.network.loader import Loader
+from kits_core.recipe.recipe import Recipe
+
+
+def _loader(prepared, batch_size=4, threads=2):
+    return Loader(prepared, Recipe(shape=32), batch_size=batch_size, seed=5, threads=threads)
+
+
+def test_an_epoch_is_a_function_of_seed_and_number_whatever_the_threads(prepared):
+    for one, two in zip(_loader(prepared).epoch(3), _loader(prepared, threads=1).epoch(3), strict=True):
+        assert one.cases == two.cases
+        np.testing.assert_array_equal(one.images, two.images)
+        np.testing.assert_array_equal(one.labels, two.labels)
+
+
+def test_epochs_differ(prepared):
+    first, second = (next(iter(_loader(prepared).epoch(n))) for n in (1, 2))
+    assert not np.array_equal(first.images, second.images)
+
+
+def test_every_case_comes_and_the_last_batch_is_filled_up(prepared):
+    batches = list(_loader(prepared).epoch(1))
+    assert [b.images.shape for b in batches] == [(4, 32, 32, 32, 1)] * 2
+    counts = Counter(name for b in batches for name in b.cases)
+    assert set(counts) == {c.name for c in prepared}
+    assert max(counts.values()) == 2
+
+
+def test_fewer_cases_than_a_batch(prepared):
+    (batch,) = _loader(prepared[:2], batch_size=5).epoch(1)
+    assert len(batch.cases) == 5
+
+
+def test_leaving_an_epoch_early_leaves_no_thread_behind(prepared):
+    import threading
+
+    epoch = _loader(prepared).epoch(1)
+    next(epoch)
+    epoch.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("loader")]
+
+
+def test_it_needs_no_keras():
+    code = "import sys, kits_core.network.loader; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,57 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from kits_core.network.loss import FocalTversky
+
+
+def _pair(truth, prediction):
+    """Labels and probabilities of a row of voxels; `prediction` gives each voxel's probabilities."""
+    y_true = np.array(truth, np.uint8).reshape(1, -1, 1, 1, 1)
+    return y_true, np.array(prediction, np.float32).reshape(1, len(truth), 1, 1, -1)
+
+
+def test_by_hand():
+    y_true, y_pred = _pair([0, 1, 1, 2], [[0.6, 0.4, 0.0], [0.2, 0.8, 0.0], [0.5, 0.5, 0.0], [0.1, 0.0, 0.9]])
+    kidney = (1.3 + 1) / (1.3 + 0.7 * 0.7 + 0.3 * 0.4 + 1)  # hit 1.3, missed 0.7, false 0.4
+    tumor = (0.9 + 1) / (0.9 + 0.7 * 0.1 + 0 + 1)
+    expected = ((1 - kidney) ** 0.75 + (1 - tumor) ** 0.75) / 2
+    assert float(FocalTversky()(y_true, y_pred)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_miss_costs_more_than_a_false_alarm():
+    miss = FocalTversky()(*_pair([1, 1, 0, 0], [[1, 0], [0, 1], [1, 0], [1, 0]]))
+    alarm = FocalTversky()(*_pair([1, 1, 0, 0], [[0, 1], [0, 1], [0, 1], [1, 0]]))
+    assert float(miss) > float(alarm)
+
+
+def test_perfect_is_near_zero_and_wrong_near_one():
+    perfect = _pair([0, 1] * 500, [[1, 0], [0, 1]] * 500)
+    wrong = _pair([0, 1] * 500, [[0, 1], [1, 0]] * 500)
+    assert float(FocalTversky()(*perfect)) < 1e-4
+    assert float(FocalTversky()(*wrong)) > 0.99
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_finite_with_an_absent_class_in_any_precision(dtype):
+    y_true, y_pred = _pair([0, 1, 1, 0], [[0.9, 0.1, 0.0], [0.0, 1.0, 0.0], [0.1, 0.9, 0.0], [1.0, 0.0, 0.0]])
+    loss = FocalTversky()(y_true, ops.cast(ops.convert_to_tensor(y_pred), dtype))
+    assert np.isfinite(float(loss))
+
+
+def test_training_on_it_moves_a_class_that_is_perfect_or_absent_without_a_nan():
+    logits = keras.layers.Dense(3, activation="softmax")
+    model = keras.Sequential([keras.Input((4, 1, 1, 2)), logits])
+    model.compile(optimizer=keras.optimizers.SGD(0.5), loss=FocalTversky(), jit_compile=False)
+    x = np.random.default_rng(0).normal(size=(2, 4, 1, 1, 2)).astype(np.float32)
+    y = np.zeros((2, 4, 1, 1, 1), np.uint8)
+    losses = [float(model.train_on_batch(x, y)) for _ in range(20)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def test_its_settings_survive_a_round_trip():
+    loss = FocalTversky(miss=0.6, false_alarm=0.4, focus=1.5)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert (again.miss, again.false_alarm, again.focus) == (0.6, 0.4, 1.5)
