@@ -1,0 +1,288 @@
+"""A source of cases in the official `dataset/` layout: the KiTS23 preset, a URL or a folder, behind one protocol."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from kits_core.errors import CaseError, KitsError, check_case_name
+from kits_core.source.preset import CASES, NAME, Kits23Addresses, phase_of
+from kits_core.source.transfer import TransferError, get_text
+
+IMAGE_NAME, SEGMENTATION_NAME = "imaging.nii.gz", "segmentation.nii.gz"
+RECORDS_NAME, SUMS_NAME = "kits23.json", "SHA256SUMS"
+
+_LAYOUT = f"folders case_00000, case_00001, ... with {IMAGE_NAME} and, if known, {SEGMENTATION_NAME}"
+_SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
+_CASE_FILE = re.compile(rf"case_\d{{5}}/(?:{re.escape(IMAGE_NAME)}|{re.escape(SEGMENTATION_NAME)})")
+
+
+@dataclass(frozen=True)
+class Location:
+    """One file: a URL or a path, with the SHA-256 that the source states for it.
+
+    `may_be_missing`: the source does not say whether the file exists, so that a 404 is an answer and no fault.
+    """
+
+    address: str
+    sha256: str | None = None
+    may_be_missing: bool = False
+
+
+@dataclass(frozen=True)
+class CaseLocations:
+    """Where one case's files are. Without a segmentation it is a case to predict."""
+
+    case: str
+    image: Location
+    segmentation: Location | None
+
+
+class Source(Protocol):
+    """Where cases come from. Asking is cheap: what a source knows, it learned when it was opened."""
+
+    @property
+    def name(self) -> str:
+        """Short name for people and the catalog."""
+
+    @property
+    def address(self) -> str:
+        """The preset's name, the base URL or the folder's absolute path."""
+
+    def cases(self) -> tuple[str, ...]:
+        """Sorted names of the cases it has."""
+
+    def locate(self, case: str) -> CaseLocations:
+        """Where a case's files are. Raises `CaseError` if it has no such case or no image for it."""
+
+    def clinical(self) -> Location | None:
+        """Where the clinical records are; None without any."""
+
+    def phase(self, case: str) -> str | None:
+        """Contrast phase where the source's makers told it."""
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder in the official layout. `sums`: SHA-256 by relative path from its `SHA256SUMS`, empty without one."""
+
+    path: Path
+    sums: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    @property
+    def address(self) -> str:
+        """Absolute path."""
+        return str(self.path)
+
+    def cases(self) -> tuple[str, ...]:
+        """The `case_*` subfolders, sorted. Raises `CaseError` for one whose name is not an official case name."""
+        return tuple(sorted(check_case_name(entry.name) for entry in self.path.glob("case_*") if entry.is_dir()))
+
+    def locate(self, case: str) -> CaseLocations:
+        """Paths in the case's subfolder. Raises `CaseError` where there is no image."""
+        folder = self.path / check_case_name(case)
+        image, segmentation = folder / IMAGE_NAME, folder / SEGMENTATION_NAME
+        if not image.is_file():
+            got = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else "no such folder"
+            raise CaseError(
+                case,
+                expected=f"{IMAGE_NAME} in {folder}",
+                got=str(got),
+                next_step="put the scan there, then ingest again",
+            )
+        return CaseLocations(
+            case, self._location(image), self._location(segmentation) if segmentation.is_file() else None
+        )
+
+    def clinical(self) -> Location | None:
+        """`kits23.json` in the folder."""
+        file = self.path / RECORDS_NAME
+        return self._location(file) if file.is_file() else None
+
+    def phase(self, case: str) -> str | None:  # noqa: ARG002 - a folder tells no phases
+        """None: a folder does not say."""
+        return None
+
+    def _location(self, file: Path) -> Location:
+        return Location(str(file), self.sums.get(file.relative_to(self.path).as_posix()))
+
+
+@dataclass(frozen=True)
+class HttpSource:
+    """A URL whose root is in the official layout.
+
+    `names`: its cases; `sums`: SHA-256 by relative path, which then also tells the files that exist; `has_records`:
+    whether `kits23.json` is there.
+    """
+
+    base_url: str
+    names: tuple[str, ...]
+    sums: Mapping[str, str] = field(default_factory=dict, repr=False)
+    has_records: bool = False
+
+    @property
+    def name(self) -> str:
+        """The host and the last part of the path."""
+        url = httpx.URL(self.base_url)
+        last = url.path.rstrip("/").rpartition("/")[2]
+        return f"{url.host}/{last}" if last else url.host
+
+    @property
+    def address(self) -> str:
+        """Base URL without a final slash."""
+        return self.base_url.rstrip("/")
+
+    def cases(self) -> tuple[str, ...]:
+        """The cases that the root's `SHA256SUMS` or `kits23.json` names, sorted."""
+        return self.names
+
+    def locate(self, case: str) -> CaseLocations:
+        """URLs below the base. Without sums nobody knows which cases have a segmentation: see `may_be_missing`."""
+        if check_case_name(case) not in self.names:
+            raise CaseError(
+                case,
+                expected=f"a case of {self.address}",
+                got=f"{len(self.names)} others",
+                next_step="choose one of those",
+            )
+        segmentation = f"{case}/{SEGMENTATION_NAME}"
+        unknown = not self.sums
+        return CaseLocations(
+            case,
+            self._location(f"{case}/{IMAGE_NAME}"),
+            self._location(segmentation, may_be_missing=unknown) if unknown or segmentation in self.sums else None,
+        )
+
+    def clinical(self) -> Location | None:
+        """`kits23.json` at the root."""
+        return self._location(RECORDS_NAME) if self.has_records else None
+
+    def phase(self, case: str) -> str | None:  # noqa: ARG002 - a URL tells no phases
+        """None: a URL does not say."""
+        return None
+
+    def _location(self, relative: str, *, may_be_missing: bool = False) -> Location:
+        return Location(f"{self.address}/{relative}", self.sums.get(relative), may_be_missing)
+
+
+@dataclass(frozen=True)
+class Kits23Source:
+    """The public KiTS23 data, at the addresses given."""
+
+    addresses: Kits23Addresses = field(default_factory=Kits23Addresses)
+
+    @property
+    def name(self) -> str:
+        """`kits23`."""
+        return NAME
+
+    @property
+    def address(self) -> str:
+        """Base URL of the images with their revision: the larger and more changeable of the two hosts."""
+        return f"{self.addresses.image_base.rstrip('/')}/{self.addresses.image_revision}"
+
+    def cases(self) -> tuple[str, ...]:
+        """All 489."""
+        return CASES
+
+    def locate(self, case: str) -> CaseLocations:
+        """URLs on both hosts. The image's host states its SHA-256 when it is fetched."""
+        if check_case_name(case) not in CASES:
+            raise CaseError(
+                case, expected="an id from 0 to 299 or 400 to 588", got=case, next_step="choose one of the 489 cases"
+            )
+        return CaseLocations(case, Location(self.addresses.image(case)), Location(self.addresses.segmentation(case)))
+
+    def clinical(self) -> Location | None:
+        """`kits23.json` beside the segmentations."""
+        return Location(self.addresses.clinical())
+
+    def phase(self, case: str) -> str | None:
+        """Arterial up to case 499, nephrogenic from 500 on."""
+        return phase_of(case)
+
+
+def open_source(
+    text: str, *, client: httpx.Client | None = None, addresses: Kits23Addresses | None = None
+) -> FolderSource | HttpSource | Kits23Source:
+    """The source that `text` names: `kits23`, an http(s) URL, or a folder.
+
+    A URL is asked for `SHA256SUMS` and `kits23.json` here, once. A folder may also be the one above `dataset/`.
+    Raises `KitsError` for anything else, with what is expected; `TransferError` if a URL's root cannot be read.
+    """
+    if text == NAME:
+        return Kits23Source(addresses or Kits23Addresses())
+    if text.startswith(("http://", "https://")):
+        return _open_url(text.rstrip("/"), client)
+    if "://" in text:
+        raise KitsError(f"{text}: expected an http or https address; download the folder first and name it instead")
+    return _open_folder(Path(text).expanduser())
+
+
+def parse_sums(text: str) -> dict[str, str]:
+    """SHA-256 by relative path from the text of a `SHA256SUMS` file.
+
+    Only the layout's own files are taken over, so that no other name, however built, can reach the file system.
+    """
+    found = {}
+    for line in text.splitlines():
+        match = _SUMS_LINE.fullmatch(line.strip())
+        if match and (match[2] == RECORDS_NAME or _CASE_FILE.fullmatch(match[2])):
+            found[match[2]] = match[1].lower()
+    return found
+
+
+def _open_url(base: str, client: httpx.Client | None) -> HttpSource:
+    sums_text = _optional_text(f"{base}/{SUMS_NAME}", client)
+    sums = parse_sums(sums_text or "")
+    images = sorted(path.partition("/")[0] for path in sums if path.endswith(f"/{IMAGE_NAME}"))
+    if images:
+        return HttpSource(base, tuple(images), sums, RECORDS_NAME in sums)
+    records = _optional_text(f"{base}/{RECORDS_NAME}", client)
+    names = _record_names(base, records or "[]")
+    if not names:
+        raise KitsError(
+            f"{base}: expected {SUMS_NAME} or {RECORDS_NAME} there, naming cases; "
+            f"give the address of a folder in the official layout: {_LAYOUT}"
+        )
+    return HttpSource(base, names, sums, has_records=True)
+
+
+def _optional_text(url: str, client: httpx.Client | None) -> str | None:
+    try:
+        return get_text(url, client=client)
+    except TransferError as error:
+        if error.status in (403, 404, 410):  # 403 is what object stores answer for a missing key
+            return None
+        raise
+
+
+def _record_names(base: str, records: str) -> tuple[str, ...]:
+    try:
+        return tuple(sorted({check_case_name(record["case_id"]) for record in json.loads(records)}))
+    except (ValueError, TypeError, KeyError) as error:
+        raise KitsError(f"{base}/{RECORDS_NAME}: expected a list of records with case_id; got {error!r}") from error
+
+
+def _open_folder(folder: Path) -> FolderSource:
+    if not folder.is_dir():
+        raise KitsError(f"{folder}: expected {NAME}, an http(s) address or an existing folder; check the spelling")
+    root = next((f for f in (folder, folder / "dataset") if any(e.is_dir() for e in f.glob("case_*"))), None)
+    if root is None:
+        scans = len([*folder.glob("*.nii.gz"), *folder.glob("*.nii")])
+        got = f"{scans} loose NIfTI files" if scans else "none of these"
+        raise KitsError(f"{folder}: expected {_LAYOUT}; got {got}; move each scan to case_xxxxx/{IMAGE_NAME}")
+    sums = root / SUMS_NAME
+    source = FolderSource(root.resolve(), parse_sums(sums.read_text(encoding="utf-8")) if sums.is_file() else {})
+    if not any((source.path / name / IMAGE_NAME).is_file() for name in source.cases()):
+        raise KitsError(f"{folder}: expected {_LAYOUT}; got case folders without any {IMAGE_NAME}; add the scans")
+    return source
