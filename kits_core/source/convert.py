@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kits_core.files import written_aside
 from kits_core.labels import Label
-from kits_core.source.nifti import NiftiFacts, NiftiReader, case_of, open_nifti
+from kits_core.source.nifti import MILLIMETRES, NiftiFacts, NiftiReader, case_of, open_nifti
 from kits_core.source.verify import LabelVolume, count_labels, label_volumes
 
 _CHUNK_VOXELS = 1 << 20
@@ -183,7 +183,7 @@ def _header(reader: NiftiReader, dtype: np.dtype[Any]) -> bytes:
     header.set_data_dtype(dtype)
     header["scl_slope"], header["scl_inter"] = np.nan, np.nan
     header["vox_offset"] = start = 16 * math.ceil((len(header.binaryblock) + 4) / 16)
-    header.set_xyzt_units("mm", header.get_xyzt_units()[1])
+    header["xyzt_units"] = MILLIMETRES
     block: bytes = header.binaryblock
     return block + b"\0" * (start - len(block))
 

@@ -18,7 +18,8 @@ from kits_core.errors import CaseError
 _AGAIN = "delete the file and ingest the case again"
 _GZIP_MAGIC = b"\x1f\x8b"
 _SIZE_OF_HEADER = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
-_METRES_OR_MICRONS = ("meter", "micron")
+_SPACE_UNIT_BITS, MILLIMETRES = 7, 2
+_OTHER_UNITS = {1: "metres", 3: "micrometres"}
 # isal types its error as an instance; it is a class.
 _DEFLATE_ERROR = cast("type[Exception]", isal_zlib.IsalError)
 _CASE = re.compile(r"case_\d{5}")
@@ -118,15 +119,15 @@ class NiftiReader:
             raise self.error("a scan with 3 axes", f"dimensions {tuple(dim[1 : 1 + max(0, min(dim[0], 7))])}")
         try:
             dtype = header.get_data_dtype()
-        except HeaderDataError as error:
-            raise self.error("a known voxel type", str(error)) from error
+        except (HeaderDataError, KeyError) as error:
+            raise self.error("a known voxel type", f"code {int(header['datatype'])}") from error
         if dtype.kind not in "iuf" or dtype.itemsize > 8:
             raise self.error("whole or floating-point voxels of up to 64 bits", str(dtype))
         pixdim = [float(s) for s in header["pixdim"][1:4]]
         if not all(np.isfinite(s) and s > 0 for s in pixdim):
             raise self.error("a spacing above 0 on each axis", f"pixdim {pixdim}")
-        if header.get_xyzt_units()[0] in _METRES_OR_MICRONS:
-            raise self.error("spacing in millimetres", f"units {header.get_xyzt_units()[0]}")
+        if (unit := int(header["xyzt_units"]) & _SPACE_UNIT_BITS) in _OTHER_UNITS:
+            raise self.error("spacing in millimetres", f"spacing in {_OTHER_UNITS[unit]}")
         slope, intercept = self._scaling()
         affine, spacing = self._affine()
         return NiftiFacts(
