@@ -115,7 +115,7 @@ def fetch(
     """Bring the file at `location` (URL or path) to `target`, and return its facts.
 
     Bytes go to `target.partial`, are hashed on the way, compared with the length and the SHA-256 that are known
-    (`expected_sha256`, else the location's, else a 64-hex `X-Linked-ETag` or `ETag`), fsynced and renamed. What a
+    (`expected_sha256`, else the location's, else a 64-hex `X-Linked-ETag`), fsynced and renamed. What a
     broken download left is resumed by a range guarded by If-Range. `on_bytes` is told the size of each piece, resumed
     bytes included. Raises `TransferError`, which says whether a retry makes sense.
     """
@@ -180,7 +180,7 @@ def _download(
         with ask(client, url, headers) as answer:
             _receive(download, answer, guard, report)
             etag, modified = answer.response.headers.get("ETag"), answer.response.headers.get("Last-Modified")
-        stated = expected or _stated_sha256(answer.linked_etag) or _stated_sha256(etag)
+        stated = expected or _stated_sha256(answer.linked_etag)
         found = download.digest.hexdigest()
         try:
             _check_hash(url, stated, found, retryable=True)
@@ -247,7 +247,10 @@ def _check_hash(address: str, expected: str | None, found: str, *, retryable: bo
 
 
 def _stated_sha256(etag: str | None) -> str | None:
-    """The SHA-256 that a strong ETag of 64 hexadecimal digits is; large-file stores use it so."""
+    """The SHA-256 that an `X-Linked-ETag` of 64 hexadecimal digits is.
+
+    A plain ETag of that form is not trusted: GitHub's raw files and chunked stores carry hashes of something else in it.
+    """
     bare = (etag or "").strip('"').lower()
     return bare if _SHA256.fullmatch(bare) else None
 
