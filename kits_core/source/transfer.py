@@ -249,7 +249,7 @@ def _check_hash(address: str, expected: str | None, found: str, *, retryable: bo
 def _stated_sha256(etag: str | None) -> str | None:
     """The SHA-256 that an `X-Linked-ETag` of 64 hexadecimal digits is.
 
-    A plain ETag of that form is not trusted: GitHub's raw files and chunked stores carry hashes of something else in it.
+    A plain ETag of that form is not trusted: GitHub and chunked stores put the hash of something else there.
     """
     bare = (etag or "").strip('"').lower()
     return bare if _SHA256.fullmatch(bare) else None
