@@ -2,23 +2,13 @@
 
 import time
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kits_core.labels import REGIONS, Region
 from kits_core.metrics import distance, overlap
-
-
-class Status(StrEnum):
-    """Whether a value was measured between two masks that are not empty, and if not, why not."""
-
-    OK = "ok"
-    PREDICTION_EMPTY = "prediction_empty"
-    REFERENCE_EMPTY = "reference_empty"
-    BOTH_EMPTY = "both_empty"
-    MISSING = "missing"
+from kits_core.metrics.status import Status
 
 
 OVERLAP_METRICS = ("dice", "iou", "volumetric_similarity")

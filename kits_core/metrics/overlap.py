@@ -12,16 +12,16 @@ Mask = NDArray[np.bool_]
 def dice(prediction: Mask, reference: Mask) -> float:
     """2|P n R| / (|P| + |R|). Dice 1945; Taha & Hanbury 2015, eq. 6."""
     total = np.count_nonzero(prediction) + np.count_nonzero(reference)
-    return 2 * np.count_nonzero(prediction & reference) / total if total else 1.0
+    return float(2 * np.count_nonzero(prediction & reference) / total) if total else 1.0
 
 
 def iou(prediction: Mask, reference: Mask) -> float:
     """|P n R| / |P u R|, the index of Jaccard 1901."""
     union = np.count_nonzero(prediction | reference)
-    return np.count_nonzero(prediction & reference) / union if union else 1.0
+    return float(np.count_nonzero(prediction & reference) / union) if union else 1.0
 
 
 def volumetric_similarity(prediction: Mask, reference: Mask) -> float:
     """1 - ||P| - |R|| / (|P| + |R|); says nothing of the place. Taha & Hanbury 2015."""
     p, r = np.count_nonzero(prediction), np.count_nonzero(reference)
-    return 1 - abs(p - r) / (p + r) if p + r else 1.0
+    return float(1 - abs(p - r) / (p + r)) if p + r else 1.0

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from kits_core.labels import REGIONS
-from kits_core.metrics import METRICS, Status, missing_scores, score_case
+from kits_core.metrics.case import METRICS, missing_scores, score_case
+from kits_core.metrics.status import Status
 
 
 def _by_key(scores):

@@ -1,0 +1,67 @@
+"""Connections to the catalog, which is created and upgraded by whoever opens it first."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.orm import Session
+
+from db.migrate import upgrade
+from db.settings import Settings
+
+_BUSY_MS = 60_000
+
+
+@contextmanager
+def catalog_session(settings: Settings) -> Iterator[Session]:
+    """A session on the catalog; commits when the block ends well, rolls back otherwise."""
+    with Session(open_catalog(settings), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def open_catalog(settings: Settings) -> Engine:
+    """The engine of the catalog, at this code's version: one a process and address.
+
+    Raises `KitsError` for a catalog that a newer version of this code has made.
+    """
+    # The process is part of the key: connections must not cross a fork.
+    return _open(settings.catalog_url, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _open(url: str, _process: int) -> Engine:
+    engine = make_engine(url)
+    upgrade(engine)
+    return engine
+
+
+def make_engine(url: str) -> Engine:
+    """An engine with this project's rules, on a catalog at any version."""
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+        if engine.url.database:
+            os.makedirs(os.path.dirname(engine.url.database), exist_ok=True)  # noqa: PTH103, PTH120
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver would begin transactions of its own, later than asked and never for DDL.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # A committed row stands for a file that is there: it must survive a power cut as the file does.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # Two transactions that read first and write later cannot both be upgraded: SQLite fails one of them at once,
+    # whatever the busy time-out. Taking the write lock at the start makes them queue.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,72 @@
+"""Bringing a catalog to this code's version, one process at a time.
+
+A new migration is drafted with `python -m db.migrate "what changes"`, which compares the models with a fresh catalog;
+then `HEAD` is raised. Views are made anew at every upgrade, so a changed view needs an empty migration.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, inspect, text
+
+from db.views import create_views, drop_views
+from kits_core.errors import KitsError
+
+HEAD = "0001"
+"""The newest revision in `db/migrations/versions`; stands here so that an open catalog is checked by one query."""
+
+_LOCK = 7_234_151  # any number that no other program on the same PostgreSQL database uses
+
+
+def upgrade(engine: Engine) -> None:
+    """Create or upgrade the catalog. Raises `KitsError` if it is newer than this code."""
+    with engine.connect() as connection:
+        if _revision(connection) == HEAD:
+            return
+    with engine.begin() as connection:  # on SQLite this waits for the write lock
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        found = _revision(connection)
+        if found == HEAD:
+            return
+        if found is not None and found > HEAD:
+            raise KitsError(
+                f"the catalog is at version {found}: expected at most {HEAD}; it was made by a newer release of this "
+                "software, so update this installation"
+            )
+        # SQLite copies a table to alter it, which a view on the table would forbid.
+        drop_views(connection)
+        command.upgrade(config(connection), "head")
+        create_views(connection)
+
+
+def config(connection: Connection | None) -> Config:
+    """Alembic's configuration, found by the package's place and not by the working directory."""
+    result = Config()
+    result.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    result.attributes["connection"] = connection
+    return result
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
+
+
+def _draft(message: str) -> None:
+    from db.engine import make_engine  # noqa: PLC0415 - engine imports this module
+
+    with tempfile.TemporaryDirectory() as folder:
+        engine = make_engine(f"sqlite:///{folder}/catalog.db")
+        upgrade(engine)
+        with engine.begin() as connection:
+            command.revision(config(connection), message, autogenerate=True, rev_id=f"{int(HEAD) + 1:04d}")
+
+
+if __name__ == "__main__":
+    _draft(sys.argv[1])

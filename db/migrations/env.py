@@ -1,0 +1,28 @@
+"""Run by Alembic: upgrades through the connection that `db.migrate` hands over."""
+
+from typing import Any, Literal
+
+from alembic import context
+from sqlalchemy import JSON
+
+from db.models import Base
+from db.models.base import UtcDateTime
+
+
+def _render(kind: str, item: Any, _context: object) -> str | Literal[False]:
+    """Types of ours as types of SQLAlchemy, so that an old migration never meets a newer model."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, JSON):
+        return 'sa.JSON().with_variant(JSONB(), "postgresql")'
+    return False
+
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_item=_render,
+    # SQLite alters a table by copying it, which Alembic does in this mode.
+    render_as_batch=True,
+)
+context.run_migrations()

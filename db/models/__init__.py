@@ -1,0 +1,33 @@
+"""The catalog's tables."""
+
+from db.models.base import Base
+from db.models.dataset import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileKind, LabelVolume, Phase, Problem
+from db.models.evaluation import CaseMetric, Evaluation
+from db.models.preparation import Ceiling, PreparedCase, Recipe
+from db.models.split import Split, SplitMember, Subset
+from db.models.training import EpochMetric, Model, RunStatus, TrainingRun
+
+__all__ = [
+    "Base",
+    "Case",
+    "CaseFile",
+    "CaseMetric",
+    "CaseStatus",
+    "Ceiling",
+    "ClinicalRecord",
+    "Dataset",
+    "EpochMetric",
+    "Evaluation",
+    "FileKind",
+    "LabelVolume",
+    "Model",
+    "Phase",
+    "PreparedCase",
+    "Problem",
+    "Recipe",
+    "RunStatus",
+    "Split",
+    "SplitMember",
+    "Subset",
+    "TrainingRun",
+]

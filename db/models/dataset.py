@@ -1,0 +1,158 @@
+"""Datasets, their cases, and what was ingested of each."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from db.models.base import Base, Made, RowId, checked, now
+
+
+class CaseStatus(StrEnum):
+    """How far the ingestion of a case is."""
+
+    PENDING = "pending"
+    INGESTED = "ingested"
+    QUARANTINED = "quarantined"
+
+
+class FileKind(StrEnum):
+    """What a file of a case is."""
+
+    IMAGE = "image"
+    SEGMENTATION = "segmentation"
+
+
+class Phase(StrEnum):
+    """Contrast phase of a scan."""
+
+    ARTERIAL = "arterial"
+    NEPHROGENIC = "nephrogenic"
+
+
+class Dataset(RowId, Made, Base):
+    """A source that cases came from."""
+
+    __tablename__ = "dataset"
+
+    name: Mapped[str] = mapped_column(unique=True)
+    source: Mapped[str]
+    revision: Mapped[str | None]
+    clinical_sha256: Mapped[str | None]
+
+    cases: Mapped[list["Case"]] = relationship(back_populates="dataset", order_by="Case.name")
+
+
+class Case(RowId, Made, Base):
+    """One patient's scan."""
+
+    __tablename__ = "case"
+    __table_args__ = (UniqueConstraint("dataset_id", "name"),)
+
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), index=True)
+    name: Mapped[str]
+    status: Mapped[CaseStatus] = mapped_column(checked(CaseStatus, "status"), default=CaseStatus.PENDING)
+    has_segmentation: Mapped[bool] = mapped_column(default=False)
+    phase: Mapped[Phase | None] = mapped_column(checked(Phase, "phase"))
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+    dataset: Mapped[Dataset] = relationship(back_populates="cases")
+    files: Mapped[list["CaseFile"]] = relationship(back_populates="case")
+    volumes: Mapped[list["LabelVolume"]] = relationship()
+    clinical: Mapped["ClinicalRecord | None"] = relationship()
+
+    def file(self, kind: FileKind) -> "CaseFile | None":
+        """The case's file of a kind."""
+        return next((file for file in self.files if file.kind is kind), None)
+
+
+class ClinicalRecord(RowId, Base):
+    """What is known of a patient: what people filter by in columns, the rest in `extra`."""
+
+    __tablename__ = "clinical_record"
+
+    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), unique=True)
+    sex: Mapped[str | None]
+    age_years: Mapped[int | None]
+    body_mass_index: Mapped[float | None]
+    smoking_history: Mapped[str | None]
+    radiographic_size_cm: Mapped[float | None]
+    pathologic_size_cm: Mapped[float | None]
+    malignant: Mapped[bool | None]
+    tumor_histologic_subtype: Mapped[str | None]
+    tumor_isup_grade: Mapped[str | None]
+    tumor_necrosis: Mapped[bool | None]
+    pathology_t_stage: Mapped[str | None]
+    pathology_n_stage: Mapped[str | None]
+    pathology_m_stage: Mapped[str | None]
+    surgery_type: Mapped[str | None]
+    surgical_procedure: Mapped[str | None]
+    vital_status: Mapped[str | None]
+    vital_days_after_surgery: Mapped[int | None]
+    aua_risk_score: Mapped[str | None]
+    extra: Mapped[dict[str, Any]]
+
+
+class CaseFile(RowId, Made, Base):
+    """A converted file of a case, and the archive that it came from."""
+
+    __tablename__ = "case_file"
+    __table_args__ = (UniqueConstraint("case_id", "kind"),)
+
+    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
+    kind: Mapped[FileKind] = mapped_column(checked(FileKind, "kind"))
+    path: Mapped[str]
+    source_url: Mapped[str]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(index=True)
+    archive_bytes: Mapped[int] = mapped_column(BigInteger)
+    archive_sha256: Mapped[str]
+    etag: Mapped[str | None]
+    last_modified: Mapped[str | None]
+    dtype: Mapped[str]
+    shape: Mapped[list[Any]]
+    spacing_mm: Mapped[list[Any]]
+    affine: Mapped[list[Any]]
+    orientation: Mapped[str]
+    hu_percentiles: Mapped[dict[str, Any] | None]
+
+    case: Mapped[Case] = relationship(back_populates="files")
+
+
+class LabelVolume(RowId, Base):
+    """How much of a label the reference of a case holds."""
+
+    __tablename__ = "label_volume"
+    __table_args__ = (UniqueConstraint("case_id", "label"),)
+
+    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
+    label: Mapped[int]
+    voxels: Mapped[int] = mapped_column(BigInteger)
+    ml: Mapped[float]
+
+
+class Problem(RowId, Base):
+    """What keeps a case from a stage, or kept it until `resolved_at`."""
+
+    __tablename__ = "problem"
+    __table_args__ = (
+        Index(
+            "ix_problem_open",
+            "case_id",
+            "stage",
+            unique=True,
+            sqlite_where=text("resolved_at IS NULL"),
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
+    )
+
+    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
+    stage: Mapped[str]
+    error: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=1)
+    first_seen: Mapped[datetime] = mapped_column(default=now)
+    last_seen: Mapped[datetime] = mapped_column(default=now)
+    resolved_at: Mapped[datetime | None]
+    flow_run_id: Mapped[str | None] = mapped_column(index=True)

@@ -1,0 +1,48 @@
+"""Evaluations and every value that they measured."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from db.models.base import Base, RowId, checked, now
+from db.models.dataset import Case
+from db.models.split import Split, Subset
+from db.models.training import Model, RunStatus
+from kits_core.metrics.status import Status
+
+
+class Evaluation(RowId, Base):
+    """One model over one subset of one split."""
+
+    __tablename__ = "evaluation"
+    __table_args__ = (UniqueConstraint("model_id", "split_id", "subset"),)
+
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
+    split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), index=True)
+    subset: Mapped[Subset] = mapped_column(checked(Subset, "subset"))
+    status: Mapped[RunStatus] = mapped_column(checked(RunStatus, "status"), default=RunStatus.RUNNING)
+    report_path: Mapped[str | None]
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+    flow_run_id: Mapped[str | None] = mapped_column(index=True)
+
+    model: Mapped[Model] = relationship()
+    split: Mapped[Split] = relationship()
+
+
+class CaseMetric(RowId, Base):
+    """One value of one region of one case; NULL where the metric has none."""
+
+    __tablename__ = "case_metric"
+    __table_args__ = (UniqueConstraint("evaluation_id", "case_id", "region", "metric"),)
+
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"))
+    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
+    region: Mapped[str]
+    metric: Mapped[str]
+    value: Mapped[float | None]
+    status: Mapped[Status] = mapped_column(checked(Status, "status"))
+    seconds: Mapped[float]
+
+    case: Mapped[Case] = relationship()

@@ -1,0 +1,81 @@
+"""Trainings, their epochs, and the models that they left."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from db.models.base import Base, Made, RowId, checked, now
+from db.models.preparation import Recipe
+from db.models.split import Split
+
+
+class RunStatus(StrEnum):
+    """How a training or an evaluation stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TrainingRun(RowId, Base):
+    """One training. The same recipe, split and settings make one row, however often it had to be started."""
+
+    __tablename__ = "training_run"
+    __table_args__ = (UniqueConstraint("recipe_id", "split_id", "config_hash"),)
+
+    recipe_id: Mapped[int] = mapped_column(ForeignKey("recipe.id"))
+    split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), index=True)
+    config: Mapped[dict[str, Any]]
+    config_hash: Mapped[str]
+    status: Mapped[RunStatus] = mapped_column(checked(RunStatus, "status"), default=RunStatus.RUNNING)
+    environment: Mapped[dict[str, Any]]
+    folder: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    flow_run_id: Mapped[str | None] = mapped_column(index=True)
+
+    recipe: Mapped[Recipe] = relationship()
+    split: Mapped[Split] = relationship()
+    model: Mapped["Model | None"] = relationship(back_populates="run")
+
+
+class EpochMetric(RowId, Base):
+    """One value of one epoch (the first is 1)."""
+
+    __tablename__ = "epoch_metric"
+    __table_args__ = (UniqueConstraint("run_id", "epoch", "name"),)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_run.id"))
+    epoch: Mapped[int]
+    name: Mapped[str]
+    value: Mapped[float]
+
+
+class Model(RowId, Made, Base):
+    """The best checkpoint of a run. `score`: mean validation Dice of kidney and tumour on the recipe's grid."""
+
+    __tablename__ = "model"
+    __table_args__ = (
+        Index(
+            "ix_model_champion",
+            "is_champion",
+            unique=True,
+            sqlite_where=text("is_champion"),
+            postgresql_where=text("is_champion"),
+        ),
+    )
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_run.id"), unique=True)
+    epoch: Mapped[int]
+    path: Mapped[str]
+    sha256: Mapped[str]
+    score: Mapped[float]
+    parameters: Mapped[int]
+    is_champion: Mapped[bool] = mapped_column(default=False)
+
+    run: Mapped[TrainingRun] = relationship(back_populates="model")

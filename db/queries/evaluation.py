@@ -1,0 +1,98 @@
+"""Evaluations and their values."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import pandas as pd
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from db.models import Case, CaseMetric, Ceiling, Evaluation, PreparedCase, RunStatus, Subset
+from kits_core.errors import KitsError
+from kits_core.metrics.status import Status
+
+
+class Score(Protocol):
+    """See `kits_core.metrics.case.Score`."""
+
+    region: str
+    metric: str
+    value: float | None
+    status: Status
+    seconds: float
+
+
+def start_evaluation(
+    session: Session, *, model_id: int, split_id: int, subset: Subset, flow_run_id: str | None
+) -> Evaluation:
+    """The evaluation of a model over a subset, new or taken up again; a completed one as it is."""
+    evaluation = session.scalar(
+        select(Evaluation).where(
+            Evaluation.model_id == model_id, Evaluation.split_id == split_id, Evaluation.subset == subset
+        )
+    )
+    if evaluation is None:
+        evaluation = Evaluation(model_id=model_id, split_id=split_id, subset=subset)
+        session.add(evaluation)
+    elif evaluation.status is RunStatus.COMPLETED:
+        return evaluation
+    evaluation.status, evaluation.flow_run_id = RunStatus.RUNNING, flow_run_id
+    session.flush()
+    return evaluation
+
+
+def find_evaluation(session: Session, evaluation_id: int | None) -> Evaluation:
+    """The evaluation of an id, or the newest. Raises `KitsError` where there is none."""
+    query = select(Evaluation).order_by(Evaluation.id.desc())
+    if evaluation_id is not None:
+        query = query.where(Evaluation.id == evaluation_id)
+    evaluation = session.scalars(query).first()
+    if evaluation is None:
+        wanted = "an evaluation" if evaluation_id is None else f"evaluation {evaluation_id}"
+        raise KitsError(f"expected {wanted} in the catalog, got none; run kits evaluate")
+    return evaluation
+
+
+def record_scores(session: Session, evaluation_id: int, case_id: int, scores: Iterable[Score]) -> None:
+    """The values of a case, in place of what was known of it."""
+    session.execute(delete(CaseMetric).where(CaseMetric.evaluation_id == evaluation_id, CaseMetric.case_id == case_id))
+    session.add_all(
+        CaseMetric(
+            evaluation_id=evaluation_id,
+            case_id=case_id,
+            region=score.region,
+            metric=score.metric,
+            value=score.value,
+            status=score.status,
+            seconds=score.seconds,
+        )
+        for score in scores
+    )
+
+
+def scored_cases(session: Session, evaluation_id: int) -> set[int]:
+    """Ids of the cases that have values."""
+    return set(session.scalars(select(CaseMetric.case_id).where(CaseMetric.evaluation_id == evaluation_id).distinct()))
+
+
+def score_frame(session: Session, evaluation_id: int) -> pd.DataFrame:
+    """Long: `case, region, metric, value, status`, in the order of the cases' names."""
+    rows = session.execute(
+        select(Case.name, CaseMetric.region, CaseMetric.metric, CaseMetric.value, CaseMetric.status)
+        .join(Case, Case.id == CaseMetric.case_id)
+        .where(CaseMetric.evaluation_id == evaluation_id)
+        .order_by(Case.name, CaseMetric.id)
+    ).all()
+    frame = pd.DataFrame(rows, columns=["case", "region", "metric", "value", "status"])
+    return frame.astype({"value": float})
+
+
+def mean_ceilings(session: Session, recipe_id: int, case_ids: Iterable[int]) -> dict[str, float]:
+    """Mean ceiling of Dice over cases, by region."""
+    rows = session.execute(
+        select(Ceiling.region, func.avg(Ceiling.value))
+        .join(PreparedCase, PreparedCase.id == Ceiling.prepared_case_id)
+        .where(PreparedCase.recipe_id == recipe_id, PreparedCase.case_id.in_(list(case_ids)), Ceiling.metric == "dice")
+        .group_by(Ceiling.region)
+    ).all()
+    return {region: float(value) for region, value in rows}

@@ -1,0 +1,111 @@
+"""Datasets, cases, files and problems. Every write may be repeated."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session, selectinload
+
+from db.models import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileKind, LabelVolume, Phase, Problem
+from db.models.base import now
+from kits_core.errors import KitsError
+
+
+def ensure_dataset(
+    session: Session, *, name: str, source: str, revision: str | None, flow_run_id: str | None
+) -> Dataset:
+    """The dataset of a name, made or brought up to date."""
+    dataset = session.scalar(select(Dataset).where(Dataset.name == name))
+    if dataset is None:
+        dataset = Dataset(name=name, flow_run_id=flow_run_id)
+        session.add(dataset)
+    dataset.source, dataset.revision = source, revision
+    session.flush()
+    return dataset
+
+
+def find_dataset(session: Session, name: str | None) -> Dataset:
+    """The dataset of a name, or the only one. Raises `KitsError` where there is none, or several and no name."""
+    datasets = {dataset.name: dataset for dataset in session.scalars(select(Dataset).order_by(Dataset.name))}
+    if name is None and len(datasets) == 1:
+        return next(iter(datasets.values()))
+    if name in datasets:
+        return datasets[name]
+    known = ", ".join(datasets) or "none"
+    wanted = f"a dataset called {name}" if name else "one dataset, or the name of one of several"
+    raise KitsError(f"expected {wanted}; the catalog has: {known}; name one of these, or run kits ingest")
+
+
+def ensure_case(
+    session: Session, dataset: Dataset, name: str, *, phase: str | None = None, flow_run_id: str | None = None
+) -> Case:
+    """The case of a name in a dataset, made if it is new."""
+    case = session.scalar(select(Case).where(Case.dataset_id == dataset.id, Case.name == name))
+    if case is None:
+        case = Case(dataset_id=dataset.id, name=name, flow_run_id=flow_run_id)
+        session.add(case)
+    case.phase = Phase(phase) if phase else None
+    session.flush()
+    return case
+
+
+def cases_of(session: Session, dataset_id: int, status: CaseStatus | None = None) -> list[Case]:
+    """The cases of a dataset in the order of their names, files, volumes and clinical records at hand."""
+    query = select(Case).where(Case.dataset_id == dataset_id).order_by(Case.name)
+    if status is not None:
+        query = query.where(Case.status == status)
+    options = (selectinload(Case.files), selectinload(Case.volumes), selectinload(Case.clinical))
+    return list(session.scalars(query.options(*options)))
+
+
+def record_file(session: Session, case: Case, kind: FileKind, facts: Mapping[str, Any]) -> CaseFile:
+    """The row of a case's file; `facts` are the other columns of `case_file`."""
+    file = session.scalar(select(CaseFile).where(CaseFile.case_id == case.id, CaseFile.kind == kind))
+    if file is None:
+        file = CaseFile(case_id=case.id, kind=kind)
+        session.add(file)
+    file.created_at = now()
+    for column, value in facts.items():
+        setattr(file, column, value)
+    session.flush()
+    return file
+
+
+def record_label_volumes(session: Session, case: Case, volumes: Mapping[int, tuple[int, float]]) -> None:
+    """Voxels and ml of each label, in place of what was known."""
+    session.execute(delete(LabelVolume).where(LabelVolume.case_id == case.id))
+    session.add_all(
+        LabelVolume(case_id=case.id, label=label, voxels=voxels, ml=ml) for label, (voxels, ml) in volumes.items()
+    )
+
+
+def record_clinical(session: Session, dataset: Dataset, records: Iterable[Mapping[str, Any]], sha256: str) -> int:
+    """Clinical records of the dataset's cases, in place of what was known; how many cases there are for them.
+
+    Each record has `case_id` (the case's name) and the columns of `clinical_record`.
+    """
+    ids = {case.name: case.id for case in session.scalars(select(Case).where(Case.dataset_id == dataset.id))}
+    known = [record for record in records if record["case_id"] in ids]
+    session.execute(delete(ClinicalRecord).where(ClinicalRecord.case_id.in_(ids.values())))
+    session.add_all(ClinicalRecord(**{**record, "case_id": ids[record["case_id"]]}) for record in known)
+    dataset.clinical_sha256 = sha256
+    return len(known)
+
+
+def record_problem(session: Session, case_id: int, stage: str, error: str, flow_run_id: str | None) -> None:
+    """Open a problem, or count one more attempt at the open one."""
+    problem = session.scalar(
+        select(Problem).where(Problem.case_id == case_id, Problem.stage == stage, Problem.resolved_at.is_(None))
+    )
+    if problem is None:
+        session.add(Problem(case_id=case_id, stage=stage, error=error, flow_run_id=flow_run_id))
+        return
+    problem.error, problem.last_seen, problem.flow_run_id = error, now(), flow_run_id
+    problem.attempts += 1
+
+
+def resolve_problems(session: Session, case_id: int, stage: str) -> None:
+    """Close what was open: the stage has succeeded."""
+    open_ones = select(Problem).where(Problem.case_id == case_id, Problem.stage == stage, Problem.resolved_at.is_(None))
+    for problem in session.scalars(open_ones):
+        problem.resolved_at = now()

@@ -1,0 +1,65 @@
+"""Recipes and prepared cases."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from db.models import Case, Ceiling, FileKind, PreparedCase, Recipe
+from db.models.base import now
+
+
+def ensure_recipe(session: Session, recipe_hash: str, settings: Mapping[str, Any], flow_run_id: str | None) -> Recipe:
+    """The recipe of a hash, made if it is new."""
+    recipe = session.scalar(select(Recipe).where(Recipe.hash == recipe_hash))
+    if recipe is None:
+        recipe = Recipe(hash=recipe_hash, settings=dict(settings), flow_run_id=flow_run_id)
+        session.add(recipe)
+        session.flush()
+    return recipe
+
+
+def prepared_of(session: Session, recipe_id: int, case_ids: Iterable[int] | None = None) -> dict[int, PreparedCase]:
+    """Prepared cases of a recipe by the case's id, with their case and ceilings at hand."""
+    query = select(PreparedCase).where(PreparedCase.recipe_id == recipe_id)
+    if case_ids is not None:
+        query = query.where(PreparedCase.case_id.in_(list(case_ids)))
+    options = (selectinload(PreparedCase.case).selectinload(Case.files), selectinload(PreparedCase.ceilings))
+    return {prepared.case_id: prepared for prepared in session.scalars(query.options(*options))}
+
+
+def is_current(prepared: PreparedCase, case: Case) -> bool:
+    """Whether a prepared case was made from the files that the case has now."""
+    image, segmentation = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
+    return (
+        image is not None
+        and prepared.source_image_sha256 == image.sha256
+        and prepared.source_segmentation_sha256 == (segmentation.sha256 if segmentation else None)
+    )
+
+
+def record_prepared(
+    session: Session,
+    *,
+    recipe_id: int,
+    case_id: int,
+    facts: Mapping[str, Any],
+    ceilings: Mapping[tuple[str, str], float],
+) -> PreparedCase:
+    """The row of a prepared case, its ceilings `{(region, metric): value}` in place of what was known."""
+    prepared = session.scalar(
+        select(PreparedCase).where(PreparedCase.recipe_id == recipe_id, PreparedCase.case_id == case_id)
+    )
+    if prepared is None:
+        prepared = PreparedCase(recipe_id=recipe_id, case_id=case_id)
+        session.add(prepared)
+    prepared.created_at = now()
+    for column, value in facts.items():
+        setattr(prepared, column, value)
+    prepared.ceilings.clear()
+    session.flush()
+    prepared.ceilings.extend(
+        Ceiling(region=region, metric=metric, value=value) for (region, metric), value in ceilings.items()
+    )
+    return prepared

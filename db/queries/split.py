@@ -1,0 +1,78 @@
+"""Splits."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from db.models import Case, Split, SplitMember, Subset
+from kits_core.errors import KitsError
+from kits_core.split import Split as SplitPlan
+
+
+def split_of_hash(session: Session, split_hash: str) -> Split | None:
+    """The split of a hash."""
+    return session.scalar(select(Split).where(Split.hash == split_hash))
+
+
+def record_split(
+    session: Session,
+    *,
+    dataset_id: int,
+    split_hash: str,
+    seed: int,
+    validation: float,
+    folds: int | None,
+    plan: SplitPlan,
+    case_ids: Mapping[str, int],
+    flow_run_id: str | None,
+) -> Split:
+    """Write a split and its members; `case_ids` gives the id of each of the plan's names."""
+    counts: dict[str, int] = {}
+    for stratum in plan.strata.values():
+        counts[stratum] = counts.get(stratum, 0) + 1
+    split = Split(
+        dataset_id=dataset_id,
+        hash=split_hash,
+        seed=seed,
+        validation_fraction=validation,
+        folds=folds,
+        strata=counts,
+        flow_run_id=flow_run_id,
+    )
+    session.add(split)
+    session.flush()
+    for subset, names in ((Subset.TRAIN, plan.train), (Subset.VALIDATION, plan.validation)):
+        session.add_all(
+            SplitMember(
+                split_id=split.id,
+                case_id=case_ids[name],
+                subset=subset,
+                fold=plan.folds.get(name),
+                stratum=plan.strata[name],
+            )
+            for name in names
+        )
+    return split
+
+
+def find_split(session: Session, dataset_id: int, split_id: int | None) -> Split:
+    """The split of an id, or the dataset's newest. Raises `KitsError` where there is none."""
+    query = select(Split).where(Split.dataset_id == dataset_id).order_by(Split.id.desc())
+    if split_id is not None:
+        query = query.where(Split.id == split_id)
+    split = session.scalars(query).first()
+    if split is None:
+        wanted = "a split" if split_id is None else f"split {split_id}"
+        raise KitsError(f"expected {wanted} of this dataset in the catalog, got none; run kits split")
+    return split
+
+
+def members(session: Session, split_id: int, subset: Subset | None = None) -> list[SplitMember]:
+    """The members of a split in the order of their cases' names, the cases, files and volumes at hand."""
+    query = select(SplitMember).join(Case).where(SplitMember.split_id == split_id).order_by(Case.name)
+    if subset is not None:
+        query = query.where(SplitMember.subset == subset)
+    loaded = selectinload(SplitMember.case)
+    options = (loaded.selectinload(Case.files), loaded.selectinload(Case.volumes), loaded.selectinload(Case.clinical))
+    return list(session.scalars(query.options(*options)))

@@ -1,0 +1,132 @@
+"""Training runs, epochs and models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from db.models import EpochMetric, Model, RunStatus, TrainingRun
+from db.models.base import now
+from kits_core.errors import KitsError
+
+
+def start_or_resume_run(
+    session: Session,
+    *,
+    recipe_id: int,
+    split_id: int,
+    config: Mapping[str, Any],
+    config_hash: str,
+    environment: Mapping[str, str],
+    flow_run_id: str | None,
+) -> TrainingRun:
+    """The run of a recipe, split and configuration, new or taken up again. A completed one is returned as it is."""
+    run = session.scalar(
+        select(TrainingRun).where(
+            TrainingRun.recipe_id == recipe_id,
+            TrainingRun.split_id == split_id,
+            TrainingRun.config_hash == config_hash,
+        )
+    )
+    if run is None:
+        run = TrainingRun(
+            recipe_id=recipe_id,
+            split_id=split_id,
+            config=dict(config),
+            config_hash=config_hash,
+            environment={},
+            folder="",
+        )
+        session.add(run)
+    elif run.status is RunStatus.COMPLETED:
+        return run
+    run.status, run.error, run.ended_at = RunStatus.RUNNING, None, None
+    run.environment, run.flow_run_id = dict(environment), flow_run_id
+    session.flush()
+    return run
+
+
+def record_epoch(session: Session, run_id: int, epoch: int, values: Mapping[str, float]) -> None:
+    """The values of an epoch, in place of what was known of it."""
+    known = {
+        row.name: row
+        for row in session.scalars(select(EpochMetric).where(EpochMetric.run_id == run_id, EpochMetric.epoch == epoch))
+    }
+    for name, value in values.items():
+        if name in known:
+            known[name].value = value
+        else:
+            session.add(EpochMetric(run_id=run_id, epoch=epoch, name=name, value=value))
+
+
+def history(session: Session, run_id: int) -> pd.DataFrame:
+    """One row an epoch, one column a value, and `epoch`."""
+    rows = session.execute(
+        select(EpochMetric.epoch, EpochMetric.name, EpochMetric.value).where(EpochMetric.run_id == run_id)
+    ).all()
+    long = pd.DataFrame(rows, columns=["epoch", "name", "value"])
+    return long.pivot_table(index="epoch", columns="name", values="value").reset_index()
+
+
+def end_run(session: Session, run_id: int, status: RunStatus, error: str | None = None) -> None:
+    """Note how a run ended."""
+    run = session.get_one(TrainingRun, run_id)
+    run.status, run.error, run.ended_at = status, error, now()
+
+
+def register_model(
+    session: Session,
+    run_id: int,
+    *,
+    epoch: int,
+    path: str,
+    sha256: str,
+    score: float,
+    parameters: int,
+    flow_run_id: str | None,
+) -> Model:
+    """The model of a run, in place of what was known of it."""
+    model = session.scalar(select(Model).where(Model.run_id == run_id))
+    if model is None:
+        model = Model(run_id=run_id, flow_run_id=flow_run_id)
+        session.add(model)
+    model.epoch, model.path, model.sha256, model.score, model.parameters = epoch, path, sha256, score, parameters
+    session.flush()
+    return model
+
+
+def champion(session: Session) -> Model | None:
+    """The model that prediction uses unless told otherwise."""
+    return session.scalar(select(Model).where(Model.is_champion))
+
+
+def promote(session: Session, model: Model) -> None:
+    """Make a model the champion."""
+    session.execute(update(Model).values(is_champion=False))
+    session.flush()
+    model.is_champion = True
+    session.flush()
+
+
+def propose(session: Session, model: Model) -> bool:
+    """Promote a model if there is no champion, or one of the same recipe and split with a lower score."""
+    current = champion(session)
+    if current is not None:
+        same = (current.run.recipe_id, current.run.split_id) == (model.run.recipe_id, model.run.split_id)
+        if current.id == model.id or not same or model.score <= current.score:
+            return False
+    promote(session, model)
+    return True
+
+
+def find_model(session: Session, wanted: str) -> Model:
+    """The model called `champion`, `latest` or by its id. Raises `KitsError` where there is none."""
+    model = {
+        "champion": lambda: champion(session),
+        "latest": lambda: session.scalars(select(Model).order_by(Model.id.desc())).first(),
+    }.get(wanted, lambda: session.get(Model, int(wanted)))()
+    if model is None:
+        raise KitsError(f"expected model {wanted} in the catalog, got none; run kits train, or look with kits status")
+    return model

@@ -1,0 +1,218 @@
+"""The views: the catalog's public face for people who write SQL. Their columns never change meaning.
+
+They keep to SQL that SQLite and PostgreSQL understand alike.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class View:
+    """A view, each column with its meaning."""
+
+    name: str
+    description: str
+    columns: dict[str, str]
+    sql: str
+
+
+CASE_OVERVIEW = View(
+    "case_overview",
+    "One row a case: where it stands, what it holds, who the patient is.",
+    {
+        "dataset": "name of the dataset",
+        "case_name": "name of the case, as case_00000",
+        "status": "pending, ingested or quarantined",
+        "has_segmentation": "whether there is a reference",
+        "phase": "contrast phase: arterial or nephrogenic; NULL if unknown",
+        "sex": "as in the clinical record",
+        "age_years": "age at nephrectomy",
+        "tumor_histologic_subtype": "as in the clinical record",
+        "pathology_t_stage": "as in the clinical record",
+        "radiographic_size_cm": "largest tumour diameter that the radiologist gave, in cm",
+        "image_shape": "voxels along each axis of the file, a JSON list",
+        "image_spacing_mm": "distance of voxel centres along each axis of the file, in mm, a JSON list",
+        "image_bytes": "size of the converted image",
+        "kidney_ml": "volume of label 1 in the reference, ml",
+        "tumor_ml": "volume of label 2 in the reference, ml",
+        "cyst_ml": "volume of label 3 in the reference, ml",
+    },
+    """
+    SELECT d.name AS dataset, c.name AS case_name, c.status, c.has_segmentation, c.phase, r.sex, r.age_years,
+           r.tumor_histologic_subtype, r.pathology_t_stage, r.radiographic_size_cm,
+           f.shape AS image_shape, f.spacing_mm AS image_spacing_mm, f.bytes AS image_bytes,
+           k.ml AS kidney_ml, t.ml AS tumor_ml, y.ml AS cyst_ml
+    FROM "case" c
+    JOIN dataset d ON d.id = c.dataset_id
+    LEFT JOIN clinical_record r ON r.case_id = c.id
+    LEFT JOIN case_file f ON f.case_id = c.id AND f.kind = 'image'
+    LEFT JOIN label_volume k ON k.case_id = c.id AND k.label = 1
+    LEFT JOIN label_volume t ON t.case_id = c.id AND t.label = 2
+    LEFT JOIN label_volume y ON y.case_id = c.id AND y.label = 3
+    """,
+)
+
+CASE_METRIC_WIDE = View(
+    "case_metric_wide",
+    "One row an evaluation, case and region, the metrics side by side.",
+    {
+        "evaluation_id": "number of the evaluation",
+        "model_id": "number of the model",
+        "subset": "train or validation",
+        "case_name": "name of the case",
+        "region": "kidney, tumor, foreground, kidney_and_mass or mass",
+        "status": "ok, prediction_empty, reference_empty, both_empty or missing",
+        "dice": "Dice, 0 to 1",
+        "iou": "intersection over union, 0 to 1",
+        "volumetric_similarity": "0 to 1",
+        "hausdorff_mm": "Hausdorff distance, mm; NULL where a mask is empty",
+        "hausdorff95_mm": "95th percentile of it, mm; NULL where a mask is empty",
+        "mean_surface_distance_mm": "mean distance of the surfaces, mm; NULL where a mask is empty",
+        "prediction_ml": "volume of the prediction, ml",
+        "reference_ml": "volume of the reference, ml",
+    },
+    """
+    SELECT m.evaluation_id, e.model_id, e.subset, c.name AS case_name, m.region, MAX(m.status) AS status,
+           MAX(CASE WHEN m.metric = 'dice' THEN m.value END) AS dice,
+           MAX(CASE WHEN m.metric = 'iou' THEN m.value END) AS iou,
+           MAX(CASE WHEN m.metric = 'volumetric_similarity' THEN m.value END) AS volumetric_similarity,
+           MAX(CASE WHEN m.metric = 'hausdorff_mm' THEN m.value END) AS hausdorff_mm,
+           MAX(CASE WHEN m.metric = 'hausdorff95_mm' THEN m.value END) AS hausdorff95_mm,
+           MAX(CASE WHEN m.metric = 'mean_surface_distance_mm' THEN m.value END) AS mean_surface_distance_mm,
+           MAX(CASE WHEN m.metric = 'prediction_ml' THEN m.value END) AS prediction_ml,
+           MAX(CASE WHEN m.metric = 'reference_ml' THEN m.value END) AS reference_ml
+    FROM case_metric m
+    JOIN evaluation e ON e.id = m.evaluation_id
+    JOIN "case" c ON c.id = m.case_id
+    GROUP BY m.evaluation_id, e.model_id, e.subset, c.name, m.region
+    """,
+)
+
+LEADERBOARD = View(
+    "leaderboard",
+    "One row an evaluation, with the mean Dice of its cases.",
+    {
+        "evaluation_id": "number of the evaluation",
+        "model_id": "number of the model",
+        "run_id": "number of its training run",
+        "dataset": "name of the dataset",
+        "subset": "train or validation",
+        "recipe_hash": "the recipe",
+        "split_id": "number of the split",
+        "cases": "how many cases were scored",
+        "kidney_dice": "mean over the cases, original grid",
+        "tumor_dice": "mean over the cases, original grid",
+        "foreground_dice": "mean over the cases, original grid",
+        "epoch": "epoch of the checkpoint",
+        "is_champion": "whether prediction uses this model unless told otherwise",
+    },
+    """
+    SELECT e.id AS evaluation_id, e.model_id, o.run_id, d.name AS dataset, e.subset, p.hash AS recipe_hash, e.split_id,
+           COUNT(DISTINCT m.case_id) AS cases,
+           AVG(CASE WHEN m.region = 'kidney' THEN m.value END) AS kidney_dice,
+           AVG(CASE WHEN m.region = 'tumor' THEN m.value END) AS tumor_dice,
+           AVG(CASE WHEN m.region = 'foreground' THEN m.value END) AS foreground_dice,
+           o.epoch, o.is_champion
+    FROM evaluation e
+    JOIN model o ON o.id = e.model_id
+    JOIN training_run r ON r.id = o.run_id
+    JOIN recipe p ON p.id = r.recipe_id
+    JOIN split s ON s.id = e.split_id
+    JOIN dataset d ON d.id = s.dataset_id
+    LEFT JOIN case_metric m ON m.evaluation_id = e.id AND m.metric = 'dice'
+    GROUP BY e.id, e.model_id, o.run_id, d.name, e.subset, p.hash, e.split_id, o.epoch, o.is_champion
+    """,
+)
+
+WORST_CASE = View(
+    "worst_case",
+    "The cases of each evaluation from the worst tumour Dice on.",
+    {
+        "evaluation_id": "number of the evaluation",
+        "place": "1 is the worst",
+        "case_name": "name of the case",
+        "tumor_dice": "Dice of the tumour, original grid",
+        "kidney_dice": "Dice of the kidney, original grid",
+        "tumor_ml": "volume of the tumour in the reference, ml",
+    },
+    """
+    SELECT t.evaluation_id,
+           ROW_NUMBER() OVER (PARTITION BY t.evaluation_id ORDER BY t.value, c.name) AS place,
+           c.name AS case_name, t.value AS tumor_dice, k.value AS kidney_dice, v.ml AS tumor_ml
+    FROM case_metric t
+    JOIN "case" c ON c.id = t.case_id
+    LEFT JOIN case_metric k ON k.evaluation_id = t.evaluation_id AND k.case_id = t.case_id
+         AND k.region = 'kidney' AND k.metric = 'dice'
+    LEFT JOIN label_volume v ON v.case_id = t.case_id AND v.label = 2
+    WHERE t.region = 'tumor' AND t.metric = 'dice'
+    """,
+)
+
+OPEN_PROBLEM = View(
+    "open_problem",
+    "What keeps cases from a stage now.",
+    {
+        "dataset": "name of the dataset",
+        "case_name": "name of the case",
+        "stage": "ingest, prepare or evaluate",
+        "error": "what was expected, what was got, what to do",
+        "attempts": "how often it was met",
+        "first_seen": "when it was first met (UTC)",
+        "last_seen": "when it was last met (UTC)",
+    },
+    """
+    SELECT d.name AS dataset, c.name AS case_name, p.stage, p.error, p.attempts, p.first_seen, p.last_seen
+    FROM problem p
+    JOIN "case" c ON c.id = p.case_id
+    JOIN dataset d ON d.id = c.dataset_id
+    WHERE p.resolved_at IS NULL
+    """,
+)
+
+LINEAGE = View(
+    "lineage",
+    "One row an evaluated case: from its scores back to the file that was downloaded.",
+    {
+        "evaluation_id": "number of the evaluation",
+        "case_name": "name of the case",
+        "model_id": "number of the model",
+        "model_sha256": "of the checkpoint",
+        "run_id": "number of the training run",
+        "split_hash": "the split",
+        "recipe_hash": "the recipe",
+        "prepared_image_sha256": "of the network's input",
+        "image_sha256": "of the converted image",
+        "archive_sha256": "of the image as it was downloaded",
+        "source_url": "where it was downloaded from",
+    },
+    """
+    SELECT e.id AS evaluation_id, c.name AS case_name, e.model_id, o.sha256 AS model_sha256, o.run_id,
+           s.hash AS split_hash, r.hash AS recipe_hash, p.image_sha256 AS prepared_image_sha256,
+           f.sha256 AS image_sha256, f.archive_sha256, f.source_url
+    FROM (SELECT DISTINCT evaluation_id, case_id FROM case_metric) m
+    JOIN evaluation e ON e.id = m.evaluation_id
+    JOIN model o ON o.id = e.model_id
+    JOIN training_run t ON t.id = o.run_id
+    JOIN recipe r ON r.id = t.recipe_id
+    JOIN split s ON s.id = t.split_id
+    JOIN "case" c ON c.id = m.case_id
+    LEFT JOIN prepared_case p ON p.case_id = c.id AND p.recipe_id = r.id
+    LEFT JOIN case_file f ON f.case_id = c.id AND f.kind = 'image'
+    """,
+)
+
+VIEWS = (CASE_OVERVIEW, CASE_METRIC_WIDE, LEADERBOARD, WORST_CASE, OPEN_PROBLEM, LINEAGE)
+
+
+def create_views(connection: Connection) -> None:
+    """Make every view."""
+    for view in VIEWS:
+        connection.execute(text(f"CREATE VIEW {view.name} AS {view.sql}"))
+
+
+def drop_views(connection: Connection) -> None:
+    """Remove every view that is there."""
+    for view in reversed(VIEWS):
+        connection.execute(text(f"DROP VIEW IF EXISTS {view.name}"))
