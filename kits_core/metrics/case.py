@@ -10,7 +10,6 @@ from kits_core.labels import REGIONS, Region
 from kits_core.metrics import distance, overlap
 from kits_core.metrics.status import Status
 
-
 OVERLAP_METRICS = ("dice", "iou", "volumetric_similarity")
 DISTANCE_METRICS = ("hausdorff_mm", "hausdorff95_mm", "mean_surface_distance_mm")
 VOLUME_METRICS = ("prediction_ml", "reference_ml")
