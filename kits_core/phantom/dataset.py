@@ -22,7 +22,7 @@ from kits_core.phantom.records import Record, invent_record
 IMAGE_NAME, SEGMENTATION_NAME = "imaging.nii.gz", "segmentation.nii.gz"
 RECORDS_NAME, SUMS_NAME = "kits23.json", "SHA256SUMS"
 
-_VERSION = 1
+_VERSION = 2
 """Part of every phantom's mark: raise it when the same seed gives another patient, so that old files are made again."""
 
 _SLICES = (40, 64)

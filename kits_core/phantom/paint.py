@@ -73,7 +73,7 @@ def _parenchyma(outside_mm: FloatArray, grid: CoarseGrid, rng: np.random.Generat
 def _tumor(sampled: LabelArray, grid: CoarseGrid, rng: np.random.Generator) -> FloatArray:
     """HU of tumour tissue: its own level from place to place, mottled, with dark necrosis deep inside."""
     depth_mm = distance_mm(sampled == Label.TUMOR, grid.spacing_mm)
-    level = np.float32(rng.uniform(62, 98)) + 20 * smooth_noise(grid.shape, grid.spacing_mm, 110, rng)
+    level = np.float32(rng.uniform(52, 82)) + 16 * smooth_noise(grid.shape, grid.spacing_mm, 110, rng)
     hu = level + 11 * smooth_noise(grid.shape, grid.spacing_mm, 11, rng)
     patches = smooth_noise(grid.shape, grid.spacing_mm, 18, rng)
     necrosis = ramp(depth_mm - 8 + 4 * patches, 4.0) * ramp(patches + np.float32(rng.uniform(-0.8, 0.6)), 0.5)
