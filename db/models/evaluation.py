@@ -9,7 +9,7 @@ from db.models.base import Base, RowId, checked, now
 from db.models.dataset import Case
 from db.models.split import Split, Subset
 from db.models.training import Model, RunStatus
-from kits_core.metrics.status import Status
+from kits_core.metrics.score import Status
 
 
 class Evaluation(RowId, Base):

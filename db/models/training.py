@@ -33,7 +33,6 @@ class TrainingRun(RowId, Base):
     config_hash: Mapped[str]
     status: Mapped[RunStatus] = mapped_column(checked(RunStatus, "status"), default=RunStatus.RUNNING)
     environment: Mapped[dict[str, Any]]
-    folder: Mapped[str]
     started_at: Mapped[datetime] = mapped_column(default=now)
     ended_at: Mapped[datetime | None]
     error: Mapped[str | None]

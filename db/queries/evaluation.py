@@ -1,25 +1,15 @@
 """Evaluations and their values."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 import pandas as pd
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Case, CaseMetric, Ceiling, Evaluation, PreparedCase, RunStatus, Subset
+from db.models.base import now
 from kits_core.errors import KitsError
-from kits_core.metrics.status import Status
-
-
-class Score(Protocol):
-    """See `kits_core.metrics.case.Score`."""
-
-    region: str
-    metric: str
-    value: float | None
-    status: Status
-    seconds: float
+from kits_core.metrics.score import Score
 
 
 def start_evaluation(
@@ -51,6 +41,11 @@ def find_evaluation(session: Session, evaluation_id: int | None) -> Evaluation:
         wanted = "an evaluation" if evaluation_id is None else f"evaluation {evaluation_id}"
         raise KitsError(f"expected {wanted} in the catalog, got none; run kits evaluate")
     return evaluation
+
+
+def end_evaluation(evaluation: Evaluation, status: RunStatus, report_path: str | None) -> None:
+    """Note how an evaluation ended; the report's path is relative to the home."""
+    evaluation.status, evaluation.ended_at, evaluation.report_path = status, now(), report_path
 
 
 def record_scores(session: Session, evaluation_id: int, case_id: int, scores: Iterable[Score]) -> None:

@@ -19,7 +19,6 @@ def start_or_resume_run(
     split_id: int,
     config: Mapping[str, Any],
     config_hash: str,
-    environment: Mapping[str, str],
     flow_run_id: str | None,
 ) -> TrainingRun:
     """The run of a recipe, split and configuration, new or taken up again. A completed one is returned as it is."""
@@ -32,18 +31,13 @@ def start_or_resume_run(
     )
     if run is None:
         run = TrainingRun(
-            recipe_id=recipe_id,
-            split_id=split_id,
-            config=dict(config),
-            config_hash=config_hash,
-            environment={},
-            folder="",
+            recipe_id=recipe_id, split_id=split_id, config=dict(config), config_hash=config_hash, environment={}
         )
         session.add(run)
     elif run.status is RunStatus.COMPLETED:
         return run
     run.status, run.error, run.ended_at = RunStatus.RUNNING, None, None
-    run.environment, run.flow_run_id = dict(environment), flow_run_id
+    run.flow_run_id = flow_run_id
     session.flush()
     return run
 

@@ -1,5 +1,6 @@
 """The record of how one grid was laid over another: orientation, crop, padding and resizing in one invertible map."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -33,15 +34,30 @@ class GridMap:
     @classmethod
     def whole(cls, source: Volume, shape: Shape) -> Self:
         """The whole source on a grid of `shape`; outer faces coincide, each axis is stretched on its own."""
+        i, j, k = source.shape
+        return cls.of_box(source, ((0, i - 1), (0, j - 1), (0, k - 1)), shape)
+
+    @classmethod
+    def of_box(cls, source: Volume, box: Sequence[tuple[float, float]], shape: Shape) -> Self:
+        """A box of the source on a grid of `shape`; outer faces coincide, each axis is stretched on its own.
+
+        `box`: the centres of the first and last voxel inside it along each axis of the source, in voxels of the
+        source; they may lie between voxels and outside the source.
+        """
         axes, flipped = _orientation(source.affine)
-        oriented = [source.shape[axis] for axis in axes]
-        steps = [n / m for n, m in zip(oriented, shape, strict=True)]
+        steps, origins = [], []
+        for axis, flip, m in zip(axes, flipped, shape, strict=True):
+            first, last = box[axis]
+            step = (last - first + 1) / m
+            start = source.shape[axis] - 1 - last if flip else first
+            steps.append(step)
+            origins.append(start + (step - 1) / 2)
         return cls(
             source_shape=source.shape,
             source_affine=tuple(tuple(float(v) for v in row) for row in source.affine),
             axes=axes,
             flipped=flipped,
-            origin_vox=_triple((step - 1) / 2 for step in steps),
+            origin_vox=_triple(origins),
             step_vox=_triple(steps),
             shape=shape,
         )

@@ -1,30 +1,18 @@
 """All scores of one case: every region, every metric, each with what became of it."""
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kits_core.labels import REGIONS, Region
 from kits_core.metrics import distance, overlap
-from kits_core.metrics.status import Status
+from kits_core.metrics.score import Score, Status
 
 OVERLAP_METRICS = ("dice", "iou", "volumetric_similarity")
 DISTANCE_METRICS = ("hausdorff_mm", "hausdorff95_mm", "mean_surface_distance_mm")
 VOLUME_METRICS = ("prediction_ml", "reference_ml")
 METRICS = (*OVERLAP_METRICS, *DISTANCE_METRICS, *VOLUME_METRICS)
-
-
-@dataclass(frozen=True)
-class Score:
-    """One value of one region. `value` is None where the metric has none (a distance to an empty mask)."""
-
-    region: str
-    metric: str
-    value: float | None
-    status: Status
-    seconds: float
 
 
 def score_case(
@@ -39,15 +27,6 @@ def score_case(
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} differ in shape")
     return [score for region in REGIONS for score in _score_region(region, prediction, reference, spacing_mm)]
-
-
-def missing_scores() -> list[Score]:
-    """The scores of a case without a prediction: overlap 0, nothing else; status `missing`."""
-    return [
-        Score(region.name, metric, 0.0 if metric in OVERLAP_METRICS else None, Status.MISSING, 0.0)
-        for region in REGIONS
-        for metric in METRICS
-    ]
 
 
 def _score_region(

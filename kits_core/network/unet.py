@@ -1,5 +1,7 @@
 """The 3-D U-Net on a ResNet-18 encoder."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,7 +9,24 @@ from keras import layers
 
 from kits_core.network.encoder import LARGEST_STRIDE, conv_norm, pyramid
 
+KITS_PRIORS = (0.9919, 0.0063, 0.0018)
+"""Share of background, kidney and tumour among the voxels of the 489 KiTS23 segmentations, cysts as background."""
+
 _SKIPS = ("P4", "P3", "P2", "P1")
+
+
+@keras.saving.register_keras_serializable(package="kits")
+class _LogPriors(keras.initializers.Initializer):
+    """A head's bias such that an untrained network gives each class its prior probability."""
+
+    def __init__(self, priors: Sequence[float]) -> None:
+        self.priors = tuple(priors)
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:  # noqa: ARG002 - Keras's signature
+        return keras.ops.convert_to_tensor([math.log(prior) for prior in self.priors], dtype=dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"priors": list(self.priors)}
 
 
 @keras.saving.register_keras_serializable(package="kits")
@@ -20,12 +39,14 @@ class ResNetUNet(keras.Model):
     Args:
         shape: voxels along each side, a multiple of 32.
         filters: channels of the stem; 64 is ResNet-18, which makes 42.6 million parameters in all.
-        classes: background included.
+        priors: share of each class among the voxels, background first. The head starts from them (Lin et al. 2017,
+            arXiv:1708.02002, 4.1): started from equal shares, the loss is all false alarms, and a class as rare as a
+            tumour saturates at zero before it is learnt.
 
     Raises `ValueError` for a shape that 32 does not divide.
     """
 
-    def __init__(self, shape: int, filters: int = 64, classes: int = 3, **kwargs: Any) -> None:
+    def __init__(self, shape: int, filters: int = 64, priors: Sequence[float] = KITS_PRIORS, **kwargs: Any) -> None:
         if shape % LARGEST_STRIDE:
             raise ValueError(f"shape must be a multiple of {LARGEST_STRIDE}, got {shape}")
         # === Functional model ===
@@ -37,21 +58,29 @@ class ResNetUNet(keras.Model):
             if level < len(_SKIPS):
                 x = layers.Concatenate(name=f"decoder{level + 1}_skip")([x, features[_SKIPS[level]]])
             for step in (1, 2):
-                width = max(filters * 4 // 2**level, classes)
+                width = max(filters * 4 // 2**level, len(priors))
                 x = conv_norm(x, width, kernel=3, strides=1, name=f"decoder{level + 1}_{step}")
                 x = layers.ReLU(name=f"decoder{level + 1}_{step}_relu")(x)
-        x = layers.Conv3D(classes, 3, padding="same", dtype="float32", name="logits")(x)
+        x = layers.Conv3D(
+            len(priors),
+            3,
+            padding="same",
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            bias_initializer=_LogPriors(priors),
+            dtype="float32",
+            name="logits",
+        )(x)
         probabilities = layers.Softmax(dtype="float32", name="probabilities")(x)
         super().__init__(inputs=image, outputs=probabilities, **kwargs)
         # === Config ===
-        self.shape, self.filters, self.classes = shape, filters, classes
+        self.shape, self.filters, self.priors = shape, filters, tuple(priors)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that build the same network again."""
         return {
             "shape": self.shape,
             "filters": self.filters,
-            "classes": self.classes,
+            "priors": list(self.priors),
             "name": self.name,
             "trainable": self.trainable,
         }

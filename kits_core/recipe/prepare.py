@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kits_core.errors import CaseError
 from kits_core.files import sha256_of
 from kits_core.geometry import GridMap, Volume, read_volume, resample_image, resample_labels, write_volume
+from kits_core.geometry.body import body_box
 from kits_core.geometry.resample import inside_grid
 from kits_core.labels import Label
 from kits_core.recipe.ceiling import ceilings
@@ -47,7 +48,7 @@ def prepare_case(
     """
     start = time.perf_counter()
     image = read_volume(image_path)
-    grid = GridMap.whole(image, recipe.grid_shape)
+    grid = frame(image, recipe)
     hu = resample_image(image.data, grid, fill=AIR_HU)
     if hu.min() == hu.max():
         raise CaseError(
@@ -75,6 +76,13 @@ def prepare_case(
         ceilings=ceiling,
         seconds=time.perf_counter() - start,
     )
+
+
+def frame(image: Volume, recipe: Recipe) -> GridMap:
+    """The grid that a recipe lays over a scan."""
+    if recipe.trim_air:
+        return GridMap.of_box(image, body_box(image), recipe.grid_shape)
+    return GridMap.whole(image, recipe.grid_shape)
 
 
 def read_reference(case: str, path: Path, image: Volume) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     frame: Literal["volume"] = Field("volume", description="What of the scan the grid covers: volume, the whole scan.")
+    trim_air: bool = Field(True, description="Spend no voxels on the air around the patient.")
     shape: int = Field(128, ge=32, le=512, multiple_of=32, description="Voxels along each side of the grid.")
     window_hu: tuple[float, float] = Field(
         (-79.0, 304.0), description="Intensities outside this range, in HU, are clipped to it."

@@ -1,6 +1,6 @@
 """Figures as PNG bytes. Each function draws one, on its own canvas, safe to call from any thread."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -145,40 +145,18 @@ def _plane(volume: NDArray[np.generic], axis: int, centre: tuple[int, int, int])
 
 def _isotropic_view(view: CaseView) -> tuple[GridMap, tuple[int, int, int]]:
     """A cube of equal spacing about the foreground, and the voxel of it with the largest tumour sections."""
-    whole = GridMap.whole(view.image, view.image.shape)
-    spacing = [view.image.spacing_mm[axis] for axis in whole.axes]
+    spacing = view.image.spacing_mm
     labels = view.reference if view.reference.any() or view.prediction is None else view.prediction
     found = np.argwhere(labels > 0) if labels.any() else np.array([[0, 0, 0], np.array(labels.shape) - 1])
-    low, high = found.min(axis=0), found.max(axis=0)
-    first, last = [], []
-    for source_axis, flipped in zip(whole.axes, whole.flipped, strict=True):
-        ends = (low[source_axis], high[source_axis])
-        n = view.image.shape[source_axis] - 1
-        a, b = (n - ends[1], n - ends[0]) if flipped else ends
-        first.append(a)
-        last.append(b)
-    centre_vox = [(a + b) / 2 for a, b in zip(first, last, strict=True)]
-    size_mm = max((b - a + 1) * mm for a, b, mm in zip(first, last, spacing, strict=True)) + 2 * _MARGIN_MM
-    step_mm = size_mm / _VIEW_VOXELS
-    grid = GridMap(
-        source_shape=whole.source_shape,
-        source_affine=whole.source_affine,
-        axes=whole.axes,
-        flipped=whole.flipped,
-        origin_vox=_triple(c - (size_mm - step_mm) / 2 / mm for c, mm in zip(centre_vox, spacing, strict=True)),
-        step_vox=_triple(step_mm / mm for mm in spacing),
-        shape=(_VIEW_VOXELS, _VIEW_VOXELS, _VIEW_VOXELS),
-    )
+    ends = list(zip(found.min(axis=0), found.max(axis=0), spacing, strict=True))
+    size_mm = max((last - first + 1) * mm for first, last, mm in ends) + 2 * _MARGIN_MM
+    box = [((first + last - size_mm / mm + 1) / 2, (first + last + size_mm / mm - 1) / 2) for first, last, mm in ends]
+    grid = GridMap.of_box(view.image, box, (_VIEW_VOXELS,) * 3)
     tumor = resample_labels(labels, grid, tuple(int(label) for label in Label)) == Label.TUMOR
     if not tumor.any():
         return grid, (_VIEW_VOXELS // 2,) * 3
     i, j, k = (int(tumor.sum(axis=tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3))
     return grid, (i, j, k)
-
-
-def _triple(values: Iterable[float]) -> tuple[float, float, float]:
-    i, j, k = (float(value) for value in values)
-    return i, j, k
 
 
 def _canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:

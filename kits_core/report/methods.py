@@ -43,7 +43,7 @@ def methods_paragraph(lineage: Lineage) -> str:
     return (
         f"{lineage.train_cases + lineage.validation_cases} cases of the dataset {lineage.dataset} ({lineage.source}) were "
         f"split into {lineage.train_cases} for training and {lineage.validation_cases} for validation, stratified by "
-        f"tumour-volume tercile, contrast phase and cyst presence (seed {lineage.split_seed}). Each whole scan was resampled "
+        f"tumour-volume tercile, contrast phase and cyst presence (seed {lineage.split_seed}). Each whole scan{', less the air around the patient,' if recipe.trim_air else ''} was resampled "
         f"to {recipe.shape}³ voxels along its own axes (linear, antialiased; labels by the largest share), clipped to "
         f"{recipe.window_hu[0]:g} to {recipe.window_hu[1]:g} HU and standardised; cysts counted as {recipe.cyst_to}. "
         f"A 3-D U-Net on a ResNet-18 encoder with {config.filters} channels in its stem ({lineage.parameters:,} parameters) "

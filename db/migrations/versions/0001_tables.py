@@ -261,7 +261,6 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("environment", sa.JSON().with_variant(JSONB(), "postgresql"), nullable=False),
-        sa.Column("folder", sa.String(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("error", sa.String(), nullable=True),

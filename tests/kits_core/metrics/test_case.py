@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from kits_core.labels import REGIONS
-from kits_core.metrics.case import METRICS, missing_scores, score_case
-from kits_core.metrics.status import Status
+from kits_core.metrics.case import METRICS, score_case
+from kits_core.metrics.score import Status
 
 
 def _by_key(scores):
@@ -40,13 +40,6 @@ def test_the_other_empty_cases():
     assert _by_key(score_case(_labels(), nothing, (1, 1, 1)))["kidney", "dice"].status is Status.REFERENCE_EMPTY
     both = _by_key(score_case(nothing, nothing, (1, 1, 1)))["kidney", "dice"]
     assert (both.status, both.value) == (Status.BOTH_EMPTY, 1.0)
-
-
-def test_a_missing_prediction_counts_as_zero():
-    scores = _by_key(missing_scores())
-    assert scores["tumor", "dice"].value == 0
-    assert scores["tumor", "hausdorff_mm"].value is None
-    assert len(scores) == len(REGIONS) * len(METRICS)
 
 
 def test_other_shapes_are_refused():

@@ -20,6 +20,14 @@ def test_by_hand():
     assert float(FocalTversky()(y_true, y_pred)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_batch_is_the_mean_of_its_samples():
+    one = _pair([0, 1, 1], [[1, 0], [0.2, 0.8], [0.6, 0.4]])
+    two = _pair([1, 0, 0], [[0.7, 0.3], [0.9, 0.1], [1, 0]])
+    both = np.concatenate([one[0], two[0]]), np.concatenate([one[1], two[1]])
+    loss = FocalTversky()
+    assert float(loss(*both)) == pytest.approx((float(loss(*one)) + float(loss(*two))) / 2, rel=1e-5)
+
+
 def test_a_miss_costs_more_than_a_false_alarm():
     miss = FocalTversky()(*_pair([1, 1, 0, 0], [[1, 0], [0, 1], [1, 0], [1, 0]]))
     alarm = FocalTversky()(*_pair([1, 1, 0, 0], [[0, 1], [0, 1], [0, 1], [1, 0]]))

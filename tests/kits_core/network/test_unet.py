@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kits_core.network.encoder import pyramid
-from kits_core.network.unet import ResNetUNet
+from kits_core.network.unet import KITS_PRIORS, ResNetUNet
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,11 @@ def test_probabilities_have_the_grid_of_the_input_and_sum_to_one(tiny):
     assert y.shape == (2, 32, 32, 32, 3)
     assert y.dtype == np.float32
     np.testing.assert_allclose(y.sum(axis=-1), 1, atol=1e-5)
+
+
+def test_an_untrained_network_gives_about_the_priors(tiny):
+    x = np.random.default_rng(0).normal(size=(1, 32, 32, 32, 1)).astype(np.float32)
+    np.testing.assert_allclose(tiny.predict_on_batch(x).mean(axis=(0, 1, 2, 3)), KITS_PRIORS, rtol=0.5)
 
 
 def test_the_pyramid_has_five_levels_at_strides_2_to_32():

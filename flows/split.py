@@ -1,0 +1,22 @@
+"""Split a dataset into training and validation."""
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from flows.artifacts import table
+from flows.parameters import SplitParameters
+from tasks.split import SplitMade, split_dataset
+
+
+@flow(name="split", flow_run_name="split · seed {parameters.seed}")
+def split(parameters: SplitParameters) -> SplitMade:
+    """Make the split, or find it, and set its sides beside each other."""
+    made = split_dataset(
+        parameters.dataset, validation=parameters.validation, folds=parameters.folds, seed=parameters.seed
+    )
+    create_markdown_artifact(
+        f"# Split {made.split_id} of {made.dataset}\n\n{table(made.comparison)}\n",
+        key="split",
+        description="Both sides of a split",
+    )
+    return made

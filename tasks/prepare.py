@@ -1,0 +1,125 @@
+"""Cases onto a recipe's grid, one by one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+
+from db.models import Case, CaseStatus, FileKind, PreparedCase
+from db.queries import ingest as ingest_queries
+from db.queries import prepare as queries
+from db.settings import Settings
+from kits_core.labels import Label
+from kits_core.recipe import PreparedCase as Prepared
+from kits_core.recipe import Recipe
+from kits_core.recipe import prepare_case as prepare
+from tasks.catalog import catalog, flow_run_id
+from tasks.policy import CATALOG, COMPUTE
+
+STAGE = "prepare"
+
+
+@dataclass(frozen=True)
+class CaseToPrepare:
+    """A case whose prepared files are missing or were made from other raw files."""
+
+    case_id: int
+    name: str
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preparation will do."""
+
+    dataset_id: int
+    dataset: str
+    recipe_id: int
+    ingested: int
+    missing: list[CaseToPrepare]
+
+
+@task(name="plan-preparation", **CATALOG)
+def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
+    """Note the recipe in the catalog and find the ingested cases that have no current prepared files."""
+    settings = Settings()
+    with catalog() as session:
+        row = ingest_queries.find_dataset(session, dataset)
+        recipe_row = queries.ensure_recipe(session, recipe.hash, recipe.model_dump(mode="json"), flow_run_id())
+        cases = ingest_queries.cases_of(session, row.id, CaseStatus.INGESTED)
+        known = queries.prepared_of(session, recipe_row.id)
+        missing = [
+            CaseToPrepare(case.id, case.name, row.name)
+            for case in cases
+            if case.id not in known
+            or not queries.is_current(known[case.id], case)
+            or not files_are_there(settings, known[case.id])
+        ]
+        return Plan(row.id, row.name, recipe_row.id, len(cases), missing)
+
+
+@task(name="prepare-case", task_run_name="{case.name} · prepare", **COMPUTE)
+def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int) -> None:
+    """Resample one case, write its files and then its row."""
+    settings = Settings()
+    with noting_problems(case.case_id, STAGE):
+        with catalog() as session:
+            row = session.get_one(Case, case.case_id)
+            image, segmentation = row.file(FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
+        if image is None:
+            raise LookupError(f"{case.name}: expected an ingested image in the catalog, got none; run kits ingest")
+        made = prepare(
+            case.name,
+            settings.absolute(image.path),
+            settings.absolute(segmentation.path) if segmentation else None,
+            recipe,
+            settings.prepared / recipe.hash / case.dataset / case.name,
+        )
+        facts = _facts(settings, made) | {
+            "source_image_sha256": image.sha256,
+            "source_segmentation_sha256": segmentation.sha256 if segmentation else None,
+        }
+        with catalog() as session:
+            queries.record_prepared(
+                session, recipe_id=recipe_id, case_id=case.case_id, facts=facts, ceilings=made.ceilings
+            )
+            ingest_queries.resolve_problems(session, case.case_id, STAGE)
+
+
+@contextmanager
+def noting_problems(case_id: int, stage: str) -> Iterator[None]:
+    """Writes the reason into the catalog when the block fails."""
+    try:
+        yield
+    except Exception as error:
+        get_run_logger().warning("%s", error)
+        with catalog() as session:
+            ingest_queries.record_problem(session, case_id, stage, str(error), flow_run_id())
+        raise
+
+
+def files_are_there(settings: Settings, prepared: PreparedCase) -> bool:
+    """Whether the files of a prepared case exist."""
+    paths = (prepared.image_path, prepared.label_path)
+    return all(settings.absolute(path).is_file() for path in paths if path is not None)
+
+
+def _facts(settings: Settings, made: Prepared) -> dict[str, Any]:
+    def stored(path: Path | None) -> str | None:
+        return settings.relative(path) if path else None
+
+    return {
+        "image_path": stored(made.image_path),
+        "image_sha256": made.image_sha256,
+        "label_path": stored(made.label_path),
+        "label_sha256": made.label_sha256,
+        "geometry": made.grid.to_json(),
+        "kidney_kept": made.kept.get(Label.KIDNEY),
+        "tumor_kept": made.kept.get(Label.TUMOR),
+        "cyst_kept": made.kept.get(Label.CYST),
+        "seconds": made.seconds,
+        "flow_run_id": flow_run_id(),
+    }
