@@ -1,0 +1,24 @@
+"""The application that verbs register with, and the options that several of them share."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="kits",
+    help="Kidney-tumour CT from download to scores. Everything lies in $KITS_HOME (default ./kits-home).",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Dataset = Annotated[str | None, typer.Option(help="Name in the catalog.", show_default="the only one")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for a machine to read.")]
+Shape = Annotated[int | None, typer.Option(help="Voxels along each side of the grid.", show_default="128")]
+CystTo = Annotated[
+    str | None,
+    typer.Option(help="What a cyst is to the network: background, kidney or tumor.", show_default="background"),
+]
+Seed = Annotated[int | None, typer.Option(help="Another seed, another result.", show_default="23")]

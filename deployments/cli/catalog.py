@@ -1,0 +1,100 @@
+"""`kits sql`, `kits status`."""
+
+import csv
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deployments.cli.app import AsJson, app
+from deployments.cli.output import out, print_json, show_table
+
+
+@app.command()
+def sql(
+    query: Annotated[str | None, typer.Argument(help="One SQL query that only reads.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the answer to this file.")] = None,
+    views: Annotated[bool, typer.Option("--views", help="Show the views and what their columns mean.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds before the query is stopped.")] = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the catalog. Nothing can be changed by it.
+
+    Example: `kits sql "SELECT case_name, tumor_dice FROM worst_case WHERE place <= 5"`
+    """
+    if views:
+        _show_views()
+        return
+    if query is None:
+        raise typer.BadParameter("give a query, or --views to see what there is to ask", param_hint="QUERY")
+    from db.read_only import run_query
+    from db.settings import Settings
+
+    columns, rows = run_query(Settings(), query, timeout)
+    records = [dict(zip(columns, row, strict=True)) for row in rows]
+    if csv_file is not None:
+        with csv_file.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(rows)
+        out.print(f"{len(rows)} rows in {csv_file}", highlight=False)
+    elif as_json:
+        print_json(records)
+    elif records:
+        show_table(records)
+    else:
+        out.print("no rows")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Cases by state, what is in quarantine and why, runs, evaluations, disk.
+
+    Example: `kits status`
+    """
+    from db.read_only import run_query
+    from db.settings import Settings
+
+    settings = Settings()
+
+    def ask(query: str) -> list[dict[str, Any]]:
+        columns, rows = run_query(settings, query)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    tables = {
+        "cases": ask("SELECT dataset, status, COUNT(*) AS cases FROM case_overview GROUP BY 1, 2 ORDER BY 1, 2"),
+        "problems": ask("SELECT dataset, case_name, stage, attempts, error FROM open_problem ORDER BY 1, 2, 3"),
+        "runs": ask(
+            "SELECT r.id AS run, r.status, COALESCE(MAX(e.epoch), 0) AS epochs, m.score, r.error "
+            "FROM training_run r LEFT JOIN epoch_metric e ON e.run_id = r.id LEFT JOIN model m ON m.run_id = r.id "
+            "GROUP BY r.id, r.status, m.score, r.error ORDER BY r.id"
+        ),
+        "evaluations": ask(
+            "SELECT evaluation_id, model_id, subset, cases, kidney_dice, tumor_dice, is_champion "
+            "FROM leaderboard ORDER BY evaluation_id"
+        ),
+        "disk": [
+            {"folder": folder.name, "megabytes": _bytes_below(folder) / 1e6}
+            for folder in (settings.raw, settings.incoming, settings.prepared, settings.runs, settings.predictions)
+            if folder.is_dir()
+        ],
+    }
+    if as_json:
+        print_json(tables | {"home": settings.home})
+        return
+    out.print(f"home: {settings.home}", soft_wrap=True, highlight=False)
+    for title, rows in tables.items():
+        if rows:
+            show_table(rows, title)
+
+
+def _show_views() -> None:
+    from db.views import VIEWS
+
+    for view in VIEWS:
+        rows = [{"column": name, "meaning": meaning} for name, meaning in view.columns.items()]
+        show_table(rows, f"{view.name}: {view.description}")
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

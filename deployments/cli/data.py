@@ -1,0 +1,109 @@
+"""`kits ingest`, `kits prepare`, `kits split`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from deployments.cli.app import AsJson, CystTo, Dataset, Seed, Shape, app
+from deployments.cli.output import err, show_result
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given; what was not takes its default from the flow's own parameters."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@app.command()
+def ingest(
+    source: Annotated[
+        str | None,
+        typer.Option(help="kits23, or the URL or folder of anything in the official layout.", show_default="kits23"),
+    ] = None,
+    cases: Annotated[str | None, typer.Option(help="Case numbers, as 0-9,400.", show_default="all")] = None,
+    workers: Annotated[int | None, typer.Option(help="Cases downloaded at once.", show_default="8")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name in the catalog.", show_default="the source's")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download, verify and convert cases. What is there already is not fetched again.
+
+    Example: `kits ingest --source ./hospital --workers 4`
+    """
+    from db.settings import Settings
+    from deployments.running import run_flow
+    from kits_core.source.preset import LICENCE, NAME
+
+    if source in (None, NAME):
+        err.print(LICENCE, highlight=False)
+
+    def call() -> Any:
+        from flows.ingest import ingest as flow
+        from flows.parameters import IngestParameters
+
+        return flow(IngestParameters(**given(source=source, cases=cases, workers=workers, dataset=dataset)))
+
+    done = run_flow(call, Settings(), err)
+    text = f"{done.dataset}: {done.chosen} cases, {done.brought_in} brought in now"
+    if done.refused:
+        text += f", {done.refused} in quarantine (kits status tells why; the next ingest tries them again)"
+    show_result(done, as_json=as_json, text=text)
+
+
+@app.command()
+def prepare(
+    frame: Annotated[
+        str | None, typer.Option(help="What of the scan the grid covers: volume.", show_default="volume")
+    ] = None,
+    shape: Shape = None,
+    cyst_to: CystTo = None,
+    dataset: Dataset = None,
+    workers: Annotated[int | None, typer.Option(help="Cases prepared at once.", show_default="2")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Resample ingested cases onto a network's grid, and measure what that costs.
+
+    Example: `kits prepare --shape 64`
+    """
+    from db.settings import Settings
+    from deployments.running import run_flow
+
+    def call() -> Any:
+        from flows.parameters import PrepareParameters
+        from flows.prepare import prepare as flow
+        from kits_core.recipe import Recipe
+
+        recipe = Recipe(**given(frame=frame, shape=shape, cyst_to=cyst_to))
+        return flow(PrepareParameters(recipe=recipe, **given(dataset=dataset, workers=workers)))
+
+    done = run_flow(call, Settings(), err)
+    text = f"{done.dataset}: {done.prepared} cases prepared by recipe {done.recipe_hash}, {done.made_now} of them now"
+    if done.refused:
+        text += f", {done.refused} refused (kits status tells why)"
+    show_result(done, as_json=as_json, text=text)
+
+
+@app.command()
+def split(
+    validation: Annotated[
+        float | None, typer.Option(help="Share of the cases held out of training.", show_default="0.2")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds of a cross-validation.", show_default="none")] = None,
+    seed: Seed = None,
+    dataset: Dataset = None,
+    as_json: AsJson = False,
+) -> None:
+    """Split ingested cases into training and validation, stratified, the same on every machine.
+
+    Example: `kits split --validation 0.2 --seed 23`
+    """
+    from db.settings import Settings
+    from deployments.running import run_flow
+
+    def call() -> Any:
+        from flows.parameters import SplitParameters
+        from flows.split import split as flow
+
+        return flow(SplitParameters(**given(validation=validation, folds=folds, seed=seed, dataset=dataset)))
+
+    made = run_flow(call, Settings(), err)
+    text = f"split {made.split_id} of {made.dataset}: {made.train} for training, {made.validation} for validation"
+    show_result(made, as_json=as_json, text=text)

@@ -1,0 +1,88 @@
+"""`kits demo`: the whole way on phantoms, offline."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployments.cli.app import app
+from deployments.cli.output import err, out, show_table
+
+if TYPE_CHECKING:
+    from flows.evaluate import Evaluated
+    from flows.parameters import PipelineParameters
+
+CASES = 20
+SEED = 7
+DATASET = "phantoms"
+QUERY = "SELECT case_name, kidney_dice, tumor_dice, tumor_ml FROM worst_case ORDER BY place LIMIT 3"
+
+
+@app.command()
+def demo() -> None:
+    """Phantom patients from a local server to a report: ingest, prepare, split, train, evaluate. Needs no internet.
+
+    Stopped or killed, it goes on where it was; finished, it answers at once.
+    """
+    from db.settings import Settings
+    from deployments.running import run_flow
+    from kits_core.phantom.server import DatasetServer
+
+    settings = Settings()
+    phantoms = _make_phantoms(settings.home / "demo")
+
+    def call() -> "Evaluated":
+        from flows.pipeline import pipeline
+
+        with DatasetServer(phantoms) as server:
+            err.print(f"[dim]{CASES} phantom patients are served at {server.address}[/]", highlight=False)
+            return pipeline(demo_parameters(server.address))
+
+    done = run_flow(call, settings, err)
+    _close(done, settings.home)
+
+
+def demo_parameters(source: str) -> "PipelineParameters":
+    """The pipeline's settings for the demo: the same code as ever, a smaller grid and fewer filters."""
+    from flows.parameters import PipelineParameters
+    from kits_core.network.config import TrainingConfig
+    from kits_core.recipe import Recipe
+
+    return PipelineParameters(
+        source=source,
+        dataset=DATASET,
+        recipe=Recipe(shape=64),
+        config=TrainingConfig(
+            epochs=44, batch_size=2, filters=12, learning_rate=2e-3, final_learning_rate=2e-5, patience=44
+        ),
+    )
+
+
+def _make_phantoms(root: Path) -> Path:
+    from deployments.console import ConsoleProgress
+    from kits_core.phantom.dataset import write_phantoms
+
+    with ConsoleProgress(err) as progress:
+        done: list[str] = []
+
+        def on_case(name: str) -> None:
+            done.append(name)
+            progress.update("phantoms", len(done), CASES, name)
+
+        write_phantoms(root, CASES, SEED, on_case=on_case)
+    return root
+
+
+def _close(done: "Evaluated", home: Path) -> None:
+    from db.read_only import run_query
+    from db.settings import Settings
+    from deployments.server import prefect_home
+
+    show_table(done.scores, f"Scores on held-out phantoms, original grid (evaluation {done.evaluation_id})")
+    columns, rows = run_query(Settings(), QUERY)
+    out.print(f'\nAsk the catalog:  [bold]kits sql "{QUERY}"[/]', highlight=False, soft_wrap=True)
+    show_table([dict(zip(columns, row, strict=True)) for row in rows])
+    out.print(f"\nReport:     {done.report}", highlight=False, soft_wrap=True)
+    out.print(
+        f"Dashboard:  [bold]PREFECT_HOME={prefect_home(home)} prefect server start[/]  then open http://127.0.0.1:4200",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,60 @@
+"""What verbs print: results on standard output, everything else on standard error."""
+
+import json
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+out = Console()
+err = Console(stderr=True)
+
+
+def show_result(result: Any, *, as_json: bool, text: str) -> None:
+    """A flow's result: as one JSON object, or as a sentence for people."""
+    if as_json:
+        print_json(asdict(result) if is_dataclass(result) and not isinstance(result, type) else result)
+    else:
+        out.print(text, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output, plain."""
+    out.print(json.dumps(value, default=str, ensure_ascii=False), soft_wrap=True, highlight=False, markup=False)
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    """Rows with the same keys as a table; numbers to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for name in rows[0] if rows else []:
+        table.add_column(name.replace("_", " "), justify="left" if isinstance(rows[0][name], str) else "right")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    out.print(table)
+
+
+def show_error(error: Exception) -> int:
+    """Says what went wrong; returns the exit status."""
+    from pydantic import ValidationError
+
+    from kits_core.errors import KitsError
+
+    if isinstance(error, ValidationError):
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"]) or error.title
+            err.print(f"[red]error:[/] {where}: {problem['msg']}, got {problem['input']!r}", highlight=False)
+        return 2
+    if isinstance(error, KitsError):
+        err.print("[red]error:[/]", str(error), highlight=False)
+        return 1
+    err.print("".join(traceback.format_exception(error)), highlight=False, markup=False)
+    return 1
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,122 @@
+"""The report of an evaluation, read back from the catalog."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from prefect import task
+
+from db.models import Case, Evaluation, FileKind, Subset
+from db.models.base import now
+from db.queries import evaluation as queries
+from db.queries import split as split_queries
+from db.queries.training import history
+from db.settings import Settings
+from kits_core.files import write_text_atomically
+from kits_core.geometry import read_volume
+from kits_core.network.config import TrainingConfig
+from kits_core.recipe.prepare import read_reference
+from kits_core.recipe.recipe import Recipe
+from kits_core.report import figures
+from kits_core.report.methods import Lineage
+from kits_core.report.page import Report, render
+from tasks.catalog import catalog
+from tasks.evaluate import prediction_path
+from tasks.policy import COMPUTE
+
+_WORST = 3
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report on disk and what it was made of."""
+
+    path: Path
+    report: Report
+
+
+@task(name="write-report", task_run_name="evaluation {evaluation_id} · report", **COMPUTE)
+def write_report(evaluation_id: int) -> Written:
+    """Read an evaluation from the catalog and write its page; done again, it replaces the page."""
+    settings = Settings()
+    report = read_report(evaluation_id)
+    path = settings.reports / f"evaluation_{evaluation_id:05d}.html"
+    write_text_atomically(path, render(report))
+    return Written(path, report)
+
+
+def read_report(evaluation_id: int) -> Report:
+    """Scores, ceilings, lineage and figures of an evaluation."""
+    with catalog() as session:
+        evaluation = session.get_one(Evaluation, evaluation_id)
+        model, run = evaluation.model, evaluation.model.run
+        members = split_queries.members(session, evaluation.split_id)
+        subset = [member.case for member in members if member.subset is evaluation.subset]
+        scores = queries.score_frame(session, evaluation_id)
+        ceilings = queries.mean_ceilings(session, run.recipe_id, [case.id for case in subset])
+        curve = history(session, run.id)
+        train = sum(member.subset is Subset.TRAIN for member in members)
+        lineage = Lineage(
+            dataset=evaluation.split.dataset.name,
+            source=evaluation.split.dataset.source,
+            train_cases=train,
+            validation_cases=len(members) - train,
+            split_seed=evaluation.split.seed,
+            split_hash=evaluation.split.hash,
+            recipe=Recipe.model_validate(run.recipe.settings),
+            config=TrainingConfig.model_validate(run.config),
+            run_id=run.id,
+            model_id=model.id,
+            model_epoch=model.epoch,
+            model_sha256=model.sha256,
+            parameters=model.parameters,
+            subset=evaluation.subset.value,
+            environment=run.environment,
+        )
+    return Report(
+        title=f"Evaluation {evaluation_id}: model {lineage.model_id} on {len(subset)} {lineage.subset} cases",
+        scores=scores,
+        ceilings=ceilings,
+        lineage=lineage,
+        figures={
+            "Dice of every case, by region": figures.dice_distribution(scores, ceilings),
+            "Tumour volume, predicted against reference": figures.tumor_volume_agreement(scores),
+            "Learning curve": figures.learning_curve(curve),
+        },
+        created=now().strftime("%Y-%m-%d %H:%M UTC"),
+        cases_pictured=_pictures(scores, subset, lineage.model_id),
+    )
+
+
+def _pictures(scores: pd.DataFrame, cases: Sequence[Case], model_id: int) -> dict[str, bytes]:
+    tumor = scores[(scores["region"] == "tumor") & (scores["metric"] == "dice")].set_index("case")["value"]
+    ranked = tumor.sort_values().index.tolist()
+    by_name = {case.name: case for case in cases}
+    chosen = {"Worst tumour Dice": ranked[:_WORST]}
+    rest = ranked[_WORST:]
+    if rest:
+        chosen["Median and best"] = list(dict.fromkeys([rest[len(rest) // 2], rest[-1]]))
+    return {
+        title: figures.case_slices(
+            [_view(by_name[name], model_id) for name in names],
+            [f"{name} · tumour Dice {tumor[name]:.3f}" for name in names],
+        )
+        for title, names in chosen.items()
+    }
+
+
+def _view(case: Case, model_id: int) -> figures.CaseView:
+    settings = Settings()
+    image_file, reference_file = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
+    if image_file is None or reference_file is None:
+        raise LookupError(f"{case.name}: expected an image and a reference in the catalog; run kits ingest")
+    image = read_volume(settings.absolute(image_file.path))
+    prediction = read_volume(prediction_path(settings, model_id, case.name))
+    return figures.CaseView(
+        case.name,
+        image,
+        read_reference(case.name, settings.absolute(reference_file.path), image),
+        np.asarray(prediction.data),
+    )
