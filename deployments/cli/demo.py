@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 CASES = 20
 SEED = 7
+EPOCHS = 44
 DATASET = "phantoms"
 QUERY = "SELECT case_name, kidney_dice, tumor_dice, tumor_ml FROM worst_case ORDER BY place LIMIT 3"
 
@@ -51,7 +52,16 @@ def demo_parameters(source: str) -> "PipelineParameters":
         dataset=DATASET,
         recipe=Recipe(shape=64),
         config=TrainingConfig(
-            epochs=44, batch_size=2, filters=12, learning_rate=2e-3, final_learning_rate=2e-5, patience=44
+            epochs=EPOCHS,
+            patience=EPOCHS,
+            batch_size=2,
+            filters=12,
+            learning_rate=2e-3,
+            final_learning_rate=2e-5,
+            # A few hundred steps do not outgrow the outlines that are too wide, which the default of 0.7 and 0.3 starts
+            # with: validation Dice after 44 epochs was 0.87 for kidney and 0.79 for tumour, against 0.83 and 0.72.
+            miss_weight=0.5,
+            false_alarm_weight=0.5,
         ),
     )
 

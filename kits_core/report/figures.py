@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from kits_core.geometry import GridMap, Volume, resample_image, resample_labels
@@ -37,7 +38,7 @@ def dice_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> by
     """Dice of every case by region, the recipe's ceiling dashed. `scores`: columns `case, region, metric, value`."""
     data = scores[scores["metric"] == "dice"]
     regions = [region.name for region in REGIONS if (data["region"] == region.name).any()]
-    figure, axes = _canvas(6.4, 3.2)
+    figure, axes = _canvas(6.0, 3.4)
     sns.boxplot(
         data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
         width=0.5, fliersize=0, boxprops={"alpha": 0.35}, legend=False,
@@ -56,7 +57,7 @@ def dice_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> by
 
 def learning_curve(history: pd.DataFrame) -> bytes:
     """Loss and validation Dice over epochs. `history`: columns `epoch, loss, kidney_dice, tumor_dice, score`."""
-    figure, axes = _canvas(6.4, 3.0)
+    figure, axes = _canvas(6.0, 3.4)
     for column, label, color in (
         ("kidney_dice", "kidney Dice", REGION_COLORS[KIDNEY.name]),
         ("tumor_dice", "tumour Dice", REGION_COLORS[TUMOR.name]),
@@ -75,7 +76,7 @@ def learning_curve(history: pd.DataFrame) -> bytes:
 def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     """Predicted against reference tumour volume, one point a case, logarithmic axes, the diagonal drawn."""
     data = scores[scores["region"] == TUMOR.name].pivot_table(index="case", columns="metric", values="value")
-    figure, axes = _canvas(3.6, 3.4)
+    figure, axes = _canvas(5.0, 3.6)
     smallest = 0.1  # ml: where an empty prediction is drawn on a logarithmic axis
     reference = data["reference_ml"].clip(lower=smallest)
     prediction = data["prediction_ml"].clip(lower=smallest)
@@ -84,6 +85,10 @@ def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     axes.scatter(reference, prediction, color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
     axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits, aspect="equal")
     axes.set(xlabel="reference tumour, ml", ylabel="predicted tumour, ml")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     return _png(figure)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kits_core.labels import REGIONS
@@ -80,9 +80,7 @@ def case_rows(scores: pd.DataFrame) -> list[dict[str, str]]:
 
 def render(report: Report) -> str:
     """The page as HTML text."""
-    environment = Environment(
-        loader=PackageLoader("kits_core.report", "."), autoescape=select_autoescape(), undefined=StrictUndefined
-    )
+    environment = Environment(loader=PackageLoader("kits_core.report", "."), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("page.html.j2").render(
         title=report.title,
         created=report.created,

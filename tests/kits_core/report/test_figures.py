@@ -1,0 +1,96 @@
+from io import BytesIO
+
+import matplotlib.image as mpimg
+import numpy as np
+import pandas as pd
+import pytest
+
+from kits_core.geometry import Volume
+from kits_core.metrics.case import score_case
+from kits_core.phantom.dataset import kits_affine
+from kits_core.report.figures import (
+    CaseView,
+    _plane,
+    case_slices,
+    dice_distribution,
+    learning_curve,
+    tumor_volume_agreement,
+)
+
+SPACING = (4.0, 2.0, 2.0)
+
+
+def _labels(left):
+    labels = np.zeros((20, 40, 60), np.uint8)
+    side = slice(40, 55) if left else slice(5, 20)  # the file's last axis runs to the left
+    labels[5:15, 15:28, side] = 1
+    labels[8:12, 18:24, side.start + 3 : side.start + 9] = 2
+    return labels
+
+
+def _view(left, *, predicted=True):
+    labels = _labels(left)
+    hu = np.full(labels.shape, -60, np.int16)
+    hu[labels == 1], hu[labels == 2] = 150, 60
+    return CaseView("case_00001", Volume(hu, kits_affine(SPACING)), labels, labels if predicted else None)
+
+
+@pytest.fixture(scope="module")
+def scores():
+    rows = []
+    for case in range(4):
+        prediction = np.roll(_labels(left=True), case, axis=1)
+        if case == 3:
+            prediction[prediction == 2] = 1
+        rows += [
+            {"case": f"case_{case:05d}", **{k: getattr(s, k) for k in ("region", "metric", "value", "status")}}
+            for s in score_case(prediction, _labels(left=True), SPACING)
+        ]
+    return pd.DataFrame(rows).astype({"value": float})
+
+
+def _pixels(png):
+    return mpimg.imread(BytesIO(png))
+
+
+def test_each_chart_is_a_png_with_something_on_it(scores):
+    history = pd.DataFrame(
+        {"epoch": [1, 2], "loss": [0.9, 0.5], "kidney_dice": [0.1, 0.8], "tumor_dice": [0, 0.4], "score": [0.05, 0.6]}
+    )
+    for png in (dice_distribution(scores, {"tumor": 0.95}), learning_curve(history), tumor_volume_agreement(scores)):
+        pixels = _pixels(png)
+        assert pixels.shape[0] > 300
+        assert pixels[..., :3].std() > 0.05
+
+
+def test_radiological_convention():
+    # RAS: axis 0 runs to the patient's right, 1 to the front, 2 to the head. Marked: right, front, head.
+    volume = np.zeros((3, 4, 5))
+    volume[2, :, :] = 1
+    volume[:, 3, :] += 2
+    volume[:, :, 4] += 4
+    axial, coronal, sagittal = (_plane(volume, axis, (1, 1, 1)) for axis in (2, 1, 0))
+    assert (axial[:, 0] % 2 == 1).all()  # the right on the left of the picture
+    assert (axial[0] >= 2).all()  # the front above
+    assert (coronal[:, 0] % 2 == 1).all()
+    assert (coronal[0] >= 4).all()  # the head above
+    assert (sagittal[0] >= 4).all()
+    assert (sagittal[:, -1] % 4 >= 2).all()  # the front on the right
+
+
+def test_one_row_a_case_and_contours_of_both_colours_only_with_a_prediction():
+    one = _pixels(case_slices([_view(True)], ["a"]))
+    two = _pixels(case_slices([_view(True), _view(False)], ["a", "b"]))
+    assert two.shape[0] > 1.8 * one.shape[0]
+
+    def orange(pixels):
+        return ((pixels[..., 0] > 0.9) & (pixels[..., 2] < 0.3)).sum()
+
+    assert orange(one) > 50
+    assert orange(_pixels(case_slices([_view(True, predicted=False)], ["a"]))) == 0
+
+
+def test_a_case_without_any_label_is_still_drawn():
+    view = _view(True, predicted=False)
+    empty = CaseView(view.name, view.image, np.zeros_like(view.reference))
+    assert _pixels(case_slices([empty], ["a"])).shape[0] > 200
