@@ -6,13 +6,21 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.migrate import upgrade
 from db.settings import Settings
+from kits_core.errors import KitsError
 
 _BUSY_MS = 60_000
+
+
+class CatalogUnreachableError(KitsError):
+    """The database does not answer, or the home cannot be written."""
+
+    retryable = True
 
 
 @contextmanager
@@ -25,7 +33,7 @@ def catalog_session(settings: Settings) -> Iterator[Session]:
 def open_catalog(settings: Settings) -> Engine:
     """The engine of the catalog, at this code's version: one a process and address.
 
-    Raises `KitsError` for a catalog that a newer version of this code has made.
+    Raises `KitsError` for a catalog that a newer version of this code has made, or that cannot be reached.
     """
     # The process is part of the key: connections must not cross a fork.
     return _open(settings.catalog_url, os.getpid())
@@ -33,8 +41,14 @@ def open_catalog(settings: Settings) -> Engine:
 
 @lru_cache(maxsize=8)
 def _open(url: str, _process: int) -> Engine:
-    engine = make_engine(url)
-    upgrade(engine)
+    try:
+        engine = make_engine(url)
+        upgrade(engine)
+    except (OperationalError, OSError) as error:
+        raise CatalogUnreachableError(
+            f"expected the catalog at {make_url(url).render_as_string(hide_password=True)}, got: "
+            f"{getattr(error, 'orig', error)}; check KITS_HOME and KITS_DATABASE_URL, and that the server runs"
+        ) from error
     return engine
 
 

@@ -2,68 +2,83 @@
 
 import sqlite3
 import time
+from contextlib import closing
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, create_engine, event, text
+import psycopg
+from psycopg.types.string import TextLoader
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import open_catalog
+from db.engine import make_engine, open_catalog
 from db.settings import Settings
 from db.views import VIEWS
 from kits_core.errors import KitsError
 
 _STEPS_BETWEEN_LOOKS = 10_000
 
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_READING_PRAGMAS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"}
+
 Answer = tuple[list[str], list[tuple[Any, ...]]]
 
 
 def run_query(settings: Settings, sql: str, timeout_s: float = 30.0) -> Answer:
-    """Columns and rows of one SQL statement.
+    """Columns and rows of one SQL statement; JSON comes as text.
 
     Raises `KitsError`, which names the views, for a statement that fails, would write or takes longer than `timeout_s`.
     """
     open_catalog(settings)  # a first look makes the tables
-    url = settings.catalog_url
+    ask = _sqlite if settings.catalog_url.startswith("sqlite") else _postgresql
     try:
-        return _sqlite(settings, sql, timeout_s) if url.startswith("sqlite") else _postgresql(url, sql, timeout_s)
-    except DBAPIError as error:
+        return ask(settings.catalog_url, sql, timeout_s)
+    except (sqlite3.Error, psycopg.Error, DBAPIError) as error:
         views = ", ".join(view.name for view in VIEWS)
         raise KitsError(
-            f"expected one SQL query that only reads, within {timeout_s:g} s; got: {error.orig}; "
+            f"expected one SQL query that only reads, within {timeout_s:g} s; got: {error}; "
             f"views to ask: {views}; their columns: kits sql --views"
         ) from error
 
 
-def _sqlite(settings: Settings, sql: str, timeout_s: float) -> Answer:
-    path = settings.catalog_url.removeprefix("sqlite:///")
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
-
-    def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        connection.execute("PRAGMA query_only = ON")
+def _sqlite(url: str, sql: str, timeout_s: float) -> Answer:
+    path = quote(make_url(url).database or "")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=timeout_s)) as connection:
+        # `mode=ro` guards the catalog; it lets ATTACH make a file elsewhere.
+        connection.set_authorizer(_only_reading)
         deadline = time.monotonic() + timeout_s
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
+        return _answer(connection.execute(sql))
 
-    event.listen(engine, "connect", prepare)
-    try:
-        with engine.connect() as connection:
-            return _answer(connection, sql)
-    finally:
-        engine.dispose()
+
+def _only_reading(action: int, first: str | None, *_rest: str | None) -> int:
+    allowed = action in _READING or (action == sqlite3.SQLITE_PRAGMA and first in _READING_PRAGMAS)
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
 def _postgresql(url: str, sql: str, timeout_s: float) -> Answer:
-    engine = create_engine(url)
+    engine = make_engine(url)
     try:
         with engine.connect() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))
-            connection.execute(text(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}"))
-            return _answer(connection, sql)
+            connection.execute(text(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}"))
+            # PostgreSQL lets a transaction become one that writes until its first query.
+            connection.execute(text("SELECT 1"))
+            return _answer(_prepared(connection, sql))
     finally:
         engine.dispose()
 
 
-def _answer(connection: Connection, sql: str) -> Answer:
-    result = connection.exec_driver_sql(sql)
-    if not result.returns_rows:
+def _prepared(connection: Connection, sql: str) -> psycopg.Cursor[Any]:
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    cursor = driver.cursor()
+    for kind in ("json", "jsonb"):
+        cursor.adapters.register_loader(kind, TextLoader)
+    # A prepared statement is a single one: nothing can follow a COMMIT.
+    return cursor.execute(sql, prepare=True)
+
+
+def _answer(cursor: sqlite3.Cursor | psycopg.Cursor[Any]) -> Answer:
+    if cursor.description is None:
         return [], []
-    return list(result.keys()), [tuple(row) for row in result]
+    return [column[0] for column in cursor.description], cursor.fetchall()

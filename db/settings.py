@@ -1,9 +1,14 @@
 """Where everything is: one class, read from the environment. Imports no SQL, so that a command line starts fast."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kits_core.errors import KitsError
+
+_DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
 class Settings(BaseSettings):
@@ -20,6 +25,19 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
+
+    @field_validator("database_url")
+    @classmethod
+    def _known(cls, database_url: SecretStr | None) -> SecretStr | None:
+        url = database_url.get_secret_value() if database_url else ""
+        if not url:
+            return None
+        if not url.startswith(_DATABASES):
+            raise KitsError(  # which shows nothing of an address that may hold a password
+                f"KITS_DATABASE_URL: expected an address that starts with one of {', '.join(_DATABASES)}, got another; "
+                "correct it, or leave it empty for a catalog in the home"
+            )
+        return database_url
 
     @property
     def raw(self) -> Path:
@@ -55,7 +73,8 @@ class Settings(BaseSettings):
     def catalog_url(self) -> str:
         """SQLAlchemy address of the catalog; `postgresql://` is given the driver that this project installs."""
         if self.database_url is None:
-            return f"sqlite:///{self.home / 'catalog.db'}"
+            # A path may hold what means something in an address: a space, `?`, `#`, `%`.
+            return f"sqlite:///{quote(str(self.home / 'catalog.db'))}"
         url = self.database_url.get_secret_value()
         for plain in ("postgresql://", "postgres://"):
             if url.startswith(plain):

@@ -1,0 +1,99 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import make_url
+
+from db.settings import Settings
+from kits_core.errors import KitsError
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    monkeypatch.delenv("KITS_HOME", raising=False)
+    monkeypatch.delenv("KITS_DATABASE_URL", raising=False)
+
+
+def test_the_home_is_below_the_working_directory_unless_told_otherwise(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Settings().home == tmp_path / "kits-home"
+
+
+def test_the_environment_moves_home_and_catalog(monkeypatch, tmp_path):
+    monkeypatch.setenv("KITS_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("KITS_DATABASE_URL", "postgresql://reader@db.example/kits")
+    assert Settings().home == tmp_path / "elsewhere"
+    assert Settings().catalog_url == "postgresql+psycopg://reader@db.example/kits"
+
+
+def test_a_tilde_is_the_users_home(monkeypatch):
+    monkeypatch.setenv("KITS_HOME", "~/scans")
+    assert Settings().home == Path.home().resolve() / "scans"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_postgresql_gets_the_driver_that_is_installed(scheme):
+    settings = Settings(database_url=f"{scheme}://user:word@host:5433/name?sslmode=require")
+    assert settings.catalog_url == "postgresql+psycopg://user:word@host:5433/name?sslmode=require"
+
+
+def test_another_sqlite_file_stays_as_it_is():
+    assert Settings(database_url="sqlite:////data/other.db").catalog_url == "sqlite:////data/other.db"
+
+
+def test_an_empty_address_is_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("KITS_DATABASE_URL", "")
+    assert Settings(home=tmp_path).catalog_url == f"sqlite:///{tmp_path}/catalog.db"
+
+
+@pytest.mark.parametrize("name", ["with space", "who?", "a#b", "100%", "50%25", "ä&=+"])
+def test_the_catalog_is_in_the_home_whatever_that_is_called(tmp_path, name):
+    url = make_url(Settings(home=tmp_path / name).catalog_url)
+    assert url.database == str(tmp_path / name / "catalog.db")
+    assert not url.query
+
+
+def test_an_address_of_another_database_is_refused_without_showing_its_password():
+    with pytest.raises(KitsError, match="starts with one of sqlite:///") as caught:
+        Settings(database_url="mysql://user:s3cret@host/name")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_password_does_not_show():
+    settings = Settings(database_url="postgresql://user:s3cret@host/name")
+    assert "s3cret" not in repr(settings)
+    assert "s3cret" not in settings.model_dump_json()
+
+
+def test_folders_are_in_the_home(tmp_path):
+    settings = Settings(home=tmp_path)
+    folders = [
+        settings.raw,
+        settings.incoming,
+        settings.prepared,
+        settings.runs,
+        settings.predictions,
+        settings.reports,
+    ]
+    assert [folder.name for folder in folders] == ["raw", "incoming", "prepared", "runs", "predictions", "reports"]
+    assert {folder.parent for folder in folders} == {tmp_path}
+
+
+def test_a_path_comes_back_from_the_catalog_even_in_a_moved_home(tmp_path):
+    old, new = Settings(home=tmp_path / "old"), Settings(home=tmp_path / "new")
+    stored = old.relative(old.raw / "kits23" / "case_00000" / "imaging.nii")
+    assert stored == "raw/kits23/case_00000/imaging.nii"
+    assert old.absolute(stored) == old.raw / "kits23" / "case_00000" / "imaging.nii"
+    assert new.absolute(stored) == tmp_path / "new" / stored
+
+
+def test_settings_cannot_be_changed(tmp_path):
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings(home=tmp_path).home = tmp_path
+
+
+def test_settings_import_no_sql():
+    code = "import sys, db.settings; sys.exit(bool({'sqlalchemy', 'alembic', 'psycopg'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
