@@ -1,4 +1,5 @@
 import multiprocessing
+import sqlite3
 import threading
 
 import pytest
@@ -104,6 +105,19 @@ def test_sqlite_survives_a_power_cut_and_lets_readers_read_on(settings):
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+def test_sqlite_waits_with_the_switch_to_wal_for_a_writer(tmp_path):
+    """SQLite itself fails here at once: `PRAGMA journal_mode` does not heed the busy time-out."""
+    writer = sqlite3.connect(tmp_path / "catalog.db", check_same_thread=False, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("CREATE TABLE early (id INTEGER)")
+    release = threading.Timer(0.3, writer.execute, ["COMMIT"])
+    release.start()
+    with open_catalog(Settings(home=tmp_path, database_url=None)).connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+    release.join()
+    writer.close()
 
 
 @pytest.mark.parametrize("name", ["with space", "who?", "a#b", "100%", "50%25"])
