@@ -1,5 +1,6 @@
 """Retries, time limits and tags of every task, in one place."""
 
+import logging
 from typing import Any, TypedDict
 
 from prefect.client.schemas.objects import State, TaskRun
@@ -8,6 +9,15 @@ from prefect.tasks import Task, exponential_backoff
 from kits_core.errors import CaseError, KitsError
 
 _MINUTE = 60
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Timeout of ")
+
+
+# Every task in a worker thread is told, in its log, that its time limit is checked when the call returns. We know, and
+# set the limits of the network where they can interrupt it: in the HTTP client.
+logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 
 class Policy(TypedDict, total=False):

@@ -22,6 +22,12 @@ def train(
         int | None, typer.Option(help="Epochs without gain before it stops.", show_default="40")
     ] = None,
     filters: Annotated[int | None, typer.Option(help="Channels of the stem.", show_default="64")] = None,
+    miss_weight: Annotated[
+        float | None, typer.Option(help="Focal Tversky: weight of a missed voxel.", show_default="0.7")
+    ] = None,
+    false_alarm_weight: Annotated[
+        float | None, typer.Option(help="Focal Tversky: weight of a voxel wrongly found.", show_default="0.3")
+    ] = None,
     seed: Seed = None,
     shape: Shape = None,
     cyst_to: CystTo = None,
@@ -50,6 +56,8 @@ def train(
                 final_learning_rate=final_learning_rate,
                 patience=patience,
                 filters=filters,
+                miss_weight=miss_weight,
+                false_alarm_weight=false_alarm_weight,
                 seed=seed,
             )
         )

@@ -1,6 +1,6 @@
 """The whole way on real KiTS23 masks: images painted at full resolution, trained at 64³, scored on original grids.
 
-    python tests/benchmarks/real_masks.py MASKS HOME [--cases 36] [--epochs 120]
+    python tests/benchmarks/real_masks.py MASKS HOME [--cases 36] [--epochs 200]
 
 MASKS holds `case_XXXXX/segmentation.nii.gz` (and `kits23.json`) in the official layout. Everything made lies in HOME;
 run again, it goes on where it was. The figures in the README come from this command.
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("masks", type=Path)
     parser.add_argument("home", type=Path)
     parser.add_argument("--cases", type=int, default=36)
-    parser.add_argument("--epochs", default="120")
+    parser.add_argument("--epochs", default="200")
     arguments = parser.parse_args()
     names = sorted(folder.parent.name for folder in arguments.masks.glob("case_*/segmentation.nii.gz"))
     source = arguments.home / "painted"
@@ -40,7 +40,8 @@ def main() -> None:
         ["prepare", "--shape", SHAPE, *dataset],
         ["split", *dataset],
         ["train", "--shape", SHAPE, "--batch-size", BATCH, "--filters", FILTERS, "--epochs", arguments.epochs,
-         "--learning-rate", "2e-3", "--final-learning-rate", "2e-5", "--patience", arguments.epochs, *dataset],
+         "--learning-rate", "2e-3", "--final-learning-rate", "2e-5", "--patience", arguments.epochs,
+         "--miss-weight", "0.5", "--false-alarm-weight", "0.5", *dataset],
         ["evaluate", "--model", "latest"],
     ):  # fmt: skip
         start = time.perf_counter()

@@ -1,0 +1,53 @@
+"""What several rooms share: a home of one's own, and one Prefect server for the whole session."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _offline(tmp_path_factory):
+    """Nothing of the user's own Prefect or home is touched, and nothing leaves the machine."""
+    os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
+    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+    os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
+    os.environ["DO_NOT_TRACK"] = "1"
+    for name in ("PREFECT_API_URL", "KITS_HOME", "KITS_DATABASE_URL"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty home, which `Settings()` finds."""
+    monkeypatch.setenv("KITS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory, _offline):
+    """The address of a real Prefect server, the same that the command line starts."""
+    from deployments.server import prefect_server
+
+    with prefect_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def real_masks():
+    """40 real KiTS23 segmentations in the official layout."""
+    folder = SHARED / "kits23" / "dataset"
+    if not folder.is_dir():
+        pytest.skip(f"no real masks at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_scan():
+    """One real abdominal CT."""
+    path = SHARED / "ct" / "abdomen_3mm.nii.gz"
+    if not path.is_file():
+        pytest.skip(f"no real scan at {path}")
+    return path

@@ -1,0 +1,137 @@
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from db.engine import catalog_session
+from db.queries.ingest import ensure_case, ensure_dataset, record_problem
+from db.settings import Settings
+from deployments.cli.app import app
+from flows import parameters
+from kits_core.network.config import TrainingConfig
+from kits_core.recipe import Recipe
+
+KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]
+
+
+def _kits(*words, check=0):
+    run = subprocess.run([*KITS, *words], capture_output=True, text=True, check=False)
+    assert run.returncode == check, run.stderr
+    return run
+
+
+@pytest.fixture
+def some_rows(home):
+    with catalog_session(Settings()) as session:
+        dataset = ensure_dataset(session, name="d", source="s", revision=None, flow_run_id=None)
+        case = ensure_case(session, dataset, "case_00007")
+        record_problem(session, case.id, "ingest", "case_00007: expected a scan, got a web page", None)
+
+
+def test_help_answers_within_half_a_second_and_imports_nothing_heavy():
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        help_text = _kits("--help").stdout
+        seconds.append(time.perf_counter() - start)
+    for verb in ("demo", "ingest", "prepare", "split", "train", "evaluate", "report", "sql", "status"):
+        assert f" {verb} " in help_text
+    heavy = ("tensorflow", "keras", "prefect", "sqlalchemy", "numpy", "pandas", "pydantic")
+    code = (
+        "import sys\nsys.argv = ['kits', '--help']\nfrom deployments.cli import main\n"
+        f"try: main()\nexcept SystemExit: pass\nsys.exit(str([m for m in {heavy} if m in sys.modules]))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr == "[]\n"
+    assert statistics.median(seconds) < 2  # 0.3 s on an idle machine; the imports above are what keeps it there
+
+
+def test_every_verb_has_a_help_text_with_an_example():
+    from deployments.cli import catalog, data, demo, model  # noqa: F401
+
+    for name, command in typer.main.get_command(app).commands.items():
+        assert name == "demo" or "Example:" in command.help, name
+
+
+def test_the_defaults_that_help_shows_are_those_of_the_flows():
+    from deployments.cli import catalog, data, demo, model  # noqa: F401
+
+    models: dict[str, list[type[BaseModel]]] = {
+        "ingest": [parameters.IngestParameters],
+        "prepare": [parameters.PrepareParameters, Recipe],
+        "split": [parameters.SplitParameters],
+        "train": [parameters.TrainParameters, TrainingConfig, Recipe],
+        "evaluate": [parameters.EvaluateParameters],
+    }
+    commands = typer.main.get_command(app).commands
+    checked = 0
+    for verb, classes in models.items():
+        for option in commands[verb].params:
+            fields = [cls.model_fields[option.name] for cls in classes if option.name in cls.model_fields]
+            if not fields or fields[0].default is None or not isinstance(option.show_default, str):
+                continue
+            shown = option.show_default
+            assert type(fields[0].default)(shown) == fields[0].default, (verb, option.name)
+            checked += 1
+    assert checked >= 18
+
+
+def test_sql_prints_a_table_json_and_csv_and_cannot_write(some_rows, tmp_path):
+    query = "SELECT case_name, stage FROM open_problem"
+    assert "case_00007" in _kits("sql", query).stdout
+    assert json.loads(_kits("sql", query, "--json").stdout) == [{"case_name": "case_00007", "stage": "ingest"}]
+    _kits("sql", query, "--csv", str(tmp_path / "a.csv"))
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["case_name,stage", "case_00007,ingest"]
+    refused = _kits("sql", "DELETE FROM problem", check=1)
+    assert "open_problem" in refused.stderr
+    assert len(json.loads(_kits("sql", query, "--json").stdout)) == 1
+
+
+def test_sql_shows_the_views_and_their_columns():
+    assert "largest tumour diameter" in " ".join(_kits("sql", "--views").stdout.split())
+
+
+def test_status_tells_what_is_wrong_with_a_case(some_rows):
+    status = json.loads(_kits("status", "--json").stdout)
+    assert status["problems"][0]["error"] == "case_00007: expected a scan, got a web page"
+    assert "case_00007" in _kits("status").stdout
+
+
+def test_status_of_an_empty_home(home):
+    assert "home:" in _kits("status").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["nonsense"], 2, "No such command"),
+        (["sql"], 2, "give a query, or --views"),
+        (["sql", "SELEC 1"], 1, "views to ask: case_overview"),
+        (["report"], 1, "expected an evaluation in the catalog, got none; run kits evaluate"),
+    ],
+)
+def test_wrong_usage_and_failures_have_their_own_exit_status(home, words, status, message):
+    assert message in " ".join(_kits(*words, check=status).stderr.replace("│", " ").split())
+
+
+def test_a_setting_out_of_bounds_is_wrong_usage(home, prefect_api, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    refused = _kits("train", "--epochs", "0", check=2)
+    assert "epochs: Input should be greater than or equal to 1, got 0" in refused.stderr
+
+
+def test_the_result_is_json_on_standard_output_and_all_else_goes_to_standard_error(
+    home, prefect_api, monkeypatch, tmp_path
+):
+    from kits_core.phantom.dataset import write_phantoms
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    write_phantoms(tmp_path / "two", 2, 1, shape=(16, 48, 48), spacing_mm=(12.0, 6.0, 6.0))
+    done = json.loads(_kits("ingest", "--source", str(tmp_path / "two"), "--json").stdout)
+    assert done == {"dataset": "two", "chosen": 2, "brought_in": 2, "refused": 0}
+    made = json.loads(_kits("split", "--validation", "0.5", "--json").stdout)
+    assert (made["train"], made["validation"]) == (1, 1)

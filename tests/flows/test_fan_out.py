@@ -1,0 +1,54 @@
+import threading
+import time
+
+import pytest
+from prefect import flow, task
+
+from flows.fan_out import fan_out, task_runner
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+@flow(task_runner=task_runner())
+def _flow(items, submit, workers):
+    return fan_out("test", items, submit, workers=workers)
+
+
+def test_at_most_so_many_items_at_once_and_outcomes_in_order():
+    running, most, lock = 0, 0, threading.Lock()
+
+    @task
+    def work(item):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.05)
+        with lock:
+            running -= 1
+        return item * 2
+
+    outcomes = _flow(list(range(12)), lambda item: [work.submit(item)], 3)
+    assert [outcome.result for outcome in outcomes] == [item * 2 for item in range(12)]
+    assert 1 < most <= 3
+
+
+def test_a_failed_item_stops_no_other_and_a_broken_chain_is_told_by_its_first_error():
+    ran = []
+
+    @task
+    def first(item):
+        if item == 1:
+            raise ValueError("no good")
+
+    @task
+    def second(item):
+        ran.append(item)
+
+    outcomes = _flow([0, 1, 2], lambda item: [one := first.submit(item), second.submit(item, wait_for=[one])], 2)
+    assert [str(outcome.error) for outcome in outcomes] == ["None", "no good", "None"]
+    assert sorted(ran) == [0, 2]
+
+
+def test_no_items():
+    assert _flow([], lambda item: [], 2) == []
