@@ -131,7 +131,7 @@ WORST_CASE = View(
     "The cases of each evaluation from the worst tumour Dice on.",
     {
         "evaluation_id": "number of the evaluation",
-        "place": "1 is the worst",
+        "place": "1 is the worst; a case without a value comes before all others",
         "case_name": "name of the case",
         "tumor_dice": "Dice of the tumour, original grid",
         "kidney_dice": "Dice of the kidney, original grid",
@@ -139,7 +139,7 @@ WORST_CASE = View(
     },
     """
     SELECT t.evaluation_id,
-           ROW_NUMBER() OVER (PARTITION BY t.evaluation_id ORDER BY t.value, c.name) AS place,
+           ROW_NUMBER() OVER (PARTITION BY t.evaluation_id ORDER BY t.value NULLS FIRST, c.name) AS place,
            c.name AS case_name, t.value AS tumor_dice, k.value AS kidney_dice, v.ml AS tumor_ml
     FROM case_metric t
     JOIN "case" c ON c.id = t.case_id

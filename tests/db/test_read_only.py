@@ -1,0 +1,181 @@
+import sqlite3
+import time
+
+import pytest
+from sqlalchemy import text
+
+from db.engine import open_catalog
+from db.read_only import run_query
+from db.settings import Settings
+from db.views import VIEWS
+from kits_core.errors import KitsError
+
+WRITES = [
+    "INSERT INTO recipe (hash, settings, created_at) VALUES ('x', '{}', '2024-01-01')",
+    "UPDATE \"case\" SET status = 'pending'",
+    "DELETE FROM case_metric",
+    "DROP TABLE case_metric",
+    "DROP VIEW leaderboard",
+    "CREATE TABLE mine (id INTEGER)",
+    "CREATE TABLE mine AS SELECT * FROM leaderboard",
+    "CREATE VIEW mine AS SELECT 1",
+    "CREATE INDEX mine ON recipe (settings)",
+    "ALTER TABLE recipe ADD COLUMN mine INTEGER",
+]
+WRITES_SQLITE = [
+    "ATTACH DATABASE 'file:{home}/catalog.db?mode=rwc' AS mine",
+    "ATTACH DATABASE '{home}/mine.db' AS mine",
+    "VACUUM INTO '{home}/mine.db'",
+    "PRAGMA query_only = OFF",
+    "PRAGMA journal_mode = DELETE",
+    "PRAGMA user_version = 9",
+    "CREATE TEMP TABLE mine (id INTEGER)",
+    "WITH gone AS (SELECT 1) DELETE FROM case_metric",
+]
+WRITES_POSTGRESQL = [
+    "WITH gone AS (DELETE FROM case_metric RETURNING id) SELECT * FROM gone",
+    "SET TRANSACTION READ WRITE",
+    "SELECT set_config('transaction_read_only', 'off', false)",
+    "DO $$ BEGIN SET TRANSACTION READ WRITE; DELETE FROM case_metric; END $$",
+    "DO $$ BEGIN COMMIT; DELETE FROM case_metric; END $$",
+    "SELECT nextval('case_metric_id_seq')",
+    "TRUNCATE case_metric",
+    "COPY case_metric FROM STDIN",
+]
+SEVERAL = [
+    "COMMIT; DROP TABLE case_metric",
+    "SELECT 1; DROP TABLE case_metric",
+    "ROLLBACK; BEGIN; DELETE FROM case_metric; COMMIT",
+    "COMMIT; SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE; DROP TABLE case_metric CASCADE",
+]
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n"
+
+
+def _counts(settings):
+    with open_catalog(settings).connect() as connection:
+        tables = ("dataset", '"case"', "recipe", "case_metric", "leaderboard", "open_problem")
+        return [connection.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar() for table in tables]
+
+
+def _refused(settings, statement):
+    before = _counts(settings)
+    with pytest.raises(KitsError, match="expected one SQL query that only reads"):
+        run_query(settings, statement)
+    assert _counts(settings) == before == [2, 5, 1, 13, 1, 1]
+
+
+def test_an_answer_has_columns_and_rows(settings, small):
+    query = "SELECT case_name, tumor_dice FROM worst_case ORDER BY place"
+    assert run_query(settings, query) == (["case_name", "tumor_dice"], [("case_00002", 0.0), ("case_00001", 0.6)])
+
+
+def test_no_rows_are_an_answer_too(settings):
+    assert run_query(settings, "SELECT case_name FROM case_overview") == (["case_name"], [])
+
+
+def test_a_first_question_makes_the_catalog(fresh):
+    assert run_query(fresh, "SELECT COUNT(*) AS cases FROM case_overview") == (["cases"], [(0,)])
+
+
+def test_json_is_text_on_both_databases(settings, small):
+    query = "SELECT image_shape, image_spacing_mm FROM case_overview WHERE tumor_ml = 10"
+    assert run_query(settings, query)[1] == [("[512, 512, 90]", "[0.75, 0.75, 3.0]")]
+
+
+def test_signs_that_a_driver_takes_for_parameters_are_just_signs(settings, small):
+    query = "SELECT case_name, '%s :a ?' AS signs FROM open_problem WHERE error LIKE '%2 fail%'"
+    assert run_query(settings, query) == (["case_name", "signs"], [("case_00003", "%s :a ?")])
+
+
+def test_a_comment_and_a_final_semicolon_are_fine(settings):
+    assert run_query(settings, "-- a question\nSELECT 1 AS one;")[1] == [(1,)]
+
+
+def test_a_plan_may_be_asked_for(settings):
+    assert run_query(settings, "EXPLAIN SELECT * FROM leaderboard")[1]
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_sqlite_tells_a_views_columns(settings):
+    columns, rows = run_query(settings, "PRAGMA table_info(leaderboard)")
+    assert rows[0][columns.index("name")] == "evaluation_id"
+
+
+def test_nothing_can_be_written(settings, small):
+    for statement in WRITES:
+        _refused(settings, statement)
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_nothing_can_be_written_by_what_only_sqlite_knows(settings, small):
+    files = sorted(settings.home.iterdir())
+    for statement in WRITES_SQLITE:
+        _refused(settings, statement.format(home=settings.home))
+    assert sorted(settings.home.iterdir()) == files
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+def test_nothing_can_be_written_by_what_only_postgresql_knows(settings, small):
+    for statement in WRITES_POSTGRESQL:
+        _refused(settings, statement)
+
+
+def test_several_statements_in_one_string_do_no_harm(settings, small):
+    for statements in SEVERAL:
+        _refused(settings, statements)
+
+
+def test_a_lone_end_of_the_transaction_does_no_harm(settings, small):
+    for statement in ("COMMIT", "ROLLBACK"):
+        try:
+            run_query(settings, statement)
+        except KitsError:
+            continue
+        _refused(settings, "DELETE FROM case_metric")
+
+
+def test_an_error_says_what_is_wrong_and_names_the_views(settings):
+    with pytest.raises(KitsError, match="leader_board") as caught:
+        run_query(settings, "SELECT * FROM leader_board")
+    assert all(view.name in str(caught.value) for view in VIEWS)
+    assert "kits sql --views" in str(caught.value)
+
+
+@pytest.mark.parametrize("nothing", ["", "  ", "-- nothing"])
+def test_no_statement_is_no_rows(settings, nothing):
+    assert run_query(settings, nothing) == ([], [])
+
+
+def test_a_query_that_takes_too_long_is_stopped(settings):
+    start = time.monotonic()
+    with pytest.raises(KitsError, match=r"within 0\.3 s; got: .*(interrupted|timeout)"):
+        run_query(settings, ENDLESS, timeout_s=0.3)
+    assert 0.3 <= time.monotonic() - start < 10
+
+
+def test_the_shortest_limit_is_not_none(settings):
+    with pytest.raises(KitsError, match=r"interrupted|timeout"):
+        run_query(settings, ENDLESS, timeout_s=1e-6)
+
+
+def test_a_writer_does_not_keep_readers_waiting(settings, small):
+    with open_catalog(settings).begin() as connection:
+        connection.execute(text("DELETE FROM case_metric"))
+        assert run_query(settings, "SELECT COUNT(*) FROM case_metric", 5.0)[1] == [(13,)]
+
+
+@pytest.mark.parametrize("name", ["with space", "who?", "a#b", "100%", "50%25", "a&mode=rw"])
+def test_a_home_may_be_called_anything(tmp_path, name):
+    settings = Settings(home=tmp_path / name, database_url=None)
+    assert run_query(settings, "SELECT COUNT(*) FROM leaderboard")[1] == [(0,)]
+    with pytest.raises(KitsError):
+        run_query(settings, "DELETE FROM dataset")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_sqlite_file_outside_the_home_is_asked_too(tmp_path):
+    settings = Settings(home=tmp_path / "home", database_url=f"sqlite:///{tmp_path}/other.db")
+    assert run_query(settings, "SELECT COUNT(*) FROM leaderboard")[1] == [(0,)]
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM leaderboard").fetchone() == (0,)
+    connection.close()

@@ -1,0 +1,182 @@
+"""Every view over the small catalog of `conftest.py`, whose answers a reader can compute by hand."""
+
+import json
+
+import pytest
+from sqlalchemy import text
+
+from db.engine import catalog_session, open_catalog
+from db.models import Evaluation, Subset
+from db.queries import evaluation, ingest
+from db.views import VIEWS
+from kits_core.metrics.case import METRICS
+from kits_core.metrics.score import Score, Status
+
+
+def _rows(settings, view, order):
+    with open_catalog(settings).connect() as connection:
+        return [dict(row) for row in connection.execute(text(f"SELECT * FROM {view} ORDER BY {order}")).mappings()]
+
+
+def _number(name):
+    return json.loads(name) if isinstance(name, str) else name
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_view_has_its_documented_columns_in_order(settings, view):
+    with open_catalog(settings).connect() as connection:
+        result = connection.execute(text(f"SELECT * FROM {view.name}"))
+        assert list(result.keys()) == list(view.columns)
+        assert result.all() == []
+    assert view.description
+    assert all(view.columns.values())
+
+
+def test_case_overview(settings, small):
+    rows = _rows(settings, "case_overview", "dataset DESC, case_name")
+    assert [(row["dataset"], row["case_name"], row["status"]) for row in rows] == [
+        ("site", "case_00000", "ingested"),
+        ("site", "case_00001", "ingested"),
+        ("site", "case_00002", "ingested"),
+        ("site", "case_00003", "quarantined"),
+        ("other", "case_00000", "pending"),
+    ]
+    first = rows[0] | {key: _number(rows[0][key]) for key in ("image_shape", "image_spacing_mm")}
+    assert first == {
+        "dataset": "site",
+        "case_name": "case_00000",
+        "status": "ingested",
+        "has_segmentation": True,
+        "phase": "arterial",
+        "sex": "female",
+        "age_years": 61,
+        "tumor_histologic_subtype": None,
+        "pathology_t_stage": "1a",
+        "radiographic_size_cm": None,
+        "image_shape": [512, 512, 90],
+        "image_spacing_mm": [0.75, 0.75, 3.0],
+        "image_bytes": 5_000_000_000,
+        "kidney_ml": 200.0,
+        "tumor_ml": 10.0,
+        "cyst_ml": 0.5,
+    }
+    assert [row["phase"] for row in rows] == ["arterial", "arterial", "nephrogenic", None, None]
+    assert [row["tumor_ml"] for row in rows] == [10.0, 20.0, 30.0, None, None]
+    assert [row["cyst_ml"] for row in rows] == [0.5, None, None, None, None]
+    assert [bool(row["has_segmentation"]) for row in rows] == [True, True, True, False, False]
+
+
+def test_case_metric_wide(settings, small):
+    rows = _rows(settings, "case_metric_wide", "case_name, region")
+    nothing = dict.fromkeys(METRICS)
+    common = {"evaluation_id": small.evaluation, "model_id": small.model, "subset": "validation"}
+    first, second = ({"case_name": name} for name in ("case_00001", "case_00002"))
+    found = {"dice": 0.6, "hausdorff_mm": 12.0, "prediction_ml": 15.0, "reference_ml": 20.0}
+    missed = {"dice": 0.0, "prediction_ml": 0.0, "reference_ml": 30.0}
+    assert rows == [
+        common | nothing | first | {"region": "foreground", "status": "ok", "dice": 0.8},
+        common | nothing | first | {"region": "kidney", "status": "ok", "dice": 0.9, "hausdorff95_mm": 4.5},
+        common | nothing | first | {"region": "tumor", "status": "ok"} | found,
+        common | nothing | second | {"region": "foreground", "status": "ok", "dice": 0.7},
+        common | nothing | second | {"region": "kidney", "status": "ok", "dice": 0.7},
+        common | nothing | second | {"region": "tumor", "status": "prediction_empty"} | missed,
+    ]
+
+
+def test_case_metric_wide_has_a_column_for_every_metric_that_is_scored():
+    (wide,) = (view for view in VIEWS if view.name == "case_metric_wide")
+    assert set(METRICS) < set(wide.columns)
+
+
+def test_leaderboard(settings, small):
+    (row,) = _rows(settings, "leaderboard", "evaluation_id")
+    assert row | {"is_champion": bool(row["is_champion"])} == {
+        "evaluation_id": small.evaluation,
+        "model_id": small.model,
+        "run_id": small.run,
+        "dataset": "site",
+        "subset": "validation",
+        "recipe_hash": "recipe-a",
+        "split_id": small.split,
+        "cases": 2,
+        "kidney_dice": pytest.approx(0.8),
+        "tumor_dice": pytest.approx(0.3),
+        "foreground_dice": pytest.approx(0.75),
+        "epoch": 2,
+        "is_champion": True,
+    }
+
+
+def test_an_evaluation_without_values_is_on_the_leaderboard_with_no_case(settings, small):
+    with catalog_session(settings) as session:
+        session.add(Evaluation(model_id=small.model, split_id=small.split, subset=Subset.TRAIN))
+    empty = _rows(settings, "leaderboard", "evaluation_id")[1]
+    assert (empty["subset"], empty["cases"], empty["tumor_dice"]) == ("train", 0, None)
+
+
+def test_worst_case(settings, small):
+    common = {"evaluation_id": small.evaluation}
+    assert _rows(settings, "worst_case", "place") == [
+        common | {"place": 1, "case_name": "case_00002", "tumor_dice": 0.0, "kidney_dice": 0.7, "tumor_ml": 30.0},
+        common | {"place": 2, "case_name": "case_00001", "tumor_dice": 0.6, "kidney_dice": 0.9, "tumor_ml": 20.0},
+    ]
+
+
+def test_a_case_without_a_value_comes_before_the_worst_on_both_databases(settings, small):
+    with catalog_session(settings) as session:
+        scores = [Score("tumor", "dice", None, Status.MISSING, 0.0)]
+        evaluation.record_scores(session, small.evaluation, small.cases[1], scores)
+    names = [row["case_name"] for row in _rows(settings, "worst_case", "place")]
+    assert names == ["case_00001", "case_00002"]
+
+
+def test_places_are_counted_within_an_evaluation(settings, small):
+    with catalog_session(settings) as session:
+        other = evaluation.start_evaluation(
+            session, model_id=small.model, split_id=small.split, subset=Subset.TRAIN, flow_run_id=None
+        )
+        scores = [Score("tumor", "dice", 0.1, Status.OK, 0.0)]
+        evaluation.record_scores(session, other.id, small.cases[0], scores)
+    rows = _rows(settings, "worst_case", "evaluation_id, place")
+    assert [(row["place"], row["case_name"]) for row in rows] == [
+        (1, "case_00002"),
+        (2, "case_00001"),
+        (1, "case_00000"),
+    ]
+
+
+def test_open_problem(settings, small):
+    (row,) = _rows(settings, "open_problem", "case_name")
+    assert str(row.pop("first_seen")) <= str(row.pop("last_seen"))
+    assert row == {
+        "dataset": "site",
+        "case_name": "case_00003",
+        "stage": "ingest",
+        "error": "attempt 2 failed",
+        "attempts": 2,
+    }
+    with catalog_session(settings) as session:
+        ingest.resolve_problems(session, small.cases[3], "ingest")
+    assert _rows(settings, "open_problem", "case_name") == []
+
+
+def test_lineage(settings, small):
+    common = {
+        "evaluation_id": small.evaluation,
+        "model_id": small.model,
+        "model_sha256": "m",
+        "run_id": small.run,
+        "split_hash": "split-a",
+        "recipe_hash": "recipe-a",
+    }
+    assert _rows(settings, "lineage", "case_name") == [
+        common
+        | {
+            "case_name": f"case_0000{number}",
+            "prepared_image_sha256": f"prepared-{number}",
+            "image_sha256": f"sha-image-{number}",
+            "archive_sha256": f"archive-image-{number}",
+            "source_url": f"https://source.example/image-{number}.nii.gz",
+        }
+        for number in (1, 2)
+    ]
