@@ -1,0 +1,155 @@
+import pytest
+from sqlalchemy import func, select
+
+from db.engine import catalog_session
+from db.models import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileKind, LabelVolume, Phase, Problem
+from db.queries import ingest
+from kits_core.errors import KitsError
+
+
+def _dataset(session, name="site"):
+    return ingest.ensure_dataset(session, name=name, source="folder", revision=None, flow_run_id=None)
+
+
+def _count(session, table):
+    return session.scalar(select(func.count()).select_from(table))
+
+
+def test_a_dataset_is_made_once_and_brought_up_to_date(session):
+    first = ingest.ensure_dataset(session, name="site", source="folder", revision=None, flow_run_id="flow-1")
+    again = ingest.ensure_dataset(session, name="site", source="elsewhere", revision="v2", flow_run_id="flow-2")
+    assert again is first
+    assert (again.source, again.revision, again.flow_run_id) == ("elsewhere", "v2", "flow-1")
+    assert _count(session, Dataset) == 1
+
+
+def test_no_dataset_can_be_found_in_an_empty_catalog(session):
+    for name in (None, "site"):
+        with pytest.raises(KitsError, match=r"the catalog has: none; .* run kits ingest"):
+            ingest.find_dataset(session, name)
+
+
+def test_the_only_dataset_needs_no_name(session):
+    only = _dataset(session)
+    assert ingest.find_dataset(session, None) is only
+    assert ingest.find_dataset(session, "site") is only
+    with pytest.raises(KitsError, match="expected a dataset called kits23; the catalog has: site; name one of these"):
+        ingest.find_dataset(session, "kits23")
+
+
+def test_one_of_several_datasets_needs_its_name(session):
+    wanted, _ = _dataset(session, "a"), _dataset(session, "b")
+    assert ingest.find_dataset(session, "a") is wanted
+    with pytest.raises(KitsError, match="the name of one of several; the catalog has: a, b; name one of these"):
+        ingest.find_dataset(session, None)
+
+
+def test_a_case_is_made_once(session):
+    site = _dataset(session)
+    case = ingest.ensure_case(session, site, "case_00000", phase="arterial", flow_run_id="flow-1")
+    again = ingest.ensure_case(session, site, "case_00000", phase="nephrogenic", flow_run_id="flow-2")
+    assert again is case
+    assert (again.status, again.phase, again.flow_run_id) == (CaseStatus.PENDING, Phase.NEPHROGENIC, "flow-1")
+    assert _count(session, Case) == 1
+
+
+def test_cases_come_by_name_and_status_with_all_at_hand(settings, small):
+    with catalog_session(settings) as session:
+        everything = ingest.cases_of(session, small.dataset)
+        ingested = ingest.cases_of(session, small.dataset, CaseStatus.INGESTED)
+    assert [case.name for case in everything] == ["case_00000", "case_00001", "case_00002", "case_00003"]
+    assert [case.name for case in ingested] == ["case_00000", "case_00001", "case_00002"]
+    # After the session's end, so nothing can be loaded late.
+    first = everything[0]
+    assert first.file(FileKind.IMAGE).sha256 == "sha-image-0"
+    assert {volume.label for volume in first.volumes} == {1, 2, 3}
+    assert first.clinical.age_years == 61
+    assert everything[3].file(FileKind.IMAGE) is None
+    assert everything[3].clinical is None
+
+
+def test_cases_come_by_name_whatever_their_order_of_arrival(session):
+    site = _dataset(session)
+    for name in ("case_00002", "case_00000", "case_00001"):
+        ingest.ensure_case(session, site, name)
+    assert [case.name for case in ingest.cases_of(session, site.id)] == ["case_00000", "case_00001", "case_00002"]
+
+
+def test_a_file_is_replaced(session, file_facts):
+    case = ingest.ensure_case(session, _dataset(session), "case_00000")
+    first = ingest.record_file(session, case, FileKind.IMAGE, file_facts("old") | {"hu_percentiles": {"p50": 1}})
+    made = first.created_at
+    again = ingest.record_file(session, case, FileKind.IMAGE, file_facts("new"))
+    assert again is first
+    assert (again.sha256, again.hu_percentiles) == ("sha-new", {"p50": 1})
+    assert again.created_at > made
+    ingest.record_file(session, case, FileKind.SEGMENTATION, file_facts("other"))
+    assert _count(session, CaseFile) == 2
+
+
+def test_files_of_more_than_two_gigabytes_and_lists_come_back_whole(settings, file_facts):
+    with catalog_session(settings) as session:
+        case = ingest.ensure_case(session, _dataset(session), "case_00000")
+        ingest.record_file(session, case, FileKind.IMAGE, file_facts("image"))
+    with catalog_session(settings) as session:
+        file = session.scalars(select(CaseFile)).one()
+        assert {key: getattr(file, key) for key in file_facts("image")} == file_facts("image")
+
+
+def test_label_volumes_are_replaced(settings, small):
+    with catalog_session(settings) as session:
+        case = session.get_one(Case, small.cases[0])
+        for _ in range(2):
+            ingest.record_label_volumes(session, case, {1: (5_000_000_000, 5.0), 2: (0, 0.0)})
+        rows = session.execute(
+            select(LabelVolume.label, LabelVolume.voxels, LabelVolume.ml)
+            .where(LabelVolume.case_id == case.id)
+            .order_by(LabelVolume.label)
+        ).all()
+        assert rows == [(1, 5_000_000_000, 5.0), (2, 0, 0.0)]
+        assert _count(session, LabelVolume) == 2 + 4
+
+
+def test_clinical_records_are_replaced_and_strangers_are_left_out(settings, small):
+    records = [
+        {"case_id": "case_00001", "sex": "male", "malignant": True, "extra": {"comorbidities": {"copd": False}}},
+        {"case_id": "case_00588", "sex": "male", "extra": {}},
+    ]
+    with catalog_session(settings) as session:
+        site = session.get_one(Dataset, small.dataset)
+        for digest in ("one", "two"):
+            assert ingest.record_clinical(session, site, records, digest) == 1
+        assert site.clinical_sha256 == "two"
+        record = session.scalars(select(ClinicalRecord)).one()
+        assert (record.case_id, record.malignant, record.age_years) == (small.cases[1], True, None)
+        assert record.extra == {"comorbidities": {"copd": False}}
+
+
+def test_clinical_records_of_another_dataset_stay(settings, small):
+    with catalog_session(settings) as session:
+        other = ingest.find_dataset(session, "other")
+        assert ingest.record_clinical(session, other, [{"case_id": "case_00000", "extra": {}}], "sha") == 1
+        assert _count(session, ClinicalRecord) == 2
+
+
+def test_a_problem_that_is_met_again_is_counted(session):
+    case = ingest.ensure_case(session, _dataset(session), "case_00000")
+    for attempt in (1, 2, 3):
+        ingest.record_problem(session, case.id, "ingest", f"error {attempt}", f"flow-{attempt}")
+    problem = session.scalars(select(Problem)).one()
+    assert (problem.attempts, problem.error, problem.flow_run_id) == (3, "error 3", "flow-3")
+    assert problem.first_seen < problem.last_seen
+
+
+def test_a_resolved_problem_is_history_and_a_new_one_is_opened(session):
+    case = ingest.ensure_case(session, _dataset(session), "case_00000")
+    for _ in range(2):
+        ingest.record_problem(session, case.id, "ingest", "error", None)
+        ingest.record_problem(session, case.id, "prepare", "error", None)
+        ingest.resolve_problems(session, case.id, "ingest")
+        ingest.resolve_problems(session, case.id, "ingest")
+    ingest_rows = session.scalars(select(Problem).where(Problem.stage == "ingest")).all()
+    assert [row.attempts for row in ingest_rows] == [1, 1]
+    assert all(row.resolved_at is not None for row in ingest_rows)
+    prepare_row = session.scalars(select(Problem).where(Problem.stage == "prepare")).one()
+    assert (prepare_row.attempts, prepare_row.resolved_at) == (2, None)

@@ -1,0 +1,87 @@
+from sqlalchemy import func, select
+
+from db.engine import catalog_session
+from db.models import Case, Ceiling, FileKind, PreparedCase, Recipe
+from db.queries import ingest, prepare
+
+
+def test_a_recipe_is_made_once_and_keeps_its_settings(settings):
+    wanted = {"shape": [64, 64, 64], "frame": "kidneys", "spacing_mm": None}
+    with catalog_session(settings) as session:
+        first = prepare.ensure_recipe(session, "hash", wanted, "flow-1")
+    with catalog_session(settings) as session:
+        again = prepare.ensure_recipe(session, "hash", wanted, "flow-2")
+        assert (again.id, again.settings, again.flow_run_id) == (first.id, wanted, "flow-1")
+        assert session.scalar(select(func.count()).select_from(Recipe)) == 1
+
+
+def test_prepared_cases_come_by_case_with_all_at_hand(settings, small):
+    with catalog_session(settings) as session:
+        everything = prepare.prepared_of(session, small.recipe)
+        some = prepare.prepared_of(session, small.recipe, iter([small.cases[1], small.cases[3]]))
+        none = prepare.prepared_of(session, small.recipe, [])
+        assert prepare.prepared_of(session, small.recipe + 1) == {}
+    assert list(everything) == small.cases[:3]
+    assert list(some) == [small.cases[1]]
+    assert none == {}
+    one = some[small.cases[1]]
+    assert one.case.file(FileKind.IMAGE).sha256 == "sha-image-1"
+    assert {(c.region, c.metric): c.value for c in one.ceilings} == {("kidney", "dice"): 0.99, ("tumor", "dice"): 0.91}
+
+
+def test_a_prepared_case_and_its_ceilings_are_replaced(settings, small, prepared_facts):
+    facts = prepared_facts(1) | {"image_sha256": "new", "tumor_kept": 0.9}
+    for _ in range(2):
+        with catalog_session(settings) as session:
+            prepare.record_prepared(
+                session,
+                recipe_id=small.recipe,
+                case_id=small.cases[1],
+                facts=facts,
+                ceilings={("tumor", "dice"): 0.5, ("mass", "dice"): 0.6},
+            )
+    with catalog_session(settings) as session:
+        row = prepare.prepared_of(session, small.recipe)[small.cases[1]]
+        assert (row.image_sha256, row.tumor_kept, row.cyst_kept) == ("new", 0.9, None)
+        assert {(c.region, c.value) for c in row.ceilings} == {("tumor", 0.5), ("mass", 0.6)}
+        assert session.scalar(select(func.count()).select_from(PreparedCase)) == 3
+        assert session.scalar(select(func.count()).select_from(Ceiling)) == 6
+
+
+def test_a_case_without_a_reference_has_no_ceilings(settings, small, prepared_facts):
+    facts = prepared_facts(3) | {"label_path": None, "label_sha256": None, "source_segmentation_sha256": None}
+    with catalog_session(settings) as session:
+        row = prepare.record_prepared(session, recipe_id=small.recipe, case_id=small.cases[3], facts=facts, ceilings={})
+        assert row.ceilings == []
+
+
+def test_a_prepared_case_is_current_until_a_raw_file_changes(settings, small, file_facts):
+    with catalog_session(settings) as session:
+        row = prepare.prepared_of(session, small.recipe)[small.cases[1]]
+        assert prepare.is_current(row, row.case)
+        for kind in FileKind:
+            file = ingest.record_file(session, row.case, kind, file_facts("changed"))
+            assert not prepare.is_current(row, row.case)
+            file.sha256 = f"sha-{kind}-1"
+            assert prepare.is_current(row, row.case)
+
+
+def test_a_reference_that_comes_later_makes_a_prepared_case_old(settings, small):
+    with catalog_session(settings) as session:
+        row = prepare.prepared_of(session, small.recipe)[small.cases[1]]
+        row.source_segmentation_sha256 = None
+        assert not prepare.is_current(row, row.case)
+
+
+def test_a_case_without_an_image_has_nothing_current(settings, small):
+    with catalog_session(settings) as session:
+        row = prepare.prepared_of(session, small.recipe)[small.cases[1]]
+        assert not prepare.is_current(row, session.get_one(Case, small.cases[3]))
+
+
+def test_a_case_without_a_reference_is_current_without_one(session, file_facts):
+    site = ingest.ensure_dataset(session, name="site", source="folder", revision=None, flow_run_id=None)
+    case = ingest.ensure_case(session, site, "case_00000")
+    ingest.record_file(session, case, FileKind.IMAGE, file_facts("image-0"))
+    session.refresh(case)
+    assert prepare.is_current(PreparedCase(source_image_sha256="sha-image-0", source_segmentation_sha256=None), case)
