@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -17,6 +18,17 @@ from db.settings import Settings
 from kits_core.errors import KitsError
 
 _BUSY_MS = 60_000
+
+_opening = Lock()
+
+
+def _open_again_after_a_fork() -> None:
+    # Another thread may have held the lock at the fork; nobody in the new process would ever release it.
+    global _opening  # noqa: PLW0603
+    _opening = Lock()
+
+
+os.register_at_fork(after_in_child=_open_again_after_a_fork)
 
 
 class CatalogUnreachableError(KitsError):
@@ -38,7 +50,8 @@ def open_catalog(settings: Settings) -> Engine:
     Raises `KitsError` for a catalog that a newer version of this code has made, or that cannot be reached.
     """
     # The process is part of the key: connections must not cross a fork.
-    return _open(settings.catalog_url, os.getpid())
+    with _opening:
+        return _open(settings.catalog_url, os.getpid())
 
 
 @lru_cache(maxsize=8)
@@ -94,4 +107,6 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
 def _begin_immediate(connection: Connection) -> None:
     # Two transactions that read first and write later cannot both be upgraded: SQLite fails one of them at once,
     # whatever the busy time-out. Taking the write lock at the start makes them queue.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # A transaction that says it only reads needs no lock: a question never waits for a writer.
+    reads_only = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

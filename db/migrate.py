@@ -4,16 +4,21 @@ A new migration is drafted with `python -m db.migrate "what changes"`, which com
 then `HEAD` is raised. Views are made anew at every upgrade, so a changed view needs an empty migration.
 """
 
+import sqlite3
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect, text
 
 from db.views import create_views, drop_views
 from kits_core.errors import KitsError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0001"
 """The newest revision in `db/migrations/versions`; stands here so that an open catalog is checked by one query."""
@@ -24,9 +29,12 @@ _LOCK = 7_234_151  # any number that no other program on the same PostgreSQL dat
 def upgrade(engine: Engine) -> None:
     """Create or upgrade the catalog. Raises `KitsError` if it is newer than this code."""
     with engine.connect() as connection:
-        if _revision(connection) == HEAD:
+        if _revision(connection.execution_options(reads_only=True)) == HEAD:
             return
-    with engine.begin() as connection:  # on SQLite this waits for the write lock
+    from alembic import command  # noqa: PLC0415 - takes longer to import than an open catalog takes to open
+
+    # On SQLite this waits for the write lock.
+    with engine.connect() as connection, _references_checked_at_the_end(connection), connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         found = _revision(connection)
@@ -41,12 +49,45 @@ def upgrade(engine: Engine) -> None:
         drop_views(connection)
         command.upgrade(config(connection), "head")
         create_views(connection)
+        _check_references(connection)
 
 
-def config(connection: Connection | None) -> Config:
+@contextmanager
+def _references_checked_at_the_end(connection: Connection) -> Iterator[None]:
+    """SQLite alters a table by making a new one and dropping the old, which rows that refer to it would forbid.
+
+    This switch does nothing inside a transaction, so it stands around it.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
+def _check_references(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if lost:
+        raise KitsError(
+            f"the upgrade to version {HEAD}: expected every reference to lead to a row, got {len(lost)} that do not, "
+            f"the first in table {lost[0][0]}; the catalog stays as it was; report this with the software's version"
+        )
+
+
+def config(connection: Connection | None) -> "Config":
     """Alembic's configuration, found by the package's place and not by the working directory."""
+    from alembic.config import Config  # noqa: PLC0415
+
     result = Config()
-    result.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    # Alembic reads a percent sign as the start of a name.
+    folder = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    result.set_main_option("script_location", folder)
     result.attributes["connection"] = connection
     return result
 
@@ -59,6 +100,8 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _draft(message: str) -> None:
+    from alembic import command  # noqa: PLC0415
+
     from db.engine import make_engine  # noqa: PLC0415 - engine imports this module
 
     with tempfile.TemporaryDirectory() as folder:

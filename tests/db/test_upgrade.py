@@ -1,0 +1,134 @@
+"""What the upgrade of a catalog that is in use must stand: tables with rows, readers, writers, several threads."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+
+from db import engine as engine_module
+from db import migrate
+from db.engine import catalog_session, make_engine, open_catalog
+from db.queries.ingest import ensure_case, ensure_dataset, record_label_volumes
+from db.read_only import run_query
+from db.settings import Settings
+from kits_core.errors import KitsError
+
+
+@pytest.fixture
+def case(settings):
+    """A catalog with a case that other rows refer to."""
+    with catalog_session(settings) as session:
+        dataset = ensure_dataset(session, name="site", source="folder", revision=None, flow_run_id=None)
+        case = ensure_case(session, dataset, "case_00000")
+        record_label_volumes(session, case, {1: (1000, 8.0)})
+        return case.id
+
+
+def _next_version(monkeypatch, change):
+    """Makes `change(op)` the migration to a version after the newest."""
+    monkeypatch.setattr(migrate, "HEAD", "9998")
+
+    def run(config, _target):
+        connection = config.attributes["connection"]
+        change(Operations(MigrationContext.configure(connection)))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9998'"))
+
+    monkeypatch.setattr(command, "upgrade", run)
+
+
+def _widen(op):
+    with op.batch_alter_table("case") as table:
+        table.alter_column("name", type_=sa.String(200), existing_nullable=False)
+        table.add_column(sa.Column("note", sa.String()))
+
+
+def test_a_table_that_others_refer_to_can_be_altered(settings, case, monkeypatch):
+    _next_version(monkeypatch, _widen)
+    engine = make_engine(settings.catalog_url)
+    migrate.upgrade(engine)
+    with engine.begin() as connection:
+        assert connection.execute(sa.text('SELECT name, note FROM "case"')).all() == [("case_00000", None)]
+        assert connection.execute(sa.text("SELECT case_name, kidney_ml FROM case_overview")).all() == [
+            ("case_00000", 8.0)
+        ]
+        # The very connection that was used for the upgrade holds references again.
+        with pytest.raises(sa.exc.IntegrityError, match=r"(?i)foreign key"):
+            connection.execute(sa.text("INSERT INTO label_volume (case_id, label, voxels, ml) VALUES (99, 1, 1, 1)"))
+    engine.dispose()
+
+
+def test_an_upgrade_that_would_lose_a_reference_leaves_the_catalog_as_it_was(settings, case, monkeypatch):
+    _next_version(monkeypatch, lambda op: op.execute('DELETE FROM "case"'))
+    engine = make_engine(settings.catalog_url)
+    with pytest.raises((KitsError, sa.exc.IntegrityError), match=r"in table label_volume|from table \"label_volume\""):
+        migrate.upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT COUNT(*) FROM case_overview")).scalar() == 1
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "0001"
+    engine.dispose()
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_question_does_not_wait_for_a_writer(settings, case):
+    """On PostgreSQL it never does."""
+    engine_module._open.cache_clear()
+    writer = sqlite3.connect(settings.home / "catalog.db", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute('UPDATE "case" SET name = ?', ["case_00001"])
+    assert run_query(settings, "SELECT case_name FROM case_overview", timeout_s=5)[1] == [("case_00000",)]
+    writer.execute("COMMIT")
+    writer.close()
+    assert run_query(settings, "SELECT case_name FROM case_overview")[1] == [("case_00001",)]
+
+
+def test_threads_share_one_engine(fresh):
+    barrier, found = threading.Barrier(4), []
+
+    def open_it():
+        barrier.wait()
+        found.append(open_catalog(fresh))
+
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(map(id, found))) == 1
+
+
+def test_a_forked_process_opens_the_catalog_although_another_thread_was_opening_one(tmp_path):
+    code = """
+import os, sys
+from db import engine
+from db.settings import Settings
+engine._opening.acquire()
+child = os.fork()
+if child == 0:
+    engine.open_catalog(Settings(home=sys.argv[1], database_url=None))
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=30).returncode == 0
+
+
+def test_an_open_catalog_is_opened_without_alembic(tmp_path):
+    """Alembic takes longer to import than all the rest of a question to the catalog."""
+    open_catalog(Settings(home=tmp_path, database_url=None))
+    code = (
+        "import sys; from db.engine import catalog_session; from db.settings import Settings\n"
+        "with catalog_session(Settings(home=sys.argv[1], database_url=None)): pass\n"
+        "sys.exit('alembic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=30).returncode == 0
+
+
+def test_migrations_are_found_below_a_folder_with_a_percent_sign(tmp_path, monkeypatch):
+    monkeypatch.setattr(migrate, "__file__", str(tmp_path / "100%" / "migrate.py"))
+    assert migrate.config(None).get_main_option("script_location") == str(tmp_path / "100%" / "migrations")
