@@ -6,13 +6,15 @@ from alembic import context
 from sqlalchemy import JSON
 
 from db.models import Base
-from db.models.base import UtcDateTime
+from db.models.base import Finite, UtcDateTime
 
 
 def _render(kind: str, item: Any, _context: object) -> str | Literal[False]:
     """Types of ours as types of SQLAlchemy, so that an old migration never meets a newer model."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, Finite):
+        return "sa.Double()"
     if kind == "type" and isinstance(item, JSON):
         return 'sa.JSON().with_variant(JSONB(), "postgresql")'
     return False

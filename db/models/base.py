@@ -1,10 +1,11 @@
-"""What all tables share: names of constraints, times in UTC, enums as checked text, JSON on both databases."""
+"""What all tables share: names of constraints, UTC times, finite numbers, enums as checked text, JSON on both databases."""
 
+import math
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, Enum, MetaData, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, Double, Enum, MetaData, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -40,11 +41,24 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Finite(TypeDecorator[float]):
+    """A number. Refuses NaN, which SQLite would store as NULL and PostgreSQL would carry into every mean."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:  # noqa: ARG002
+        """To the database, from NumPy's numbers too."""
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"a number in the catalog is finite, got {value}; NULL stands for a value that is not")
+        return float(value) if value is not None else None
+
+
 class Base(DeclarativeBase):
     """The catalog's tables."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar = {datetime: UtcDateTime(), dict[str, Any]: Json, list[Any]: Json}
+    type_annotation_map: ClassVar = {datetime: UtcDateTime(), float: Finite(), dict[str, Any]: Json, list[Any]: Json}
 
 
 def now() -> datetime:

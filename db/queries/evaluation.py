@@ -26,7 +26,7 @@ def start_evaluation(
         session.add(evaluation)
     elif evaluation.status is RunStatus.COMPLETED:
         return evaluation
-    evaluation.status, evaluation.flow_run_id = RunStatus.RUNNING, flow_run_id
+    evaluation.status, evaluation.ended_at, evaluation.flow_run_id = RunStatus.RUNNING, None, flow_run_id
     session.flush()
     return evaluation
 

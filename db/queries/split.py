@@ -27,7 +27,13 @@ def record_split(
     case_ids: Mapping[str, int],
     flow_run_id: str | None,
 ) -> Split:
-    """Write a split and its members; `case_ids` gives the id of each of the plan's names."""
+    """Write a split and its members; one of this hash that is there already is returned as it is.
+
+    `case_ids` gives the id of each of the plan's names.
+    """
+    known = split_of_hash(session, split_hash)
+    if known is not None:
+        return known
     counts: dict[str, int] = {}
     for stratum in plan.strata.values():
         counts[stratum] = counts.get(stratum, 0) + 1
@@ -53,6 +59,7 @@ def record_split(
             )
             for name in names
         )
+    session.flush()
     return split
 
 

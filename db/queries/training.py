@@ -117,10 +117,14 @@ def propose(session: Session, model: Model) -> bool:
 
 def find_model(session: Session, wanted: str) -> Model:
     """The model called `champion`, `latest` or by its id. Raises `KitsError` where there is none."""
-    model = {
-        "champion": lambda: champion(session),
-        "latest": lambda: session.scalars(select(Model).order_by(Model.id.desc())).first(),
-    }.get(wanted, lambda: session.get(Model, int(wanted)))()
+    if wanted == "champion":
+        model = champion(session)
+    elif wanted == "latest":
+        model = session.scalars(select(Model).order_by(Model.id.desc())).first()
+    elif wanted.isdecimal():
+        model = session.scalar(select(Model).where(Model.id == int(wanted)))
+    else:
+        raise KitsError(f"expected a model: champion, latest or a number, got {wanted!r}; look with kits status")
     if model is None:
         raise KitsError(f"expected model {wanted} in the catalog, got none; run kits train, or look with kits status")
     return model

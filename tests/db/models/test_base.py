@@ -1,11 +1,12 @@
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 from sqlalchemy import Enum, UniqueConstraint, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from db.engine import catalog_session, open_catalog
-from db.models import Base, Case, Dataset, Model, Problem, TrainingRun
+from db.models import Base, Case, Dataset, EpochMetric, Model, Problem, TrainingRun
 from db.models.base import now
 
 NATURAL_KEYS = {
@@ -70,6 +71,21 @@ def test_times_compare_as_instants(settings):
     with catalog_session(settings) as session:
         assert session.scalars(select(Dataset.name).where(Dataset.created_at < later)).all() == ["site"]
         assert not session.scalars(select(Dataset.name).where(Dataset.created_at > later)).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan")])
+def test_a_number_that_is_not_finite_is_refused(settings, small, value):
+    with pytest.raises(StatementError, match=r"is finite, got (nan|inf)"), catalog_session(settings) as session:
+        session.add(EpochMetric(run_id=small.run, epoch=9, name="loss", value=value))
+
+
+def test_numbers_of_numpy_are_stored_as_numbers(settings, small):
+    with catalog_session(settings) as session:
+        session.add(EpochMetric(run_id=small.run, epoch=9, name="loss", value=np.float32(0.5)))
+        session.add(EpochMetric(run_id=small.run, epoch=9, name="dice", value=np.float64(0.1)))
+    with open_catalog(settings).connect() as connection:
+        found = connection.execute(text("SELECT value FROM epoch_metric WHERE epoch = 9 ORDER BY name")).scalars().all()
+    assert found == [0.1, 0.5]
 
 
 def test_the_database_refuses_words_that_an_enum_does_not_have(settings, small):

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from db.engine import catalog_session
+from db.models import CaseMetric, Evaluation, RunStatus, Subset
+from db.queries import evaluation
+from kits_core.errors import KitsError
+from kits_core.metrics.score import Score, Status
+
+
+def _start(session, small, subset=Subset.TRAIN, flow_run_id="flow"):
+    return evaluation.start_evaluation(
+        session, model_id=small.model, split_id=small.split, subset=subset, flow_run_id=flow_run_id
+    )
+
+
+def _count(session, table):
+    return session.scalar(select(func.count()).select_from(table))
+
+
+def test_a_new_evaluation_is_running(session, small):
+    row = _start(session, small)
+    assert (row.subset, row.status, row.flow_run_id, row.ended_at) == (Subset.TRAIN, RunStatus.RUNNING, "flow", None)
+    assert _count(session, Evaluation) == 2
+
+
+def test_an_evaluation_that_failed_is_taken_up_again(session, small):
+    row = _start(session, small)
+    evaluation.end_evaluation(row, RunStatus.FAILED, None)
+    again = _start(session, small, flow_run_id="later")
+    assert again is row
+    assert (again.status, again.ended_at, again.flow_run_id) == (RunStatus.RUNNING, None, "later")
+    assert _count(session, Evaluation) == 2
+
+
+def test_a_completed_evaluation_is_returned_as_it_is(session, small):
+    row = _start(session, small, Subset.VALIDATION)
+    assert (row.id, row.status, row.flow_run_id) == (small.evaluation, RunStatus.COMPLETED, "flow-5")
+    assert row.report_path == "reports/1.html"
+    assert row.ended_at is not None
+
+
+def test_the_newest_evaluation_is_found_unless_told_otherwise(session, small):
+    newest = _start(session, small)
+    assert evaluation.find_evaluation(session, None) is newest
+    assert evaluation.find_evaluation(session, small.evaluation).subset is Subset.VALIDATION
+
+
+@pytest.mark.parametrize(("wanted", "named"), [(None, "an evaluation"), (7, "evaluation 7")])
+def test_an_evaluation_that_is_not_there_is_named(session, wanted, named):
+    with pytest.raises(KitsError, match=f"expected {named} in the catalog, got none; run kits evaluate"):
+        evaluation.find_evaluation(session, wanted)
+
+
+def test_scores_of_a_case_are_replaced_and_others_stay(settings, small):
+    scores = [Score("tumor", "dice", 0.25, Status.OK, 0.5), Score("tumor", "hausdorff_mm", None, Status.MISSING, 0.5)]
+    with catalog_session(settings) as session:
+        for _ in range(2):
+            evaluation.record_scores(session, small.evaluation, small.cases[1], iter(scores))
+    with catalog_session(settings) as session:
+        rows = session.scalars(
+            select(CaseMetric).where(CaseMetric.case_id == small.cases[1]).order_by(CaseMetric.metric)
+        ).all()
+        assert [Score(r.region, r.metric, r.value, r.status, r.seconds) for r in rows] == scores
+        assert _count(session, CaseMetric) == 2 + 6
+
+
+def test_scored_cases_are_those_with_values(session, small):
+    assert evaluation.scored_cases(session, small.evaluation) == {small.cases[1], small.cases[2]}
+    assert evaluation.scored_cases(session, _start(session, small).id) == set()
+
+
+def test_a_frame_has_a_row_a_value_in_the_order_of_the_cases(session, small):
+    frame = evaluation.score_frame(session, small.evaluation)
+    assert list(frame.columns) == ["case", "region", "metric", "value", "status"]
+    assert frame["case"].tolist() == ["case_00001"] * 7 + ["case_00002"] * 6
+    assert frame["value"].dtype == float
+    assert frame.iloc[0].tolist() == ["case_00001", "kidney", "dice", 0.9, Status.OK]
+    missed = frame[(frame["case"] == "case_00002") & (frame["metric"] == "hausdorff_mm")]
+    assert np.isnan(missed["value"].item())
+    assert missed["status"].item() == "prediction_empty"
+    means = frame[frame["metric"] == "dice"].groupby("region")["value"].mean()
+    assert means.to_dict() == pytest.approx({"foreground": 0.75, "kidney": 0.8, "tumor": 0.3})
+
+
+def test_a_frame_of_no_values_is_empty(session, small):
+    frame = evaluation.score_frame(session, _start(session, small).id)
+    assert list(frame.columns) == ["case", "region", "metric", "value", "status"]
+    assert frame.empty
+
+
+def test_ceilings_are_means_over_the_cases_that_are_asked_for(session, small):
+    held_out = evaluation.mean_ceilings(session, small.recipe, iter(small.cases[1:3]))
+    assert held_out == pytest.approx({"kidney": 0.99, "tumor": 0.915})
+    assert evaluation.mean_ceilings(session, small.recipe, small.cases)["tumor"] == pytest.approx(0.91)
+    assert evaluation.mean_ceilings(session, small.recipe, []) == {}
+    assert evaluation.mean_ceilings(session, small.recipe + 1, small.cases) == {}

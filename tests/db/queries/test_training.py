@@ -1,0 +1,147 @@
+import pytest
+from sqlalchemy import func, select
+
+from db.engine import catalog_session
+from db.models import EpochMetric, Model, RunStatus, Split, TrainingRun
+from db.queries import prepare, training
+from kits_core.errors import KitsError
+
+
+def _start(session, small, config_hash="new", flow_run_id="flow", **other):
+    ids = {"recipe_id": small.recipe, "split_id": small.split} | other
+    return training.start_or_resume_run(
+        session, **ids, config={"epochs": 3}, config_hash=config_hash, flow_run_id=flow_run_id
+    )
+
+
+def _model(session, small, score, config_hash, **other):
+    run = _start(session, small, config_hash, **other)
+    return training.register_model(
+        session, run.id, epoch=1, path="p", sha256="s", score=score, parameters=1, flow_run_id=None
+    )
+
+
+def _count(session, table):
+    return session.scalar(select(func.count()).select_from(table))
+
+
+def test_a_new_run_is_running(session, small):
+    run = _start(session, small)
+    assert (run.status, run.config, run.flow_run_id, run.error) == (RunStatus.RUNNING, {"epochs": 3}, "flow", None)
+    assert _count(session, TrainingRun) == 2
+
+
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.RUNNING])
+def test_a_run_that_did_not_complete_is_taken_up_again(session, small, status):
+    run = _start(session, small)
+    training.end_run(session, run.id, status, "out of memory")
+    again = _start(session, small, flow_run_id="later")
+    assert again is run
+    assert (again.status, again.error, again.ended_at, again.flow_run_id) == (RunStatus.RUNNING, None, None, "later")
+    assert _count(session, TrainingRun) == 2
+
+
+def test_a_completed_run_is_returned_as_it_is(session, small):
+    run = _start(session, small)
+    training.end_run(session, run.id, RunStatus.COMPLETED)
+    ended = run.ended_at
+    again = _start(session, small, flow_run_id="later")
+    assert again is run
+    assert (again.status, again.flow_run_id) == (RunStatus.COMPLETED, "flow")
+    assert again.ended_at == ended is not None
+
+
+def test_another_configuration_is_another_run(session, small):
+    assert _start(session, small, "one").id != _start(session, small, "two").id
+
+
+def test_an_epoch_is_replaced(settings, small):
+    for _ in range(2):
+        with catalog_session(settings) as session:
+            training.record_epoch(session, small.run, 2, {"loss": 0.25, "kidney_dice": 0.8})
+    with catalog_session(settings) as session:
+        frame = training.history(session, small.run)
+        assert _count(session, EpochMetric) == 5
+    assert list(frame.columns) == ["epoch", "kidney_dice", "loss", "tumor_dice"]
+    assert frame["epoch"].tolist() == [1, 2]
+    assert frame["loss"].tolist() == [1.0, 0.25]
+    assert frame["tumor_dice"].tolist() == [0.25, 0.5]
+    assert frame["kidney_dice"].isna().tolist() == [True, False]
+
+
+def test_a_run_without_epochs_has_an_empty_history(session, small):
+    frame = training.history(session, _start(session, small).id)
+    assert list(frame.columns) == ["epoch"]
+    assert frame.empty
+
+
+def test_a_model_is_replaced(settings, small):
+    with catalog_session(settings) as session:
+        again = training.register_model(
+            session, small.run, epoch=5, path="new", sha256="n", score=0.7, parameters=10, flow_run_id="flow-9"
+        )
+        assert (again.id, again.epoch, again.path, again.sha256) == (small.model, 5, "new", "n")
+        assert (again.score, again.parameters, again.is_champion) == (0.7, 10, True)
+        assert _count(session, Model) == 1
+
+
+def test_an_empty_catalog_has_no_champion(session):
+    assert training.champion(session) is None
+
+
+def test_the_first_model_becomes_champion(settings, small):
+    with catalog_session(settings) as session:
+        assert training.champion(session).id == small.model
+
+
+def test_a_better_model_of_the_same_recipe_and_split_becomes_champion(settings, small):
+    with catalog_session(settings) as session:
+        better = _model(session, small, 0.51, "better")
+        assert training.propose(session, better)
+        assert training.propose(session, better) is False
+    with catalog_session(settings) as session:
+        assert training.champion(session).id == better.id
+        assert not session.get_one(Model, small.model).is_champion
+
+
+@pytest.mark.parametrize("score", [0.49, 0.5])
+def test_a_model_that_is_not_better_does_not(session, small, score):
+    assert not training.propose(session, _model(session, small, score, "worse"))
+    assert training.champion(session).id == small.model
+
+
+def test_a_model_of_another_split_or_recipe_cannot_be_compared(session, small):
+    split = Split(dataset_id=small.dataset, hash="other", seed=1, validation_fraction=0.2, strata={})
+    session.add(split)
+    session.flush()
+    recipe = prepare.ensure_recipe(session, "other", {}, None)
+    assert not training.propose(session, _model(session, small, 0.9, "a", split_id=split.id))
+    assert not training.propose(session, _model(session, small, 0.9, "a", recipe_id=recipe.id))
+    assert training.champion(session).id == small.model
+
+
+def test_any_model_can_be_made_champion_by_hand(session, small):
+    worse = _model(session, small, 0.1, "worse")
+    for _ in range(2):
+        training.promote(session, worse)
+    assert training.champion(session) is worse
+    assert [model.is_champion for model in session.scalars(select(Model).order_by(Model.id))] == [False, True]
+
+
+def test_a_model_is_found_by_role_age_and_number(session, small):
+    latest = _model(session, small, 0.1, "latest")
+    assert training.find_model(session, "champion").id == small.model
+    assert training.find_model(session, "latest") is latest
+    assert training.find_model(session, str(small.model)).id == small.model
+
+
+@pytest.mark.parametrize("wanted", ["champion", "latest", "7"])
+def test_a_model_that_is_not_there_is_named(session, wanted):
+    with pytest.raises(KitsError, match=f"expected model {wanted} in the catalog, got none; run kits train"):
+        training.find_model(session, wanted)
+
+
+@pytest.mark.parametrize("wanted", ["", "best", "-1", "1.5"])
+def test_what_is_no_model_is_named(session, wanted):
+    with pytest.raises(KitsError, match=f"champion, latest or a number, got '{wanted}'; look with kits status"):
+        training.find_model(session, wanted)
