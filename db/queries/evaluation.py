@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Case, CaseMetric, Ceiling, Evaluation, PreparedCase, RunStatus, Subset
 from db.models.base import now
+from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 from kits_core.metrics.score import Score
 
@@ -16,15 +17,8 @@ def start_evaluation(
     session: Session, *, model_id: int, split_id: int, subset: Subset, flow_run_id: str | None
 ) -> Evaluation:
     """The evaluation of a model over a subset, new or taken up again; a completed one as it is."""
-    evaluation = session.scalar(
-        select(Evaluation).where(
-            Evaluation.model_id == model_id, Evaluation.split_id == split_id, Evaluation.subset == subset
-        )
-    )
-    if evaluation is None:
-        evaluation = Evaluation(model_id=model_id, split_id=split_id, subset=subset)
-        session.add(evaluation)
-    elif evaluation.status is RunStatus.COMPLETED:
+    evaluation = find_or_add(session, Evaluation, {"model_id": model_id, "split_id": split_id, "subset": subset})
+    if evaluation.status is RunStatus.COMPLETED:
         return evaluation
     evaluation.status, evaluation.ended_at, evaluation.flow_run_id = RunStatus.RUNNING, None, flow_run_id
     session.flush()
@@ -50,6 +44,7 @@ def end_evaluation(evaluation: Evaluation, status: RunStatus, report_path: str |
 
 def record_scores(session: Session, evaluation_id: int, case_id: int, scores: Iterable[Score]) -> None:
     """The values of a case, in place of what was known of it."""
+    take_turn(session, Case, case_id)
     session.execute(delete(CaseMetric).where(CaseMetric.evaluation_id == evaluation_id, CaseMetric.case_id == case_id))
     session.add_all(
         CaseMetric(

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from db.models import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileKind, LabelVolume, Phase, Problem
 from db.models.base import now
+from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 
 
@@ -15,10 +16,7 @@ def ensure_dataset(
     session: Session, *, name: str, source: str, revision: str | None, flow_run_id: str | None
 ) -> Dataset:
     """The dataset of a name, made or brought up to date."""
-    dataset = session.scalar(select(Dataset).where(Dataset.name == name))
-    if dataset is None:
-        dataset = Dataset(name=name, flow_run_id=flow_run_id)
-        session.add(dataset)
+    dataset = find_or_add(session, Dataset, {"name": name}, flow_run_id=flow_run_id)
     dataset.source, dataset.revision = source, revision
     session.flush()
     return dataset
@@ -40,10 +38,7 @@ def ensure_case(
     session: Session, dataset: Dataset, name: str, *, phase: str | None = None, flow_run_id: str | None = None
 ) -> Case:
     """The case of a name in a dataset, made if it is new."""
-    case = session.scalar(select(Case).where(Case.dataset_id == dataset.id, Case.name == name))
-    if case is None:
-        case = Case(dataset_id=dataset.id, name=name, flow_run_id=flow_run_id)
-        session.add(case)
+    case = find_or_add(session, Case, {"dataset_id": dataset.id, "name": name}, flow_run_id=flow_run_id)
     case.phase = Phase(phase) if phase else None
     session.flush()
     return case
@@ -60,10 +55,7 @@ def cases_of(session: Session, dataset_id: int, status: CaseStatus | None = None
 
 def record_file(session: Session, case: Case, kind: FileKind, facts: Mapping[str, Any]) -> CaseFile:
     """The row of a case's file; `facts` are the other columns of `case_file`."""
-    file = session.scalar(select(CaseFile).where(CaseFile.case_id == case.id, CaseFile.kind == kind))
-    if file is None:
-        file = CaseFile(case_id=case.id, kind=kind)
-        session.add(file)
+    file = find_or_add(session, CaseFile, {"case_id": case.id, "kind": kind})
     file.created_at = now()
     for column, value in facts.items():
         setattr(file, column, value)
@@ -73,6 +65,7 @@ def record_file(session: Session, case: Case, kind: FileKind, facts: Mapping[str
 
 def record_label_volumes(session: Session, case: Case, volumes: Mapping[int, tuple[int, float]]) -> None:
     """Voxels and ml of each label, in place of what was known."""
+    take_turn(session, Case, case.id)
     session.execute(delete(LabelVolume).where(LabelVolume.case_id == case.id))
     session.add_all(
         LabelVolume(case_id=case.id, label=label, voxels=voxels, ml=ml) for label, (voxels, ml) in volumes.items()
@@ -84,6 +77,7 @@ def record_clinical(session: Session, dataset: Dataset, records: Iterable[Mappin
 
     Each record has `case_id` (the case's name) and the columns of `clinical_record`.
     """
+    take_turn(session, Dataset, dataset.id)
     ids = {case.name: case.id for case in session.scalars(select(Case).where(Case.dataset_id == dataset.id))}
     known = [record for record in records if record["case_id"] in ids]
     session.execute(delete(ClinicalRecord).where(ClinicalRecord.case_id.in_(ids.values())))
@@ -94,6 +88,7 @@ def record_clinical(session: Session, dataset: Dataset, records: Iterable[Mappin
 
 def record_problem(session: Session, case_id: int, stage: str, error: str, flow_run_id: str | None) -> None:
     """Open a problem, or count one more attempt at the open one."""
+    take_turn(session, Case, case_id)
     problem = session.scalar(
         select(Problem).where(Problem.case_id == case_id, Problem.stage == stage, Problem.resolved_at.is_(None))
     )
@@ -106,6 +101,7 @@ def record_problem(session: Session, case_id: int, stage: str, error: str, flow_
 
 def resolve_problems(session: Session, case_id: int, stage: str) -> None:
     """Close what was open: the stage has succeeded."""
+    take_turn(session, Case, case_id)
     open_ones = select(Problem).where(Problem.case_id == case_id, Problem.stage == stage, Problem.resolved_at.is_(None))
     for problem in session.scalars(open_ones):
         problem.resolved_at = now()

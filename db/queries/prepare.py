@@ -8,15 +8,13 @@ from sqlalchemy.orm import Session, selectinload
 
 from db.models import Case, Ceiling, FileKind, PreparedCase, Recipe
 from db.models.base import now
+from db.queries.turns import find_or_add, take_turn
 
 
 def ensure_recipe(session: Session, recipe_hash: str, settings: Mapping[str, Any], flow_run_id: str | None) -> Recipe:
     """The recipe of a hash, made if it is new."""
-    recipe = session.scalar(select(Recipe).where(Recipe.hash == recipe_hash))
-    if recipe is None:
-        recipe = Recipe(hash=recipe_hash, settings=dict(settings), flow_run_id=flow_run_id)
-        session.add(recipe)
-        session.flush()
+    recipe = find_or_add(session, Recipe, {"hash": recipe_hash}, settings=dict(settings), flow_run_id=flow_run_id)
+    session.flush()
     return recipe
 
 
@@ -48,12 +46,8 @@ def record_prepared(
     ceilings: Mapping[tuple[str, str], float],
 ) -> PreparedCase:
     """The row of a prepared case, its ceilings `{(region, metric): value}` in place of what was known."""
-    prepared = session.scalar(
-        select(PreparedCase).where(PreparedCase.recipe_id == recipe_id, PreparedCase.case_id == case_id)
-    )
-    if prepared is None:
-        prepared = PreparedCase(recipe_id=recipe_id, case_id=case_id)
-        session.add(prepared)
+    take_turn(session, Case, case_id)
+    prepared = find_or_add(session, PreparedCase, {"recipe_id": recipe_id, "case_id": case_id})
     prepared.created_at = now()
     for column, value in facts.items():
         setattr(prepared, column, value)

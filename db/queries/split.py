@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from db.models import Case, Split, SplitMember, Subset
+from db.queries.turns import take_turn
 from kits_core.errors import KitsError
 from kits_core.split import Split as SplitPlan
 
@@ -31,6 +32,7 @@ def record_split(
 
     `case_ids` gives the id of each of the plan's names.
     """
+    take_turn(session, Split)
     known = split_of_hash(session, split_hash)
     if known is not None:
         return known

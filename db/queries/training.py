@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.models import EpochMetric, Model, RunStatus, TrainingRun
 from db.models.base import now
+from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 
 
@@ -22,19 +23,9 @@ def start_or_resume_run(
     flow_run_id: str | None,
 ) -> TrainingRun:
     """The run of a recipe, split and configuration, new or taken up again. A completed one is returned as it is."""
-    run = session.scalar(
-        select(TrainingRun).where(
-            TrainingRun.recipe_id == recipe_id,
-            TrainingRun.split_id == split_id,
-            TrainingRun.config_hash == config_hash,
-        )
-    )
-    if run is None:
-        run = TrainingRun(
-            recipe_id=recipe_id, split_id=split_id, config=dict(config), config_hash=config_hash, environment={}
-        )
-        session.add(run)
-    elif run.status is RunStatus.COMPLETED:
+    key = {"recipe_id": recipe_id, "split_id": split_id, "config_hash": config_hash}
+    run = find_or_add(session, TrainingRun, key, config=dict(config), environment={})
+    if run.status is RunStatus.COMPLETED:
         return run
     run.status, run.error, run.ended_at = RunStatus.RUNNING, None, None
     run.flow_run_id = flow_run_id
@@ -44,6 +35,7 @@ def start_or_resume_run(
 
 def record_epoch(session: Session, run_id: int, epoch: int, values: Mapping[str, float]) -> None:
     """The values of an epoch, in place of what was known of it."""
+    take_turn(session, TrainingRun, run_id)
     known = {
         row.name: row
         for row in session.scalars(select(EpochMetric).where(EpochMetric.run_id == run_id, EpochMetric.epoch == epoch))
@@ -82,10 +74,7 @@ def register_model(
     flow_run_id: str | None,
 ) -> Model:
     """The model of a run, in place of what was known of it."""
-    model = session.scalar(select(Model).where(Model.run_id == run_id))
-    if model is None:
-        model = Model(run_id=run_id, flow_run_id=flow_run_id)
-        session.add(model)
+    model = find_or_add(session, Model, {"run_id": run_id}, flow_run_id=flow_run_id)
     model.epoch, model.path, model.sha256, model.score, model.parameters = epoch, path, sha256, score, parameters
     session.flush()
     return model
@@ -98,6 +87,7 @@ def champion(session: Session) -> Model | None:
 
 def promote(session: Session, model: Model) -> None:
     """Make a model the champion."""
+    take_turn(session, Model)
     session.execute(update(Model).values(is_champion=False))
     session.flush()
     model.is_champion = True
@@ -106,6 +96,7 @@ def promote(session: Session, model: Model) -> None:
 
 def propose(session: Session, model: Model) -> bool:
     """Promote a model if there is no champion, or one of the same recipe and split with a lower score."""
+    take_turn(session, Model)
     current = champion(session)
     if current is not None:
         same = (current.run.recipe_id, current.run.split_id) == (model.run.recipe_id, model.run.split_id)
@@ -122,7 +113,8 @@ def find_model(session: Session, wanted: str) -> Model:
     elif wanted == "latest":
         model = session.scalars(select(Model).order_by(Model.id.desc())).first()
     elif wanted.isdecimal():
-        model = session.scalar(select(Model).where(Model.id == int(wanted)))
+        # SQLite takes no number of more than 64 bits, not even to find nothing.
+        model = session.get(Model, int(wanted)) if int(wanted) < 2**31 else None
     else:
         raise KitsError(f"expected a model: champion, latest or a number, got {wanted!r}; look with kits status")
     if model is None:
