@@ -1,4 +1,4 @@
-"""What all tables share: names of constraints, UTC times, finite numbers, enums as checked text, JSON on both databases."""
+"""Shared by all tables: names of constraints, UTC times, finite numbers, enums as checked text, JSON."""
 
 import math
 from datetime import UTC, datetime

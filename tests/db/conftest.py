@@ -14,8 +14,7 @@ import psycopg
 import pytest
 
 from db import engine as engine_module
-from db.engine import catalog_session, make_engine
-from db.migrate import upgrade
+from db.engine import catalog_session, make_engine, open_catalog
 from db.models import CaseStatus, FileKind, RunStatus, Subset
 from db.queries import evaluation, ingest, prepare, split, training
 from db.settings import Settings
@@ -23,6 +22,8 @@ from kits_core.metrics.score import Score, Status
 from kits_core.split import Split as SplitPlan
 
 _numbers = count(1)
+_ids = pytest.StashKey()
+_CONTENTS = ("empty", "small")
 
 
 class Cluster:
@@ -106,29 +107,35 @@ def fresh(request, tmp_path):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request, tmp_path):
-    """Settings of an empty catalog at this code's version, copied from one that was migrated once."""
+    """Settings of a catalog at this code's version: empty, or the small one where a test asks for `small`."""
+    templates = request.getfixturevalue(f"{request.param}_templates")
+    template, request.node.stash[_ids] = templates["small" if "small" in request.fixturenames else "empty"]
     if request.param == "sqlite":
-        home = tmp_path / "home"
-        home.mkdir()
-        shutil.copy(request.getfixturevalue("sqlite_template"), home / "catalog.db")
-        yield Settings(home=home, database_url=None)
+        yield Settings(home=shutil.copytree(template, tmp_path / "home"), database_url=None)
         return
-    template = request.getfixturevalue("postgresql_template")
     yield from _database(request.getfixturevalue("cluster"), tmp_path, template)
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory):
-    path = tmp_path_factory.mktemp("template") / "catalog.db"
-    _migrate(f"sqlite:///{path}")
-    return path
+@pytest.fixture
+def small(request, settings):
+    """Ids of a small catalog: four cases, one recipe, one split, one run, one model (champion), one evaluation.
+
+    case_00000 is trained on; case_00001 and case_00002 are held out and scored; case_00003 is in quarantine.
+    """
+    return request.node.stash[_ids]
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(cluster):
-    cluster.execute("CREATE DATABASE migrated")
-    _migrate(Settings(database_url=cluster.url("migrated")).catalog_url)
-    return "migrated"
+def sqlite_templates(tmp_path_factory):
+    homes = {name: tmp_path_factory.mktemp(name) for name in _CONTENTS}
+    return {name: (home, _fill(Settings(home=home, database_url=None), name)) for name, home in homes.items()}
+
+
+@pytest.fixture(scope="session")
+def postgresql_templates(cluster):
+    for name in _CONTENTS:
+        cluster.execute(f"CREATE DATABASE {name}")
+    return {name: (name, _fill(Settings(database_url=cluster.url(name)), name)) for name in _CONTENTS}
 
 
 @pytest.fixture
@@ -137,12 +144,13 @@ def session(settings):
         yield opened
 
 
-@pytest.fixture
-def small(settings):
-    """Ids of a small catalog: four cases, one recipe, one split, one run, one model (champion), one evaluation.
+def _fill(settings, contents):
+    ids = _make_small(settings) if contents == "small" else None
+    open_catalog(settings).dispose()  # a database with connections cannot be copied
+    return ids
 
-    case_00000 is trained on; case_00001 and case_00002 are held out and scored; case_00003 is in quarantine.
-    """
+
+def _make_small(settings):
     with catalog_session(settings) as session:
         cases = _small_dataset(session)
         recipe = prepare.ensure_recipe(session, "recipe-a", {"frame": "volume", "shape": [64, 64, 64]}, "flow-2")
@@ -294,9 +302,3 @@ def _database(cluster, tmp_path, template):
     cluster.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     yield Settings(home=tmp_path / "home", database_url=cluster.url(name))
     cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _migrate(url):
-    engine = make_engine(url)
-    upgrade(engine)
-    engine.dispose()

@@ -108,10 +108,9 @@ def test_nothing_can_be_written(settings, small):
 
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 def test_nothing_can_be_written_by_what_only_sqlite_knows(settings, small):
-    files = sorted(settings.home.iterdir())
     for statement in WRITES_SQLITE:
         _refused(settings, statement.format(home=settings.home))
-    assert sorted(settings.home.iterdir()) == files
+    assert {path.name for path in settings.home.iterdir()} <= {"catalog.db", "catalog.db-wal", "catalog.db-shm"}
 
 
 @pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
