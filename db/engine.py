@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -74,7 +75,7 @@ def make_engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         if engine.url.database:
-            os.makedirs(os.path.dirname(engine.url.database), exist_ok=True)  # noqa: PTH103, PTH120
+            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     return engine
 
 

@@ -129,6 +129,12 @@ def test_a_home_may_be_called_anything(tmp_path, name):
     assert (tmp_path / name / "catalog.db").is_file()
 
 
+def test_an_address_may_be_relative_to_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    open_catalog(Settings(home=tmp_path / "home", database_url="sqlite:///here.db"))
+    assert (tmp_path / "here.db").is_file()
+
+
 def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path):
     settings = Settings(home=tmp_path, database_url="postgresql://user:s3cret@127.0.0.1:1/kits")
     with pytest.raises(KitsError, match=r"(?s)127\.0\.0\.1:1/kits.*check KITS_HOME and KITS_DATABASE_URL") as caught:
