@@ -115,10 +115,9 @@ def prediction_path(settings: Settings, model_id: int, case: str) -> Path:
 
 @lru_cache(maxsize=1)
 def _load(path: Path, sha256: str) -> Any:
-    import keras  # noqa: PLC0415 - imports TensorFlow
-
     import kits_core.network.loss  # noqa: PLC0415
     import kits_core.network.unet  # noqa: F401, PLC0415 - registers the classes that the file names
+    from kits_core.network.backend import keras  # noqa: PLC0415 - imports TensorFlow
 
     if not path.is_file() or sha256_of(path) != sha256:
         raise KitsError(f"{path}: expected the checkpoint with SHA-256 {sha256}, got another or no file; train again")

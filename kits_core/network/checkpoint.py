@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from kits_core.files import write_text_atomically, written_aside
+from kits_core.network.backend import keras
 
 _KEPT = 2
 

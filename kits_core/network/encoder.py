@@ -7,7 +7,7 @@ of two basic blocks each. Convolutions have no bias where a normalisation follow
 from collections.abc import Sequence
 from typing import Any
 
-from keras import layers
+from kits_core.network.backend import layers
 
 STAGES = 4
 BLOCKS_PER_STAGE = 2

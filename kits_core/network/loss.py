@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import keras
-from keras import ops
+from kits_core.network.backend import keras, ops
 
 _SMOOTH = 1.0  # voxel: keeps an absent class finite, and small against any lesion
 

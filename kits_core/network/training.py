@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from kits_core.errors import KitsError
@@ -15,7 +14,7 @@ from kits_core.files import sha256_of, write_text_atomically
 from kits_core.inference.predict import predict_labels
 from kits_core.labels import Label
 from kits_core.metrics.overlap import dice
-from kits_core.network.backend import uses_xla
+from kits_core.network.backend import keras, uses_xla
 from kits_core.network.checkpoint import Progress, load_state, save_model, save_state
 from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Batch, Loader, TrainingCase, read_pair

@@ -4,9 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-from keras import layers
-
+from kits_core.network.backend import keras, layers
 from kits_core.network.encoder import LARGEST_STRIDE, conv_norm, pyramid
 
 KITS_PRIORS = (0.9919, 0.0063, 0.0018)
