@@ -39,7 +39,7 @@ class Cluster:
         # A zone that is not UTC: what the catalog gives back must not depend on the server's.
         options = (
             f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=America/New_York "
-            "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+            "-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c autovacuum=off"
         )
         self._run(self._pg_ctl, "-D", self._data, "-o", options, "-l", folder / "log", "-w", "start")
 
