@@ -153,7 +153,7 @@ class _Watcher:
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         self._note = (
             f"epoch {epoch}/{self._epochs} · loss {values['loss']:.3f} · "
-            f"validation Dice kidney {values['kidney_dice']:.3f}, tumour {values['tumor_dice']:.3f}"
+            f"Dice kidney {values['kidney_dice']:.3f} tumour {values['tumor_dice']:.3f}"
         )
         self._log.info(self._note)
         update_progress_artifact(self._artifact, 100 * epoch / self._epochs, description=self._note)

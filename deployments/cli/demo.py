@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.cli.app import app
-from deployments.cli.output import err, out, show_table
+from deployments.cli.output import command, err, out, show_scores, show_table
 
 if TYPE_CHECKING:
     from flows.evaluate import Evaluated
@@ -14,7 +14,7 @@ CASES = 20
 SEED = 7
 EPOCHS = 44
 DATASET = "phantoms"
-QUERY = "SELECT case_name, kidney_dice, tumor_dice, tumor_ml FROM worst_case ORDER BY place LIMIT 3"
+QUERY = "SELECT case_name, kidney_dice, tumor_dice, tumor_ml FROM worst_case WHERE evaluation_id = {} ORDER BY place"
 
 
 @app.command()
@@ -86,13 +86,16 @@ def _close(done: "Evaluated", home: Path) -> None:
     from db.settings import Settings
     from deployments.server import prefect_home
 
-    show_table(done.scores, f"Scores on held-out phantoms, original grid (evaluation {done.evaluation_id})")
-    columns, rows = run_query(Settings(), QUERY)
-    out.print(f'\nAsk the catalog:  [bold]kits sql "{QUERY}"[/]', highlight=False, soft_wrap=True)
+    show_scores(done.scores, f"Scores on held-out phantoms, original grid (evaluation {done.evaluation_id})")
+    query = QUERY.format(done.evaluation_id)
+    columns, rows = run_query(Settings(), query)
+    out.print(f'\nAsk the catalog:\n  [bold]{command("kits")} sql "{query}"[/]', highlight=False, soft_wrap=True)
     show_table([dict(zip(columns, row, strict=True)) for row in rows])
-    out.print(f"\nReport:     {done.report}", highlight=False, soft_wrap=True)
-    out.print(
-        f"Dashboard:  [bold]PREFECT_HOME={prefect_home(home)} prefect server start[/]  then open http://127.0.0.1:4200",
-        highlight=False,
-        soft_wrap=True,
-    )
+    for title, line in (
+        ("Report:", str(done.report)),
+        (
+            "Dashboard, at http://127.0.0.1:4200 after:",
+            f"PREFECT_HOME={prefect_home(home)} {command('prefect')} server start",
+        ),
+    ):
+        out.print(f"\n{title}\n  [bold]{line}[/]", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ import typer
 
 from deployments.cli.app import AsJson, CystTo, Dataset, Seed, Shape, app
 from deployments.cli.data import given
-from deployments.cli.output import err, out, print_json, show_result, show_table
+from deployments.cli.output import err, out, print_json, show_result, show_scores
 
 
 @app.command()
@@ -97,7 +97,7 @@ def evaluate(
     if as_json:
         show_result(done, as_json=True, text="")
         return
-    show_table(done.scores, f"Evaluation {done.evaluation_id}: model {done.model_id}")
+    show_scores(done.scores, f"Evaluation {done.evaluation_id}: model {done.model_id}")
     out.print(f"report: {done.report}", soft_wrap=True, highlight=False)
 
 

@@ -1,9 +1,13 @@
 """What verbs print: results on standard output, everything else on standard error."""
 
 import json
+import os
+import shutil
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -34,6 +38,20 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     out.print(table)
+
+
+def show_scores(scores: Sequence[Mapping[str, str]], title: str) -> None:
+    """The columns of an evaluation's scores that fit a terminal; the report has them all."""
+    shown = ("region", "cases", "Dice", "95 % interval", "ceiling", "IoU", "HD95, mm")
+    show_table([{name: row[name] for name in shown} for row in scores], title)
+
+
+def command(name: str) -> str:
+    """How to call a program of this environment from here: its name if the shell finds that one, else its path."""
+    program = Path(sys.executable).with_name(name)
+    if (found := shutil.which(name)) and Path(found).resolve() == program.resolve():
+        return name
+    return os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)
 
 
 def show_error(error: Exception) -> int:
