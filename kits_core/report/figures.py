@@ -76,7 +76,7 @@ def learning_curve(history: pd.DataFrame) -> bytes:
 def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     """Predicted against reference tumour volume, one point a case, logarithmic axes, the diagonal drawn."""
     data = scores[scores["region"] == TUMOR.name].pivot_table(index="case", columns="metric", values="value")
-    figure, axes = _canvas(5.0, 3.6)
+    figure, axes = _canvas(6.0, 3.4)
     smallest = 0.1  # ml: where an empty prediction is drawn on a logarithmic axis
     reference = data["reference_ml"].clip(lower=smallest)
     prediction = data["prediction_ml"].clip(lower=smallest)

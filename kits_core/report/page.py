@@ -45,7 +45,7 @@ def score_rows(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> list[dict
             "region": region.replace("_", " "),
             "cases": str(int(dice["cases"])),
             "Dice": f"{dice['mean']:.3f}",
-            "95 % interval": f"{dice['low']:.3f} to {dice['high']:.3f}",
+            "95 % interval": f"{dice['low']:.3f} – {dice['high']:.3f}",
             "ceiling": f"{ceilings[region]:.3f}" if region in ceilings else "unknown",
         }
         for metric, title in list(_SHOWN_METRICS.items())[1:]:
