@@ -30,7 +30,11 @@ class Evaluated:
     scores: list[dict[str, str]]
 
 
-@flow(name="evaluate", flow_run_name="evaluate · {parameters.model} · {parameters.subset}", task_runner=task_runner())
+@flow(
+    name="evaluate",
+    flow_run_name="evaluate · model {parameters.model} · {parameters.subset}",
+    task_runner=task_runner(),
+)
 def evaluate(parameters: EvaluateParameters) -> Evaluated:
     """Predict and score the cases that lack scores, then write the report from the catalog."""
     plan = plan_evaluation(parameters.model, parameters.subset)

@@ -20,9 +20,7 @@ from flows.train import train
 @flow(name="pipeline", flow_run_name="pipeline · {parameters.source}")
 def pipeline(parameters: PipelineParameters) -> Evaluated:
     """Ingest, prepare, split, train, evaluate. What an earlier run has finished is not done again."""
-    ingested = ingest(
-        IngestParameters(source=parameters.source, dataset=parameters.dataset, cases=parameters.cases)
-    )
+    ingested = ingest(IngestParameters(source=parameters.source, dataset=parameters.dataset, cases=parameters.cases))
     dataset = ingested.dataset
     prepare(PrepareParameters(dataset=dataset, recipe=parameters.recipe))
     made = split(SplitParameters(dataset=dataset, validation=parameters.validation, seed=parameters.split_seed))

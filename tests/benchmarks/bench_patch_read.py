@@ -35,10 +35,10 @@ def main() -> None:
         corners = [tuple(int(rng.integers(0, n - PATCH)) for n in SHAPE) for _ in range(ROUNDS)]
 
         def patch(path: Path, corner: tuple[int, ...]) -> object:
-            return np.asarray(nib.load(path).dataobj[tuple(slice(c, c + PATCH) for c in corner)])
+            return np.asarray(nib.load(path).dataobj[tuple(slice(c, c + PATCH) for c in corner)]).copy()
 
         def whole(path: Path) -> object:
-            return np.asarray(nib.load(path).dataobj)
+            return np.asarray(nib.load(path).dataobj).copy()  # a copy: a memory map alone has read nothing
 
         for title, packed, plain in (
             ("64³ patch", [seconds(lambda c=c: patch(archive, c)) for c in corners],
