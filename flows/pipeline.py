@@ -1,7 +1,9 @@
 """All flows, one after the other: from a source to a report."""
 
 from prefect import flow
+from prefect.artifacts import create_markdown_artifact
 
+from flows.artifacts import table
 from flows.evaluate import Evaluated, evaluate
 from flows.ingest import ingest
 from flows.parameters import (
@@ -22,9 +24,22 @@ def pipeline(parameters: PipelineParameters) -> Evaluated:
     """Ingest, prepare, split, train, evaluate. What an earlier run has finished is not done again."""
     ingested = ingest(IngestParameters(source=parameters.source, dataset=parameters.dataset, cases=parameters.cases))
     dataset = ingested.dataset
-    prepare(PrepareParameters(dataset=dataset, recipe=parameters.recipe))
+    prepared = prepare(PrepareParameters(dataset=dataset, recipe=parameters.recipe))
     made = split(SplitParameters(dataset=dataset, validation=parameters.validation, seed=parameters.split_seed))
     trained = train(
         TrainParameters(dataset=dataset, split=made.split_id, recipe=parameters.recipe, config=parameters.config)
     )
-    return evaluate(EvaluateParameters(model=str(trained.model_id)))
+    evaluated = evaluate(EvaluateParameters(model=str(trained.model_id)))
+    stages = [
+        {"stage": "ingest", "result": f"{ingested.chosen} cases, {ingested.refused} in quarantine"},
+        {"stage": "prepare", "result": f"{prepared.prepared} cases by recipe {prepared.recipe_hash}"},
+        {"stage": "split", "result": f"split {made.split_id}: {made.train} + {made.validation} cases"},
+        {"stage": "train", "result": f"model {trained.model_id}, validation Dice {trained.score:.3f}"},
+        {"stage": "evaluate", "result": f"evaluation {evaluated.evaluation_id}: `{evaluated.report}`"},
+    ]
+    create_markdown_artifact(
+        f"# {dataset}: from source to report\n\n{table(stages)}\n\n{table(evaluated.scores)}\n",
+        key="pipeline",
+        description="What each stage came to",
+    )
+    return evaluated

@@ -64,7 +64,7 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, prefect_a
 
     found = httpx.post(f"{prefect_api}/artifacts/filter", json={}).raise_for_status().json()
     artifacts = {artifact["key"]: artifact["data"] for artifact in found}
-    assert {"ingest", "prepare", "split", "train", "evaluation", "training"} <= set(artifacts)
+    assert {"ingest", "prepare", "split", "train", "evaluation", "training", "pipeline"} <= set(artifacts)
     assert f"| {tumor:.3f} |" in artifacts["evaluation"]
     assert "data:image/png;base64," in artifacts["evaluation"]
 
