@@ -48,9 +48,8 @@ def test_every_row_says_which_flow_run_wrote_it(phantoms, rows):
     assert len(rows("SELECT DISTINCT flow_run_id FROM case_file")) == 1
 
 
-def test_a_bad_case_goes_to_quarantine_with_its_reason_and_the_next_run_fetches_just_that(phantoms, rows, monkeypatch):
-    monkeypatch.setattr("tasks.ingest.fetch_case.retries", 0)
-    fault = Fault("case_00003/imaging.nii.gz", FaultKind.STATUS_404, times=1)
+def test_a_bad_case_goes_to_quarantine_with_its_reason_and_the_next_run_fetches_just_that(phantoms, rows):
+    fault = Fault("case_00003/imaging.nii.gz", FaultKind.STATUS_404, times=1)  # asked again, it would be there
     with DatasetServer(phantoms, [fault]) as server:
         done = _ingest(server.address, allowed_failures=0.2)
         assert (done.brought_in, done.refused) == (7, 1)
