@@ -85,8 +85,9 @@ def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     axes.scatter(reference, prediction, color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
     axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits, aspect="equal")
     axes.set(xlabel="reference tumour, ml", ylabel="predicted tumour, ml")
+    steps = (1, 2, 5) if limits[1] / limits[0] < 200 else (1,)  # more labels than these run into each other
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axis.set_major_locator(LogLocator(subs=steps, numticks=8))
         axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     return _png(figure)

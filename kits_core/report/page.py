@@ -51,8 +51,8 @@ def score_rows(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> list[dict
         for metric, title in list(_SHOWN_METRICS.items())[1:]:
             found = summary.loc[(region, metric)]
             digits = 1 if metric.endswith("_mm") else 3
-            failed = f" ({int(found['failures'])} without)" if found["failures"] else ""
-            row[title] = ("–" if pd.isna(found["mean"]) else f"{found['mean']:.{digits}f}") + failed
+            row[title] = "–" if pd.isna(found["mean"]) else f"{found['mean']:.{digits}f}"
+        row["cases without a distance"] = str(int(summary.loc[(region, "hausdorff_mm"), "failures"]))
         rows.append(row)
     return rows
 

@@ -53,7 +53,7 @@ def test_the_rows_of_scores_by_hand(scores):
     assert tumor["region"] == "tumor"
     assert tumor["Dice"] == "0.700"
     assert tumor["ceiling"] == "0.951"
-    assert tumor["HD95, mm"] == "4.0 (1 without)"
+    assert (tumor["HD95, mm"], tumor["cases without a distance"]) == ("4.0", "1")
     assert score_rows(scores, {})[0]["ceiling"] == "unknown"
 
 
