@@ -35,6 +35,8 @@ CASE_OVERVIEW = View(
         "image_shape": "voxels along each axis of the file, a JSON list",
         "image_spacing_mm": "distance of voxel centres along each axis of the file, in mm, a JSON list",
         "image_bytes": "size of the converted image",
+        "image_version": "1, and one more each time that the source had another image",
+        "vanished_at": "when the source was first seen without the image (UTC); NULL while it has it",
         "kidney_ml": "volume of label 1 in the reference, ml",
         "tumor_ml": "volume of label 2 in the reference, ml",
         "cyst_ml": "volume of label 3 in the reference, ml",
@@ -43,11 +45,12 @@ CASE_OVERVIEW = View(
     SELECT d.name AS dataset, c.name AS case_name, c.status, c.has_segmentation, c.phase, r.sex, r.age_years,
            r.tumor_histologic_subtype, r.pathology_t_stage, r.radiographic_size_cm,
            f.shape AS image_shape, f.spacing_mm AS image_spacing_mm, f.bytes AS image_bytes,
+           f.version AS image_version, f.vanished_at,
            k.ml AS kidney_ml, t.ml AS tumor_ml, y.ml AS cyst_ml
     FROM "case" c
     JOIN dataset d ON d.id = c.dataset_id
     LEFT JOIN clinical_record r ON r.case_id = c.id
-    LEFT JOIN case_file f ON f.case_id = c.id AND f.kind = 'image'
+    LEFT JOIN case_file f ON f.case_id = c.id AND f.kind = 'image' AND f.superseded_at IS NULL
     LEFT JOIN label_volume k ON k.case_id = c.id AND k.label = 1
     LEFT JOIN label_volume t ON t.case_id = c.id AND t.label = 2
     LEFT JOIN label_volume y ON y.case_id = c.id AND y.label = 3
@@ -184,13 +187,14 @@ LINEAGE = View(
         "recipe_hash": "the recipe",
         "prepared_image_sha256": "of the network's input",
         "image_sha256": "of the converted image",
+        "image_version": "of the image that was prepared",
         "archive_sha256": "of the image as it was downloaded",
         "source_url": "where it was downloaded from",
     },
     """
     SELECT e.id AS evaluation_id, c.name AS case_name, e.model_id, o.sha256 AS model_sha256, o.run_id,
            s.hash AS split_hash, r.hash AS recipe_hash, p.image_sha256 AS prepared_image_sha256,
-           f.sha256 AS image_sha256, f.archive_sha256, f.source_url
+           f.sha256 AS image_sha256, f.version AS image_version, f.archive_sha256, f.source_url
     FROM (SELECT DISTINCT evaluation_id, case_id FROM case_metric) m
     JOIN evaluation e ON e.id = m.evaluation_id
     JOIN model o ON o.id = e.model_id
@@ -199,7 +203,10 @@ LINEAGE = View(
     JOIN split s ON s.id = t.split_id
     JOIN "case" c ON c.id = m.case_id
     LEFT JOIN prepared_case p ON p.case_id = c.id AND p.recipe_id = r.id
-    LEFT JOIN case_file f ON f.case_id = c.id AND f.kind = 'image'
+    LEFT JOIN case_file f ON f.id = (
+        SELECT MAX(g.id) FROM case_file g
+        WHERE g.case_id = c.id AND g.kind = 'image' AND g.sha256 = p.source_image_sha256
+    )
     """,
 )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from prefect import task
 
-from db.models import Case, CaseStatus
+from db.models import Case, CaseStatus, FileKind
 from db.queries import ingest as ingest_queries
 from db.queries import split as queries
 from kits_core.errors import KitsError
@@ -66,8 +66,9 @@ def _facts(case: Case) -> StratumFacts:
 
 def _refuse_twins(cases: list[Case]) -> None:
     """Two cases with one image would put the same patient on both sides."""
-    counts = Counter(file.sha256 for case in cases for file in case.files if file.kind == "image")
-    twins = [case.name for case in cases for file in case.files if file.kind == "image" and counts[file.sha256] > 1]
+    hashes = {case.name: file.sha256 for case in cases if (file := case.file(FileKind.IMAGE))}
+    counts = Counter(hashes.values())
+    twins = [name for name, sha256 in hashes.items() if counts[sha256] > 1]
     if twins:
         raise KitsError(
             f"{', '.join(twins)}: expected every case to have an image of its own, got the same image in these; "

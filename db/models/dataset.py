@@ -64,8 +64,8 @@ class Case(RowId, Made, Base):
     clinical: Mapped["ClinicalRecord | None"] = relationship()
 
     def file(self, kind: FileKind) -> "CaseFile | None":
-        """The case's file of a kind."""
-        return next((file for file in self.files if file.kind is kind), None)
+        """The newest version of the case's file of a kind."""
+        return next((file for file in self.files if file.kind is kind and file.superseded_at is None), None)
 
 
 class ClinicalRecord(RowId, Base):
@@ -96,13 +96,30 @@ class ClinicalRecord(RowId, Base):
 
 
 class CaseFile(RowId, Made, Base):
-    """A converted file of a case, and the archive that it came from."""
+    """A version of a converted file of a case, and the archive that it came from.
+
+    A changed source makes a new version; the rows and files of the older ones stay. `superseded_at`: when a newer
+    version came; `vanished_at`: when the source was first seen without the file.
+    """
 
     __tablename__ = "case_file"
-    __table_args__ = (UniqueConstraint("case_id", "kind"),)
+    __table_args__ = (
+        UniqueConstraint("case_id", "kind", "version"),
+        Index(
+            "ix_case_file_newest",
+            "case_id",
+            "kind",
+            unique=True,
+            sqlite_where=text("superseded_at IS NULL"),
+            postgresql_where=text("superseded_at IS NULL"),
+        ),
+    )
 
     case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
     kind: Mapped[FileKind] = mapped_column(checked(FileKind, "kind"))
+    version: Mapped[int] = mapped_column(default=1)
+    superseded_at: Mapped[datetime | None]
+    vanished_at: Mapped[datetime | None]
     path: Mapped[str]
     source_url: Mapped[str]
     bytes: Mapped[int] = mapped_column(BigInteger)
@@ -112,6 +129,8 @@ class CaseFile(RowId, Made, Base):
     etag: Mapped[str | None]
     last_modified: Mapped[str | None]
     dtype: Mapped[str]
+    source_dtype: Mapped[str | None]
+    lossless: Mapped[bool | None]
     shape: Mapped[list[Any]]
     spacing_mm: Mapped[list[Any]]
     affine: Mapped[list[Any]]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from db.models import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileKind, LabelVolume, Phase, Problem
@@ -53,14 +53,44 @@ def cases_of(session: Session, dataset_id: int, status: CaseStatus | None = None
     return list(session.scalars(query.options(*options)))
 
 
+def newest_file(session: Session, case_id: int, kind: FileKind) -> CaseFile | None:
+    """The newest version of a case's file of a kind."""
+    return session.scalar(
+        select(CaseFile).where(CaseFile.case_id == case_id, CaseFile.kind == kind, CaseFile.superseded_at.is_(None))
+    )
+
+
 def record_file(session: Session, case: Case, kind: FileKind, facts: Mapping[str, Any]) -> CaseFile:
-    """The row of a case's file; `facts` are the other columns of `case_file`."""
-    file = find_or_add(session, CaseFile, {"case_id": case.id, "kind": kind})
-    file.created_at = now()
+    """The row of a case's file; `facts` are the other columns of `case_file`, without those of versions.
+
+    The archive that is known already brings its row up to date. Another one makes a new version; the old row stays.
+    """
+    take_turn(session, Case, case.id)
+    newest = newest_file(session, case.id, kind)
+    if newest is not None and newest.archive_sha256 == facts["archive_sha256"]:
+        file = newest
+    else:
+        version = 1
+        if newest is not None:
+            newest.superseded_at, version = now(), newest.version + 1
+            session.flush()  # before the new row, because only one is the newest
+        file = CaseFile(case_id=case.id, kind=kind, version=version)
+        session.add(file)
+    file.created_at, file.vanished_at = now(), None
     for column, value in facts.items():
         setattr(file, column, value)
     session.flush()
+    session.expire(case, ["files"])
     return file
+
+
+def mark_presence(session: Session, present: Iterable[int], vanished: Iterable[int]) -> None:
+    """Note which newest files (ids of `case_file`) the source still has, and which it was first seen without."""
+    for ids, value, was in (
+        (list(present), None, CaseFile.vanished_at.is_not(None)),
+        (list(vanished), now(), CaseFile.vanished_at.is_(None)),
+    ):
+        session.execute(update(CaseFile).where(CaseFile.id.in_(ids), was).values(vanished_at=value))
 
 
 def record_label_volumes(session: Session, case: Case, volumes: Mapping[int, tuple[int, float]]) -> None:

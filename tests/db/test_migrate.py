@@ -73,7 +73,7 @@ def test_an_upgrade_makes_the_views_anew(engine, monkeypatch):
     with engine.begin() as connection:
         connection.execute(text("DROP VIEW leaderboard"))
         connection.execute(text("CREATE VIEW leaderboard AS SELECT 1 AS old"))
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    monkeypatch.setattr(migrate, "HEAD", "9998")
     monkeypatch.setattr(command, "upgrade", lambda *_: None)
     upgrade(engine)
     assert "old" not in {column["name"] for column in inspect(engine).get_columns("leaderboard")}
@@ -120,3 +120,15 @@ def test_a_draft_compares_the_models_with_a_catalog_at_head(monkeypatch):
     ((_, message), options) = drafts[0]
     assert message == "nothing changes"
     assert options == {"autogenerate": True, "rev_id": f"{int(HEAD) + 1:04d}"}
+
+
+def test_files_of_an_older_catalog_become_their_first_version(settings, small, file_facts):
+    with make_engine(settings.catalog_url).begin() as connection:
+        drop_views(connection)
+        command.downgrade(config(connection), "0001")
+        assert "version" not in {column["name"] for column in inspect(connection).get_columns("case_file")}
+        files = connection.execute(text("SELECT COUNT(*) FROM case_file")).scalar()
+    upgrade(make_engine(settings.catalog_url))
+    with make_engine(settings.catalog_url).connect() as connection:
+        rows = connection.execute(text("SELECT version, superseded_at FROM case_file")).all()
+    assert rows == [(1, None)] * files

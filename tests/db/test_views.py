@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from db.engine import catalog_session, open_catalog
-from db.models import Evaluation, Subset
+from db.models import Case, Evaluation, FileKind, Subset
 from db.queries import evaluation, ingest
 from db.views import VIEWS
 from kits_core.metrics.case import METRICS
@@ -56,6 +56,8 @@ def test_case_overview(settings, small):
         "image_shape": [512, 512, 90],
         "image_spacing_mm": [0.75, 0.75, 3.0],
         "image_bytes": 5_000_000_000,
+        "image_version": 1,
+        "vanished_at": None,
         "kidney_ml": 200.0,
         "tumor_ml": 10.0,
         "cyst_ml": 0.5,
@@ -175,8 +177,21 @@ def test_lineage(settings, small):
             "case_name": f"case_0000{number}",
             "prepared_image_sha256": f"prepared-{number}",
             "image_sha256": f"sha-image-{number}",
+            "image_version": 1,
             "archive_sha256": f"archive-image-{number}",
             "source_url": f"https://source.example/image-{number}.nii.gz",
         }
         for number in (1, 2)
     ]
+
+
+def test_lineage_and_overview_with_a_second_version_of_an_image(settings, small, file_facts):
+    with catalog_session(settings) as session:
+        case = session.get_one(Case, small.cases[1])
+        ingest.record_file(session, case, FileKind.IMAGE, file_facts("corrected"))
+    overview = {row["case_name"]: row["image_version"] for row in _rows(settings, "case_overview", "case_name")}
+    assert (overview["case_00001"], overview["case_00002"]) == (2, 1)
+    # What was prepared, trained and scored came from the first version.
+    found = _rows(settings, "lineage", "case_name")
+    assert [row["image_version"] for row in found] == [1, 1]
+    assert [row["image_sha256"] for row in found] == ["sha-image-1", "sha-image-2"]

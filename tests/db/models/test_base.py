@@ -13,7 +13,7 @@ NATURAL_KEYS = {
     "dataset": [("name",)],
     "case": [("dataset_id", "name")],
     "clinical_record": [("case_id",)],
-    "case_file": [("case_id", "kind")],
+    "case_file": [("case_id", "kind", "version")],
     "label_volume": [("case_id", "label")],
     "problem": [],  # only while it is open
     "recipe": [("hash",)],

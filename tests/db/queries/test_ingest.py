@@ -75,16 +75,45 @@ def test_cases_come_by_name_whatever_their_order_of_arrival(session):
     assert [case.name for case in ingest.cases_of(session, site.id)] == ["case_00000", "case_00001", "case_00002"]
 
 
-def test_a_file_is_replaced(session, file_facts):
+def test_the_archive_that_is_known_brings_its_row_up_to_date(session, file_facts):
     case = ingest.ensure_case(session, _dataset(session), "case_00000")
-    first = ingest.record_file(session, case, FileKind.IMAGE, file_facts("old") | {"hu_percentiles": {"p50": 1}})
+    first = ingest.record_file(session, case, FileKind.IMAGE, file_facts("image") | {"hu_percentiles": {"p50": 1}})
     made = first.created_at
-    again = ingest.record_file(session, case, FileKind.IMAGE, file_facts("new"))
+    again = ingest.record_file(session, case, FileKind.IMAGE, file_facts("image") | {"etag": "other"})
     assert again is first
-    assert (again.sha256, again.hu_percentiles) == ("sha-new", {"p50": 1})
+    assert (again.version, again.etag, again.hu_percentiles) == (1, "other", {"p50": 1})
     assert again.created_at > made
     ingest.record_file(session, case, FileKind.SEGMENTATION, file_facts("other"))
     assert _count(session, CaseFile) == 2
+
+
+def test_another_archive_is_a_new_version_and_the_old_row_stays(session, file_facts):
+    case = ingest.ensure_case(session, _dataset(session), "case_00000")
+    for name in ("first", "second", "first"):
+        ingest.record_file(session, case, FileKind.IMAGE, file_facts(name))
+    rows = session.scalars(select(CaseFile).order_by(CaseFile.version)).all()
+    assert [(row.version, row.sha256, row.superseded_at is None) for row in rows] == [
+        (1, "sha-first", False),
+        (2, "sha-second", False),
+        (3, "sha-first", True),
+    ]
+    assert case.file(FileKind.IMAGE) is rows[2]
+
+
+def test_what_vanished_is_marked_once_and_unmarked_when_it_is_back(session, file_facts):
+    case = ingest.ensure_case(session, _dataset(session), "case_00000")
+    image = ingest.record_file(session, case, FileKind.IMAGE, file_facts("image"))
+    labels = ingest.record_file(session, case, FileKind.SEGMENTATION, file_facts("labels"))
+    ingest.mark_presence(session, [image.id], [labels.id])
+    session.expire_all()
+    first = labels.vanished_at
+    assert (image.vanished_at, first is None) == (None, False)
+    ingest.mark_presence(session, [image.id], [labels.id])
+    session.expire_all()
+    assert labels.vanished_at == first
+    ingest.mark_presence(session, [image.id, labels.id], [])
+    session.expire_all()
+    assert labels.vanished_at is None
 
 
 def test_files_of_more_than_two_gigabytes_and_lists_come_back_whole(settings, file_facts):
