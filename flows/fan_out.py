@@ -1,4 +1,4 @@
-"""One Prefect task, or a chain of them, for each of many cases; a bounded number of cases at a time."""
+"""One Prefect task, or a chain of two, for each of many cases; a bounded number of cases at a time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from tasks.progress import report_progress
 
 T = TypeVar("T")
 
-# Threads are not the limit, `workers` is; a case whose second task waits for its first holds two.
-POOL = 160
+# Threads are not the limit, `workers` (at most 64) is: twice as many cases are under way, each with two tasks.
+POOL = 256
 
 
 @dataclass(frozen=True)
@@ -39,28 +39,39 @@ def fan_out(
     workers: int,
     name: Callable[[T], str] = str,
 ) -> list[Outcome[T]]:
-    """Submit every item's tasks, at most `workers` items at once, and wait for all. A failed item stops no other.
+    """Submit every item's tasks and wait for all. A failed item stops no other.
 
-    `submit` returns the futures of an item's chain in order. A window instead of a map keeps the results of a thousand
-    cases from waiting in memory and the first cases from waiting for the last.
+    `submit` returns the futures of an item's chain in order. At most `workers` items are in their first task at once,
+    and at most twice as many anywhere in their chain: the next download starts when one has ended, while that one is
+    converted. A window instead of a map keeps the results of a thousand cases from waiting in memory, and the first
+    cases from waiting for the last.
     """
-    finished: SimpleQueue[int] = SimpleQueue()
+    events: SimpleQueue[tuple[int, bool]] = SimpleQueue()
     chains: dict[int, Sequence[PrefectFuture[Any]]] = {}
     outcomes: dict[int, Outcome[T]] = {}
+    past_first = 0
     waiting = iter(range(len(items)))
     report_progress(stage, 0, len(items))
     while len(outcomes) < len(items):
-        while len(chains) - len(outcomes) < workers and (index := next(waiting, None)) is not None:
+        while (
+            len(chains) - past_first < workers
+            and len(chains) - len(outcomes) < 2 * workers
+            and (index := next(waiting, None)) is not None
+        ):
             chains[index] = submit(items[index])
-            chains[index][-1].add_done_callback(partial(_put, finished, index))
-        index = finished.get()
+            for future, is_last in ((chains[index][0], False), (chains[index][-1], True)):
+                future.add_done_callback(partial(_put, events, index, is_last))
+        index, is_last = events.get()
+        if not is_last:
+            past_first += 1
+            continue
         outcomes[index] = _outcome(items[index], chains[index])
         report_progress(stage, len(outcomes), len(items), name(items[index]))
     return [outcomes[index] for index in range(len(items))]
 
 
-def _put(finished: "SimpleQueue[int]", index: int, _future: PrefectFuture[Any]) -> None:
-    finished.put(index)
+def _put(events: "SimpleQueue[tuple[int, bool]]", index: int, is_last: bool, _future: PrefectFuture[Any]) -> None:  # noqa: FBT001
+    events.put((index, is_last))
 
 
 def _outcome(item: T, chain: Sequence[PrefectFuture[Any]]) -> Outcome[T]:

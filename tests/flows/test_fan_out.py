@@ -50,5 +50,22 @@ def test_a_failed_item_stops_no_other_and_a_broken_chain_is_told_by_its_first_er
     assert sorted(ran) == [0, 2]
 
 
+def test_the_next_item_starts_while_the_second_task_of_one_still_runs():
+    running, most, lock = {"first": 0, "second": 0}, {"first": 0, "second": 0}, threading.Lock()
+
+    def busy(name, seconds):
+        with lock:
+            running[name] += 1
+            most[name] = max(most[name], running[name])
+        time.sleep(seconds)
+        with lock:
+            running[name] -= 1
+
+    first = task(lambda _item: busy("first", 0.01), name="first")
+    second = task(lambda _item: busy("second", 0.3), name="second")
+    _flow(list(range(8)), lambda item: [one := first.submit(item), second.submit(item, wait_for=[one])], 2)
+    assert most == {"first": 2, "second": 4}
+
+
 def test_no_items():
     assert _flow([], lambda item: [], 2) == []
