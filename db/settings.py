@@ -7,18 +7,33 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kits_core.errors import KitsError
+from kits_core.source.preset import Kits23Addresses
 
 _DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
 class Settings(BaseSettings):
-    """`$KITS_HOME` and `$KITS_DATABASE_URL`."""
+    """`$KITS_HOME`, `$KITS_DATABASE_URL`, and the other fields in the same manner."""
 
     model_config = SettingsConfigDict(env_prefix="KITS_", frozen=True, extra="ignore")
 
     home: Path = Field(Path("kits-home"), description="Folder that holds the catalog and every file.")
     database_url: SecretStr | None = Field(
         None, description="SQLAlchemy address of the catalog; empty takes catalog.db in the home (SQLite)."
+    )
+
+    source_token: SecretStr | None = Field(
+        None, description="Bearer token for the host of the source; it is sent to no other, and only over https."
+    )
+    kits23_image_base: str = Field(Kits23Addresses.image_base, description="Where the preset's images are.")
+    kits23_image_revision: str = Field(
+        Kits23Addresses.image_revision, description="Branch, tag or commit of the preset's images."
+    )
+    kits23_label_base: str = Field(
+        Kits23Addresses.label_base, description="Where the preset's segmentations and clinical records are."
+    )
+    kits23_label_revision: str = Field(
+        Kits23Addresses.label_revision, description="Branch, tag or commit of the preset's segmentations."
     )
 
     @field_validator("home")
@@ -40,6 +55,13 @@ class Settings(BaseSettings):
         return database_url
 
     @property
+    def kits23(self) -> Kits23Addresses:
+        """Where the preset `kits23` lies."""
+        return Kits23Addresses(
+            self.kits23_image_base, self.kits23_image_revision, self.kits23_label_base, self.kits23_label_revision
+        )
+
+    @property
     def raw(self) -> Path:
         """Converted scans and references, by dataset and case."""
         return self.home / "raw"
@@ -48,6 +70,11 @@ class Settings(BaseSettings):
     def incoming(self) -> Path:
         """Downloads that are not converted yet."""
         return self.home / "incoming"
+
+    @property
+    def quarantine(self) -> Path:
+        """Archives that were refused, by dataset and case."""
+        return self.home / "quarantine"
 
     @property
     def prepared(self) -> Path:

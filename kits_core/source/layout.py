@@ -14,10 +14,13 @@ from kits_core.source.preset import CASES, NAME, Kits23Addresses, phase_of
 from kits_core.source.transfer import TransferError, get_text
 
 IMAGE_NAME, SEGMENTATION_NAME = "imaging.nii.gz", "segmentation.nii.gz"
-RECORDS_NAME, SUMS_NAME = "kits23.json", "SHA256SUMS"
+RECORDS_NAME = "kits23.json"
+SUMS_NAMES = ("SHA256SUMS", "manifest-sha256.txt")
+"""Lists of SHA-256 and relative path, as sha256sum writes them or a BagIt manifest (RFC 8493); the first counts."""
 
 _LAYOUT = f"folders case_00000, case_00001, ... with {IMAGE_NAME} and, if known, {SEGMENTATION_NAME}"
-_SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
+_SUMS_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(?:\./)?(.+)")
+_DATASET_NAME = re.compile(r"[^\W_][\w.\- ]*(?:/[^\W_][\w.\- ]*)*")
 _CASE_FILE = re.compile(rf"case_\d{{5}}/(?:{re.escape(IMAGE_NAME)}|{re.escape(SEGMENTATION_NAME)})")
 
 
@@ -216,9 +219,10 @@ def open_source(
 ) -> FolderSource | HttpSource | Kits23Source:
     """The source that `text` names: `kits23`, an http(s) URL, or a folder.
 
-    A URL is asked for `SHA256SUMS` and `kits23.json` here, once. A folder may also be the one above `dataset/`.
+    A URL is asked for its list of SHA-256 and `kits23.json` here, once. A folder may also be the one above `dataset/`.
     Raises `KitsError` for anything else, with what is expected; `TransferError` if a URL's root cannot be read.
     """
+    check_address(text)
     if text == NAME:
         return Kits23Source(addresses or Kits23Addresses())
     if text.startswith(("http://", "https://")):
@@ -226,6 +230,34 @@ def open_source(
     if "://" in text:
         raise KitsError(f"{text}: expected an http or https address; download the folder first and name it instead")
     return _open_folder(Path(text).expanduser())
+
+
+def check_address(text: str) -> str:
+    """`text` itself, unless it is a URL with a password or a query, which would be stored and shown with it.
+
+    Raises `KitsError`, which does not repeat it.
+    """
+    if "://" in text:
+        url = httpx.URL(text)
+        if url.userinfo or url.query:
+            raise KitsError(
+                f"{url.scheme}://{url.host}: expected an address without user, password and query, got one with them; "
+                "give a bearer token as KITS_SOURCE_TOKEN, or a user and password in ~/.netrc"
+            )
+    return text
+
+
+def check_dataset_name(name: str) -> str:
+    """`name` itself if it is safe as a folder in the home: letters, digits, `._- ` and single slashes between them.
+
+    Raises `KitsError` otherwise.
+    """
+    if _DATASET_NAME.fullmatch(name) is None:
+        raise KitsError(
+            f"{name!r}: expected a name of letters, digits, '.', '_', '-' and spaces, a letter or digit first; "
+            "name the dataset so (--dataset)"
+        )
+    return name
 
 
 def parse_sums(text: str) -> dict[str, str]:
@@ -242,8 +274,8 @@ def parse_sums(text: str) -> dict[str, str]:
 
 
 def _open_url(base: str, client: httpx.Client | None) -> HttpSource:
-    sums_text = _optional_text(f"{base}/{SUMS_NAME}", client)
-    sums = parse_sums(sums_text or "")
+    texts = (_optional_text(f"{base}/{name}", client) for name in SUMS_NAMES)
+    sums = parse_sums(next((text for text in texts if text is not None), ""))
     images = sorted(path.partition("/")[0] for path in sums if path.endswith(f"/{IMAGE_NAME}"))
     if images:
         return HttpSource(base, tuple(images), sums, RECORDS_NAME in sums)
@@ -251,7 +283,7 @@ def _open_url(base: str, client: httpx.Client | None) -> HttpSource:
     names = _record_names(base, records or "[]")
     if not names:
         raise KitsError(
-            f"{base}: expected {SUMS_NAME} or {RECORDS_NAME} there, naming cases; "
+            f"{base}: expected {' or '.join(SUMS_NAMES)} or {RECORDS_NAME} there, naming cases; "
             f"give the address of a folder in the official layout: {_LAYOUT}"
         )
     return HttpSource(base, names, sums, has_records=True)
@@ -281,8 +313,8 @@ def _open_folder(folder: Path) -> FolderSource:
         scans = len([*folder.glob("*.nii.gz"), *folder.glob("*.nii")])
         got = f"{scans} loose NIfTI files" if scans else "none of these"
         raise KitsError(f"{folder}: expected {_LAYOUT}; got {got}; move each scan to case_xxxxx/{IMAGE_NAME}")
-    sums = root / SUMS_NAME
-    source = FolderSource(root.resolve(), parse_sums(sums.read_text(encoding="utf-8")) if sums.is_file() else {})
+    listed = next((file for name in SUMS_NAMES if (file := root / name).is_file()), None)
+    source = FolderSource(root.resolve(), parse_sums(listed.read_text(encoding="utf-8")) if listed else {})
     if not any((source.path / name / IMAGE_NAME).is_file() for name in source.cases()):
         raise KitsError(f"{folder}: expected {_LAYOUT}; got case folders without any {IMAGE_NAME}; add the scans")
     return source

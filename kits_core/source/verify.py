@@ -1,6 +1,6 @@
 """Is this file what it claims to be, do the two of a case belong together, and what do the labels hold?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from kits_core.source.nifti import NiftiFacts, case_of, open_nifti
 _CHUNK_VOXELS = 1 << 20
 _AGREEMENT = 0.1
 """Share of a voxel by which the corners of two grids that count as the same may differ."""
+_AIR_BELOW_HU, _TISSUE_ABOVE_HU, _MOST_BELOW_HU = -200, -100, 500
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,26 @@ def check_pair(case: str, image: NiftiFacts, segmentation: NiftiFacts) -> None:
             got=f"corners {furthest:.2f} mm apart",
             next_step=step,
         )
+
+
+def check_hounsfield(case: str, hu_min: float, percentiles: Mapping[str, float]) -> None:
+    """Raise `CaseError` unless the values can be Hounsfield units of a body: some air, and tissue in its place.
+
+    Air has -1000 HU and fat about -100 by the scale's definition, soft organs 20 to 70, contrast in them 300. So a scan
+    of an abdomen has voxels below -200 (air around the patient or in the bowel), some above -100, and three quarters
+    below 500. Normalised or clipped images and values that were stored without their offset of -1024 have not.
+    `percentiles`: HU, keyed `p75` and `p99.5`.
+    """
+    high, most = percentiles["p75"], percentiles["p99.5"]
+    if hu_min <= _AIR_BELOW_HU and most >= _TISSUE_ABOVE_HU and high <= _MOST_BELOW_HU:
+        return
+    raise CaseError(
+        case,
+        expected=f"a CT in HU: air below {_AIR_BELOW_HU}, tissue above {_TISSUE_ABOVE_HU}, three quarters of all "
+        f"below {_MOST_BELOW_HU}",
+        got=f"a minimum of {hu_min:g}, a 75th percentile of {high:g} and a 99.5th of {most:g}",
+        next_step="export the scan in HU (rescale slope and intercept applied), then ingest it again",
+    )
 
 
 def label_volumes(counts: Sequence[int], voxel_ml: float) -> tuple[LabelVolume, ...]:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import pickle
@@ -7,7 +8,16 @@ import pytest
 from kits_core.errors import CaseError, KitsError
 from kits_core.phantom.faults import Fault, FaultKind
 from kits_core.phantom.server import DatasetServer
-from kits_core.source.layout import FolderSource, HttpSource, Kits23Source, Source, open_source, parse_sums
+from kits_core.source.layout import (
+    FolderSource,
+    HttpSource,
+    Kits23Source,
+    Source,
+    check_address,
+    check_dataset_name,
+    open_source,
+    parse_sums,
+)
 from kits_core.source.preset import Kits23Addresses
 from kits_core.source.transfer import TransferError
 
@@ -116,7 +126,10 @@ def test_a_url_without_sums_is_read_from_its_records(folder):
 
 def test_a_url_without_either_and_one_that_fails(folder):
     (folder / "kits23.json").unlink()
-    with DatasetServer(folder) as server, pytest.raises(KitsError, match=r"expected SHA256SUMS or kits23\.json"):
+    with (
+        DatasetServer(folder) as server,
+        pytest.raises(KitsError, match=r"expected SHA256SUMS or .* or kits23\.json"),
+    ):
         open_source(server.address)
     with DatasetServer(folder, [Fault("*", FaultKind.STATUS_503)]) as server, pytest.raises(TransferError) as caught:
         open_source(server.address)
@@ -160,3 +173,34 @@ def test_sources_and_errors_cross_process_boundaries(folder):
     error = TransferError("http://x", "why", retryable=True, retry_after_s=3, status=429)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.retryable, copy.retry_after_s, copy.status) == (str(error), True, 3, 429)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://user:secret@host/data", "https://user@host/data", "https://host/data?token=secret"]
+)
+def test_an_address_with_a_secret_is_refused_without_repeating_it(address):
+    with pytest.raises(KitsError, match=r"KITS_SOURCE_TOKEN") as caught:
+        check_address(address)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(KitsError):
+        open_source(address)
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc", "a//b", "a/../b", ".hidden", "", "a/", "line\nbreak"])
+def test_a_dataset_name_that_leaves_its_folder_is_refused(name):
+    with pytest.raises(KitsError, match="expected a name of letters"):
+        check_dataset_name(name)
+
+
+@pytest.mark.parametrize("name", ["kits23", "127.0.0.1/dataset", "Klinikum Süd 2024", "a.b-c_d"])
+def test_dataset_names(name):
+    assert check_dataset_name(name) == name
+
+
+def test_a_bagit_manifest_is_read_as_well(tmp_path):
+    case = tmp_path / "case_00003"
+    case.mkdir()
+    (case / "imaging.nii.gz").write_bytes(b"scan")
+    digest = hashlib.sha256(b"scan").hexdigest()
+    (tmp_path / "manifest-sha256.txt").write_text(f"{digest} case_00003/imaging.nii.gz\n")
+    assert open_source(str(tmp_path)).locate("case_00003").image.sha256 == digest

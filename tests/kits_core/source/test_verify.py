@@ -7,7 +7,7 @@ import pytest
 
 from kits_core.errors import CaseError
 from kits_core.labels import Label
-from kits_core.source.verify import check_pair, inspect, read_label_volumes
+from kits_core.source.verify import check_hounsfield, check_pair, inspect, read_label_volumes
 
 _SHARED = Path(__file__).parents[3].parent / "shared"
 _AFFINE = np.array([[0, 0, -0.5, 7], [0, -0.75, 0, 8], [-3, 0, 0, 9], [0, 0, 0, 1.0]])
@@ -141,3 +141,30 @@ def test_real_files():
     assert inspect(scan).orientation == "RAS"
     assert inspect(mask).orientation == "IPL"
     assert [v.voxels for v in read_label_volumes(mask)][1:] == [199386, 8652, 0]
+
+
+@pytest.mark.parametrize(
+    ("hu_min", "p75", "p99_5"),
+    [
+        (-1024, 60, 600),  # an abdomen
+        (-3024, -1000, 900),  # with padding outside a round field of view, and much air
+        (-400, 90, 400),  # cut close, some air in the bowel
+    ],
+)
+def test_a_ct_has_plausible_values(hu_min, p75, p99_5):
+    check_hounsfield("case_00001", hu_min, {"p75": p75, "p99.5": p99_5})
+
+
+@pytest.mark.parametrize(
+    ("hu_min", "p75", "p99_5"),
+    [
+        (0, 0.4, 1.0),  # a normalised image
+        (-160, 60, 240),  # clipped to a window
+        (0, 1084, 1700),  # stored without its offset of -1024
+        (-976, 1084, 1700),  # the same, with padding of -2000
+        (-1024, -1024, -1000),  # nothing but air
+    ],
+)
+def test_values_that_are_no_hounsfield_units_are_refused(hu_min, p75, p99_5):
+    with pytest.raises(CaseError, match=r"case_00001: expected a CT in HU.*export the scan in HU"):
+        check_hounsfield("case_00001", hu_min, {"p75": p75, "p99.5": p99_5})

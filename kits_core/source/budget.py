@@ -1,0 +1,66 @@
+"""What an ingestion will cost in bytes, before the first one is fetched."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kits_core.errors import KitsError
+
+_UNKNOWN_GROWTH = 4
+"""Converted bytes by archive byte where the header could not be read ahead. CT as int16 gzips to a half or third."""
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class FileCost:
+    """A file to fetch: bytes of its archive and of what it is converted to; None where nobody said."""
+
+    archive_bytes: int | None
+    converted_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What fetching `files` files costs. `disk_bytes`: converted files, and archives for as long as they are kept.
+
+    `unknown`: files whose size the source did not tell; they count as nothing.
+    """
+
+    files: int
+    fetch_bytes: int
+    disk_bytes: int
+    free_bytes: int
+    unknown: int
+
+    def check(self) -> None:
+        """Raise `KitsError` if what is to come does not fit."""
+        if self.disk_bytes > self.free_bytes:
+            raise KitsError(
+                f"expected {self.disk_bytes / _GB:.1f} GB of free space in the home for {self.files} files "
+                f"({self.fetch_bytes / _GB:.1f} GB to fetch), got {self.free_bytes / _GB:.1f} GB; nothing was fetched; "
+                "make room, move the home (KITS_HOME) to a larger disk, or choose fewer cases (--cases)"
+            )
+
+    def describe(self) -> str:
+        """One sentence for people."""
+        unknown = f", the size of {self.unknown} files is not known" if self.unknown else ""
+        return (
+            f"{self.files} files, {self.fetch_bytes / _GB:.2f} GB to fetch, at most {self.disk_bytes / _GB:.2f} GB "
+            f"more on disk, {self.free_bytes / _GB:.1f} GB free{unknown}"
+        )
+
+
+def add_up(costs: Iterable[FileCost], *, free_bytes: int, under_way: int, keep_archives: bool) -> Budget:
+    """The budget of fetching all of `costs`, with `under_way` archives on disk at a time unless all are kept."""
+    costs = list(costs)
+    archives = sorted((cost.archive_bytes or 0 for cost in costs), reverse=True)
+    converted = sum(
+        _UNKNOWN_GROWTH * (cost.archive_bytes or 0) if cost.converted_bytes is None else cost.converted_bytes
+        for cost in costs
+    )
+    return Budget(
+        files=len(costs),
+        fetch_bytes=sum(archives),
+        disk_bytes=converted + sum(archives if keep_archives else archives[:under_way]),
+        free_bytes=free_bytes,
+        unknown=sum(cost.archive_bytes is None for cost in costs),
+    )
