@@ -1,5 +1,6 @@
 """A Prefect server for the length of one command, its history kept in the home."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -35,10 +36,24 @@ def prefect_server(home: Path) -> Iterator[str]:
     if configured := PREFECT_API_URL.value():
         yield configured
         return
+    with _sharing(prefect_home(home)) as alone, _local_server(home) as api_url:
+        # Prefect's background threads read the environment, the calling thread reads the context: both must say it.
+        os.environ["PREFECT_API_URL"] = api_url
+        try:
+            with temporary_settings({PREFECT_API_URL: api_url}):
+                if alone:
+                    tidy_up()
+                yield api_url
+                _send_what_is_queued()
+        finally:
+            os.environ.pop("PREFECT_API_URL", None)
+
+
+@contextmanager
+def _local_server(home: Path) -> Iterator[str]:
     port = _free_port()
     api_url = f"http://{HOST}:{port}/api"
     log = prefect_home(home) / "server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own module, a number
             [sys.executable, "-m", "deployments.server_process", HOST, str(port)],
@@ -49,14 +64,54 @@ def prefect_server(home: Path) -> Iterator[str]:
         )
     try:
         _wait_until_healthy(api_url, process, log)
-        # Prefect's background threads read the environment, the calling thread reads the context: both must say it.
-        os.environ["PREFECT_API_URL"] = api_url
-        with temporary_settings({PREFECT_API_URL: api_url}):
-            yield api_url
-            _send_what_is_queued()
+        yield api_url
     finally:
-        os.environ.pop("PREFECT_API_URL", None)
         _stop(process)
+
+
+@contextmanager
+def _sharing(folder: Path) -> Iterator[bool]:
+    """Whether no other command had a server on this history when the block began."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "servers.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            alone = False
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield alone
+    finally:
+        os.close(descriptor)
+
+
+def tidy_up() -> None:
+    """Free what a killed command left behind: its runs are marked crashed, its concurrency slots are given back.
+
+    Runs of deployments are none of ours: a worker on another server of this history may be at them.
+    """
+    from prefect import get_client  # noqa: PLC0415
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate  # noqa: PLC0415
+    from prefect.client.schemas.filters import (  # noqa: PLC0415
+        FlowRunFilter,
+        FlowRunFilterDeploymentId,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType  # noqa: PLC0415
+    from prefect.states import Crashed  # noqa: PLC0415
+
+    unfinished = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+        deployment_id=FlowRunFilterDeploymentId(is_null_=True),
+    )
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=unfinished):
+            client.set_flow_run_state(run.id, Crashed(message="Its process ended without a word."), force=True)
+        for limit in client.read_global_concurrency_limits():
+            if limit.active_slots:
+                client.update_global_concurrency_limit(limit.name, GlobalConcurrencyLimitUpdate(active_slots=0))
 
 
 def server_environment(home: Path, api_url: str) -> dict[str, str]:

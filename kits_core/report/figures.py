@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from kits_core.labels import KIDNEY, REGIONS, TUMOR, Label
 REGION_COLORS = dict(zip([r.name for r in REGIONS], sns.color_palette("colorblind").as_hex(), strict=False))
 _WINDOW_HU = (-160.0, 240.0)  # the usual soft-tissue window of abdominal CT: width 400, level 40
 _REFERENCE_COLOR, _PREDICTION_COLOR = "#00d5ff", "#ffb000"
-_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
+STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 _VIEW_VOXELS = 192
 _MARGIN_MM = 25.0
 
@@ -52,7 +53,7 @@ def dice_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> by
             axes.plot([ceilings[region]] * 2, [place - 0.38, place + 0.38], color="black", lw=1.5, ls=(0, (2, 1)))
     axes.set(xlim=(-0.02, 1.02), xlabel="Dice on the original grid (dashed: ceiling of the recipe)", ylabel="")
     axes.set_yticks(range(len(regions)), [region.replace("_", " ") for region in regions])
-    return _png(figure)
+    return png_of(figure)
 
 
 def learning_curve(history: pd.DataFrame) -> bytes:
@@ -70,7 +71,7 @@ def learning_curve(history: pd.DataFrame) -> bytes:
                   fontsize=8, color="0.4")  # fmt: skip
     axes.set(xlabel="epoch", ylabel="validation Dice, loss", ylim=(0, 1.02))
     axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return _png(figure)
+    return png_of(figure)
 
 
 def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
@@ -85,12 +86,9 @@ def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     axes.scatter(reference, prediction, color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
     axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits, aspect="equal")
     axes.set(xlabel="reference tumour, ml", ylabel="predicted tumour, ml")
-    steps = (1, 2, 5) if limits[1] / limits[0] < 200 else (1,)  # more labels than these run into each other
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=steps, numticks=8))
-        axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
-    return _png(figure)
+        label_decades(axis, limits)
+    return png_of(figure)
 
 
 def case_slices(views: Sequence[CaseView], captions: Sequence[str]) -> bytes:
@@ -98,7 +96,7 @@ def case_slices(views: Sequence[CaseView], captions: Sequence[str]) -> bytes:
 
     Radiological convention: the patient's right is on the left of axial and coronal pictures; up is anterior or head.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.55 * len(views)), layout="constrained")
         grid = np.atleast_2d(np.asarray(figure.subplots(len(views), 3)))
         for row, view, caption in zip(grid, views, captions, strict=True):
@@ -110,7 +108,15 @@ def case_slices(views: Sequence[CaseView], captions: Sequence[str]) -> bytes:
             )
         else:
             figure.supxlabel("tumour solid, kidney dotted · bar: 5 cm", fontsize=8)
-    return _png(figure)
+    return png_of(figure)
+
+
+def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
+    """Plain numbers along a logarithmic axis, few enough that they do not run into each other."""
+    ratio = limits[1] / limits[0]
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 200 else (1,), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _draw_case(row: NDArray[np.object_], view: CaseView) -> None:
@@ -166,12 +172,13 @@ def _isotropic_view(view: CaseView) -> tuple[GridMap, tuple[int, int, int]]:
 
 
 def _canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width_in, height_in), layout="constrained")
         return figure, figure.subplots()
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
+    """A figure as PNG bytes."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     return buffer.getvalue()

@@ -35,6 +35,46 @@ def test_the_server_ends_with_a_killed_parent(tmp_path):
     raise AssertionError(f"{url} still answers")
 
 
+FLOW = """
+import sys, time
+from pathlib import Path
+from deployments.server import prefect_server
+with prefect_server(Path(sys.argv[1])):
+    from prefect import flow
+    from prefect.concurrency.sync import concurrency
+    from tasks.limits import DOWNLOADS, ensure_download_limit
+
+    @flow
+    def hold():
+        ensure_download_limit(1)
+        with concurrency(DOWNLOADS, occupy=1, lease_duration=60):
+            print("held", flush=True)
+            time.sleep(600)
+
+    hold()
+"""
+
+
+def test_what_a_killed_command_left_behind_is_freed_by_the_next(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    with subprocess.Popen(
+        [sys.executable, "-c", FLOW, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
+    ) as parent:
+        assert parent.stdout.readline().strip() == "held"
+        os.kill(parent.pid, signal.SIGKILL)
+    look = f"""
+import httpx, sys
+from pathlib import Path
+from deployments.server import prefect_server
+with prefect_server(Path({str(tmp_path)!r})) as url:
+    runs = httpx.post(f"{{url}}/flow_runs/filter", json={{}}, trust_env=False).json()
+    limits = httpx.post(f"{{url}}/v2/concurrency_limits/filter", json={{}}, trust_env=False).json()
+    print([run["state_type"] for run in runs], [limit["active_slots"] for limit in limits])
+"""
+    found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=environment, check=True)
+    assert found.stdout.splitlines()[-1] == "['CRASHED'] [0]"
+
+
 def test_a_configured_server_is_used_and_none_is_started(tmp_path, monkeypatch, prefect_api):
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     with prefect_server(tmp_path) as url:

@@ -1,0 +1,122 @@
+"""What a dataset looks like: the distribution of every property that decides how it can be used, and who stands out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from kits_core.report.figures import STYLE, label_decades, png_of
+
+_FAR_OUT = 3.0
+_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Property:
+    """A column of the fingerprint and what people read it as.
+
+    `resolution`: a difference that means nothing, in the column's unit, or as a share of the value where that is
+    looked at on a logarithmic scale.
+    """
+
+    name: str
+    title: str
+    resolution: float
+    logarithmic: bool = False
+
+
+PROPERTIES: tuple[Property, ...] = (
+    Property("slices", "slices", 0.2, logarithmic=True),
+    Property("slice_mm", "distance of slices, mm", 0.5),
+    Property("in_plane_mm", "in-plane spacing, mm", 0.1),
+    Property("height_mm", "height of the scan, mm", 50.0),
+    Property("hu_p0.5", "HU, 0.5th percentile", 30.0),
+    Property("hu_p75", "HU, 75th percentile", 50.0),
+    Property("hu_p99.5", "HU, 99.5th percentile", 30.0),
+    Property("kidney_ml", "kidney, ml", 0.2, logarithmic=True),
+    Property("tumor_ml", "tumour, ml", 0.2, logarithmic=True),
+    Property("cyst_ml", "cysts, ml", 0.2, logarithmic=True),
+)
+"""Columns that `distributions` and `outliers` take from a frame with one row a case, the case's name in `case`."""
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A case that stands far from the others. `low`, `high`: the fences that its value lies outside."""
+
+    case: str
+    title: str
+    value: float
+    low: float
+    high: float
+
+
+def outliers(frame: pd.DataFrame) -> list[Outlier]:
+    """Cases that lie "far out" in some property: more than 3 interquartile ranges beyond a quartile.
+
+    After Tukey, Exploratory Data Analysis, 1977; of the logarithm where a property is spread over decades, and with the
+    property's resolution where the quartiles lie closer than that. Missing values and empty organs stand out nowhere.
+    In the order of the properties, the largest value of each first.
+    """
+    found = []
+    for column in PROPERTIES:
+        values = _values(frame, column).sort_values(ascending=False)
+        if values.empty:
+            continue
+        low, high = _fences(values.to_numpy(), column)
+        found += [
+            Outlier(str(frame.loc[row, "case"]), column.title, float(value), low, high)
+            for row, value in values.items()
+            if not low <= value <= high
+        ]
+    return found
+
+
+def _fences(values: NDArray[np.float64], column: Property) -> tuple[float, float]:
+    scaled = np.log(values) if column.logarithmic else values
+    first, third = np.percentile(scaled, (25, 75))
+    reach = _FAR_OUT * max(float(third - first), column.resolution)
+    low, high = float(first) - reach, float(third) + reach
+    return (float(np.exp(low)), float(np.exp(high))) if column.logarithmic else (low, high)
+
+
+def distributions(frame: pd.DataFrame) -> bytes:
+    """A histogram of every property that some case has, a stroke a case below it, as PNG."""
+    shown = [column for column in PROPERTIES if not _values(frame, column).empty]
+    rows = max(1, -(-len(shown) // _COLUMNS))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11.0, 2.3 * rows), layout="constrained")
+        grid = np.atleast_1d(np.asarray(figure.subplots(rows, _COLUMNS))).ravel()
+        for axes, column in zip(grid, shown, strict=False):
+            values = _values(frame, column)
+            spread = values.min() < values.max()
+            sns.histplot(x=values, ax=axes, bins=_bins(values, column), color="#0173b2", alpha=0.55, linewidth=0.4)
+            sns.rugplot(x=values, ax=axes, color="black", height=0.06, alpha=0.6, lw=0.7)
+            if column.logarithmic and spread:
+                axes.set_xscale("log")
+                label_decades(axes.xaxis, (values.min(), values.max()))
+            axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axes.set(xlabel=column.title, ylabel="cases" if axes is grid[0] else "")
+        for axes in grid[len(shown) :]:
+            axes.set_visible(False)
+    return png_of(figure)
+
+
+def _values(frame: pd.DataFrame, column: Property) -> "pd.Series[float]":
+    values = frame[column.name].dropna().astype(float)
+    return values[values > 0] if column.logarithmic else values
+
+
+def _bins(values: "pd.Series[float]", column: Property) -> Sequence[float]:
+    low, high = float(values.min()), float(values.max())
+    count = min(24, max(6, len(values) // 4)) + 1
+    if low == high:
+        return [low - 0.5, low + 0.5]
+    edges = np.geomspace(low, high, count) if column.logarithmic else np.linspace(low, high, count)
+    return [float(edge) for edge in edges]
