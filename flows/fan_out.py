@@ -70,7 +70,7 @@ def fan_out(
     return [outcomes[index] for index in range(len(items))]
 
 
-def _put(events: "SimpleQueue[tuple[int, bool]]", index: int, is_last: bool, _future: PrefectFuture[Any]) -> None:  # noqa: FBT001
+def _put(events: "SimpleQueue[tuple[int, bool]]", index: int, is_last: bool, _future: PrefectFuture[Any]) -> None:
     events.put((index, is_last))
 
 

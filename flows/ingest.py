@@ -3,44 +3,68 @@
 from dataclasses import dataclass
 from typing import cast
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
-from flows.artifacts import table
+from flows.artifacts import picture, table
 from flows.fan_out import fan_out, task_runner
 from flows.parameters import IngestParameters
 from kits_core.errors import KitsError
-from tasks.ingest import CaseToIngest, Listing, convert_case, fetch_case, ingest_clinical_records, list_source
+from kits_core.source.preset import LICENCE, NAME
+from tasks.fingerprint import Fingerprint, fingerprint_dataset
+from tasks.ingest import convert_case, fetch_case, ingest_clinical_records
+from tasks.limits import ensure_download_limit
+from tasks.listing import CaseToIngest, Listing, list_source
+from tasks.source import Asked
+
+_MEGABYTE = 1e6
+_OUTLIERS_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingestion did: the dataset's name, and how many cases were chosen, brought in and refused."""
+    """What an ingestion did: the dataset's name, and how many cases were chosen, brought in and refused.
+
+    `vanished`: cases that are here with files that the source has no longer.
+    """
 
     dataset: str
     chosen: int
     brought_in: int
     refused: int
+    vanished: int
 
 
 @flow(name="ingest", flow_run_name="ingest · {parameters.source}", task_runner=task_runner(), persist_result=False)
 def ingest(parameters: IngestParameters) -> Ingested:
-    """List the source, fetch, verify and convert what is missing, then write the clinical records."""
-    listing = list_source(parameters.source, parameters.dataset, parameters.cases)
+    """List the source, fetch, verify and convert what is missing or has changed, then write the clinical records."""
+    if parameters.source == NAME:
+        get_run_logger().warning(LICENCE)
+    cap = parameters.megabytes_per_second
+    asked = Asked(parameters.source, parameters.workers, cap * _MEGABYTE if cap else None)
+    listing = list_source(asked, parameters.dataset, parameters.cases, keep_archives=parameters.keep_archives)
+    listing.budget.check()
+    get_run_logger().info("%s", listing.budget.describe())
+    _note_shared_limit(parameters.workers)
     outcomes = fan_out(
         "ingest",
         listing.missing,
-        _submit,
+        lambda case: _submit(case, keep_archives=parameters.keep_archives),
         workers=parameters.workers,
         name=lambda case: case.name,
     )
-    ingest_clinical_records(parameters.source, listing.dataset)
-    refused = [(outcome.item.name, str(outcome.error)) for outcome in outcomes if outcome.error]
-    done = Ingested(listing.dataset, listing.chosen, len(outcomes) - len(refused), len(refused))
+    ingest_clinical_records(asked, listing.dataset)
+    failed = [(outcome.item.name, str(outcome.error)) for outcome in outcomes if outcome.error]
+    refused = [*listing.refused, *failed]
+    done = Ingested(
+        listing.dataset, listing.chosen, len(outcomes) - len(failed), len(refused), vanished=len(listing.vanished)
+    )
     create_markdown_artifact(_markdown(listing, done, refused), key="ingest", description="What an ingestion did")
-    if len(refused) > parameters.allowed_failures * listing.chosen:
+    if done.brought_in:
+        _leave_fingerprint(listing.dataset)
+    if done.refused > parameters.allowed_failures * listing.chosen:
         raise KitsError(
             f"{listing.dataset}: expected at most {parameters.allowed_failures:.0%} of {listing.chosen} cases in "
             f"quarantine, got {len(refused)} (first: {refused[0][1]}); see kits status, then run ingest again"
@@ -52,15 +76,71 @@ def ingest(parameters: IngestParameters) -> Ingested:
     return done
 
 
-def _submit(case: CaseToIngest) -> list[PrefectFuture[None]]:
+def _submit(case: CaseToIngest, *, keep_archives: bool) -> list[PrefectFuture[None]]:
     fetched = fetch_case.submit(case)
-    return [fetched, convert_case.submit(case, wait_for=[fetched], return_state=False)]
+    return [fetched, convert_case.submit(case, keep_archives=keep_archives, wait_for=[fetched], return_state=False)]
+
+
+def _note_shared_limit(workers: int) -> None:
+    limit = ensure_download_limit(workers)
+    if limit < workers:
+        get_run_logger().warning(
+            "%d workers share the %d downloads that all flow runs may have at once; raise that in the dashboard under "
+            "Concurrency",
+            workers,
+            limit,
+        )
+
+
+def _leave_fingerprint(dataset: str) -> None:
+    found = fingerprint_dataset(dataset)
+    if found is None:
+        return
+    create_markdown_artifact(
+        _fingerprint_markdown(dataset, found), key="fingerprint", description=f"What {dataset} looks like"
+    )
+
+
+def _fingerprint_markdown(dataset: str, found: Fingerprint) -> str:
+    counts = [
+        {"stored as": _counts(found.source_dtypes), "orientation": _counts(found.orientations), "cases": found.cases}
+    ]
+    shown = [
+        {
+            "case": outlier.case,
+            "property": outlier.title,
+            "value": f"{outlier.value:.4g}",
+            "fences": f"{outlier.low:.4g} to {outlier.high:.4g}",
+        }
+        for outlier in found.outliers[:_OUTLIERS_SHOWN]
+    ]
+    more = len(found.outliers) - len(shown)
+    return (
+        f"# {dataset}: {found.cases} cases\n\n{table(counts)}\n\n{picture('distributions', found.picture)}\n\n"
+        f"## Cases that stand out\n\n{table(shown) if shown else 'None.'}\n"
+        + (f"\nand {more} more.\n" if more > 0 else "")
+        + "\nFences: 3 interquartile ranges beyond the quartiles (Tukey, 1977). Standing out is no fault; look.\n"
+    )
+
+
+def _counts(values: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in values.items())
 
 
 def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]]) -> str:
-    kept = listing.chosen - len(listing.missing)
-    rows = [{"cases": done.chosen, "already there": kept, "brought in": done.brought_in, "quarantined": done.refused}]
-    text = f"# Ingested {listing.dataset}\n\nFrom {listing.source}\n\n{table(rows)}\n"
+    kept = listing.chosen - len(listing.missing) - len(listing.refused)
+    rows = [
+        {
+            "cases": done.chosen,
+            "unchanged": kept,
+            "brought in": done.brought_in,
+            "in quarantine": done.refused,
+            "gone at the source": done.vanished,
+        }
+    ]
+    text = f"# Ingested {listing.dataset}\n\nFrom {listing.source}\n\n{table(rows)}\n\n{listing.budget.describe()}\n"
     if refused:
         text += f"\n## In quarantine\n\n{table([{'case': name, 'reason': reason} for name, reason in refused])}\n"
-    return text
+    if listing.vanished:
+        text += f"\n## Gone at the source, kept here\n\n{', '.join(listing.vanished)}\n"
+    return text + (f"\n{LICENCE}\n" if listing.dataset == NAME else "")

@@ -1,24 +1,37 @@
 """What each flow takes: frozen models, which the dashboard turns into forms and refuses before a run exists."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
+from kits_core.source.layout import check_address
 
 
 class _Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class IngestParameters(_Parameters):
-    """From a source to verified, converted files and rows in the catalog."""
-
+class _SourceParameters(_Parameters):
     source: str = Field(
         "kits23", description="kits23, or the URL or folder of anything in the official dataset layout."
     )
     dataset: str | None = Field(None, description="Name in the catalog; empty takes the source's own name.")
     cases: str | None = Field(None, description="Case numbers, as 0-9,400; empty takes all.")
+
+    @field_validator("source")
+    @classmethod
+    def _without_secrets(cls, source: str) -> str:
+        return check_address(source)  # raises what shows nothing of the address, unlike a validation error
+
+
+class IngestParameters(_SourceParameters):
+    """From a source to verified, converted files and rows in the catalog."""
+
     workers: int = Field(8, ge=1, le=64, description="Cases that are downloaded at once.")
+    megabytes_per_second: float | None = Field(
+        None, gt=0, description="Most that is downloaded in a second, over all cases; empty sets no limit."
+    )
+    keep_archives: bool = Field(False, description="Keep the .nii.gz files beside the converted ones.")
     allowed_failures: float = Field(
         0.05, ge=0, le=1, description="Share of cases that may end in quarantine before the flow counts as failed."
     )
@@ -60,14 +73,9 @@ class EvaluateParameters(_Parameters):
     subset: str = Field("validation", pattern="^(train|validation)$", description="Which side of the split is scored.")
 
 
-class PipelineParameters(_Parameters):
+class PipelineParameters(_SourceParameters):
     """The whole way, each stage with the settings of its own flow."""
 
-    source: str = Field(
-        "kits23", description="kits23, or the URL or folder of anything in the official dataset layout."
-    )
-    dataset: str | None = Field(None, description="Name in the catalog; empty takes the source's own name.")
-    cases: str | None = Field(None, description="Case numbers, as 0-9,400; empty takes all.")
     recipe: Recipe = Field(default_factory=Recipe, description="How a case becomes a network input.")
     validation: float = Field(0.2, gt=0, lt=1, description="Share of the cases held out of training.")
     split_seed: int = Field(23, ge=0, description="Another seed, another split.")

@@ -1,122 +1,87 @@
 """A source's cases, one by one, into the home and the catalog."""
 
+import errno
+import fcntl
 import json
+import os
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
+from prefect.concurrency.sync import concurrency
 
-from db.models import Case, CaseStatus, FileKind
+from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
 from db.settings import Settings
-from kits_core.files import sha256_of, write_text_atomically
+from kits_core.errors import CaseError
+from kits_core.files import sha256_of, sync_folder, write_text_atomically
 from kits_core.source.clinical import read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
-from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, SEGMENTATION_NAME, CaseLocations, Location, open_source
-from kits_core.source.selection import choose
-from kits_core.source.transfer import Fetched, TransferError, fetch
-from kits_core.source.verify import check_pair
+from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, SEGMENTATION_NAME, Location
+from kits_core.source.nifti import NiftiFacts
+from kits_core.source.transfer import Fetched, Known, TransferError, redacted
+from kits_core.source.verify import check_hounsfield, check_pair
 from tasks.catalog import catalog, flow_run_id
-from tasks.policy import CATALOG, COMPUTE, DOWNLOAD
+from tasks.limits import DOWNLOADS, LEASE_S
+from tasks.listing import STAGE, CaseToIngest, quarantine
+from tasks.policy import COMPUTE, DOWNLOAD
+from tasks.source import Asked
 
-STAGE = "ingest"
 _ARCHIVES = {FileKind.IMAGE: IMAGE_NAME, FileKind.SEGMENTATION: SEGMENTATION_NAME}
+_STAGING = ".staging"
+_NO_ROOM = "{}: expected room for its converted files, got {}; make room in the home, then ingest again"
 
-
-@dataclass(frozen=True)
-class CaseToIngest:
-    """A case that is not in the home yet, or no longer."""
-
-    dataset: str
-    case_id: int
-    name: str
-    locations: CaseLocations
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a source has, and which of it must be brought in."""
-
-    dataset_id: int
-    dataset: str
-    source: str
-    chosen: int
-    missing: list[CaseToIngest]
-
-
-@task(name="list-source", task_run_name="list {source}", **CATALOG)
-def list_source(source: str, dataset: str | None, cases: str | None) -> Listing:
-    """Ask the source for its cases, note them in the catalog, and find those that are not ingested yet."""
-    opened = open_source(source)
-    names = choose(opened.cases(), cases)
-    with catalog() as session:
-        row = queries.ensure_dataset(
-            session, name=dataset or opened.name, source=opened.address, revision=None, flow_run_id=flow_run_id()
-        )
-        known = {case.name: case for case in queries.cases_of(session, row.id)}
-        missing = []
-        for name in names:
-            case = known.get(name) or queries.ensure_case(
-                session, row, name, phase=opened.phase(name), flow_run_id=flow_run_id()
-            )
-            locations = opened.locate(name)
-            if name not in known or not is_whole(case, locations):
-                missing.append(CaseToIngest(row.name, case.id, name, locations))
-        return Listing(row.id, row.name, opened.address, len(names), missing)
+Converted = ConvertedImage | ConvertedSegmentation
 
 
 @task(name="fetch-case", task_run_name="{case.name} · fetch", **DOWNLOAD)
 def fetch_case(case: CaseToIngest) -> None:
-    """Bring the archives of a case to the home's incoming folder; one that is there already stays."""
-    folder = incoming_folder(case)
-    with noting_problems(case):
-        _fetch(case.locations.image, folder / IMAGE_NAME)
-        if case.locations.segmentation is not None:
+    """Bring the archives of a case to the home's incoming folder; one that is there already, unchanged, stays."""
+    with concurrency(DOWNLOADS, occupy=1, lease_duration=LEASE_S), noting_problems(case):
+        if _brought_by_another(case):
+            return
+        for kind, location in case.files.items():
             try:
-                _fetch(case.locations.segmentation, folder / SEGMENTATION_NAME)
+                _fetch(case.asked, location, incoming_folder(case) / _ARCHIVES[kind])
             except TransferError as error:
-                if not (case.locations.segmentation.may_be_missing and error.status == 404):
+                if not (location.may_be_missing and error.status == 404):
                     raise
 
 
 @task(name="convert-case", task_run_name="{case.name} · convert", **COMPUTE)
-def convert_case(case: CaseToIngest) -> None:
+def convert_case(case: CaseToIngest, *, keep_archives: bool) -> None:
     """Verify and convert the archives of a case, write its rows, and only then let the archives go."""
-    settings, incoming = Settings(), incoming_folder(case)
-    raw = settings.raw / case.dataset / case.name
+    incoming = incoming_folder(case)
     with noting_problems(case):
-        image = convert_image(incoming / IMAGE_NAME, raw / "imaging.nii", case=case.name)
-        segmentation = None
-        if (incoming / SEGMENTATION_NAME).is_file():
-            segmentation = convert_segmentation(incoming / SEGMENTATION_NAME, raw / "segmentation.nii", case=case.name)
-            check_pair(case.name, image.facts, segmentation.facts)
-        with catalog() as session:
-            row = session.get_one(Case, case.case_id)
-            facts = _file_facts(settings, incoming / IMAGE_NAME, image)
-            queries.record_file(session, row, FileKind.IMAGE, facts | {"hu_percentiles": dict(image.hu_percentiles)})
-            if segmentation is not None:
-                facts = _file_facts(settings, incoming / SEGMENTATION_NAME, segmentation)
-                queries.record_file(session, row, FileKind.SEGMENTATION, facts)
-                volumes = {int(v.label): (v.voxels, v.ml) for v in segmentation.volumes}
-                queries.record_label_volumes(session, row, volumes)
-            row.status, row.has_segmentation = CaseStatus.INGESTED, segmentation is not None
-            queries.resolve_problems(session, row.id, STAGE)
-    shutil.rmtree(incoming)
+        archives = {kind: incoming / name for kind, name in _ARCHIVES.items() if (incoming / name).is_file()}
+        if not archives and _brought_by_another(case):
+            return
+        with _staging(case) as staging:
+            converted = _convert(case, archives, staging)
+            _check(case, converted)
+            _put_in_place(case, archives, converted, keep_archives=keep_archives)
+    for archive in archives.values():
+        archive.unlink(missing_ok=True)
+        _note(archive).unlink(missing_ok=True)
+    shutil.rmtree(_quarantine_folder(case), ignore_errors=True)
+    with suppress(OSError):
+        incoming.rmdir()  # which an empty folder alone allows: another ingestion may fetch into it at this moment
 
 
 @task(name="ingest-clinical-records", **DOWNLOAD)
-def ingest_clinical_records(source: str, dataset: str) -> int:
+def ingest_clinical_records(asked: Asked, dataset: str) -> int:
     """Fetch the clinical records of a source and write those of the cases in the catalog; how many that were."""
-    location = open_source(source).clinical()
+    location = asked.open().clinical()
     if location is None:
         return 0
     target = Settings().incoming / dataset / RECORDS_NAME
-    fetched = fetch(location, target)
+    fetched = asked.transfer().fetch(location, target)
     with catalog() as session:
         row = queries.find_dataset(session, dataset)
         return queries.record_clinical(session, row, read_clinical(target), fetched.sha256)
@@ -124,32 +89,20 @@ def ingest_clinical_records(source: str, dataset: str) -> int:
 
 @contextmanager
 def noting_problems(case: CaseToIngest) -> Iterator[None]:
-    """Puts a case into quarantine, with the reason in the catalog, when the block fails."""
+    """Puts a case into quarantine, with the reason in the catalog, when the block fails.
+
+    Archives whose content is refused are put aside, so that the next run fetches them anew.
+    """
     try:
         yield
     except Exception as error:
-        get_run_logger().warning("%s is put into quarantine: %s", case.name, error)
-        with catalog() as session:
-            queries.record_problem(session, case.case_id, STAGE, str(error), flow_run_id())
-            session.get_one(Case, case.case_id).status = CaseStatus.QUARANTINED
+        if isinstance(error, CaseError):
+            _put_aside(case)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        reason = _NO_ROOM.format(case.name, error) if full else str(error)
+        get_run_logger().warning("%s is put into quarantine: %s", case.name, reason)
+        quarantine(case.case_id, reason)
         raise
-
-
-def is_whole(case: Case, locations: CaseLocations) -> bool:
-    """Whether a case's files lie in the home as the catalog says and came from what the source has now."""
-    stated = {FileKind.IMAGE: locations.image, FileKind.SEGMENTATION: locations.segmentation}
-    for kind, location in stated.items():
-        file = case.file(kind)
-        if file is None:
-            if location is not None and not location.may_be_missing:
-                return False
-            continue
-        path = Settings().absolute(file.path)
-        if not path.is_file() or path.stat().st_size != file.bytes:
-            return False
-        if location is not None and location.sha256 not in (None, file.archive_sha256):
-            return False
-    return case.status is CaseStatus.INGESTED
 
 
 def incoming_folder(case: CaseToIngest) -> Path:
@@ -157,30 +110,137 @@ def incoming_folder(case: CaseToIngest) -> Path:
     return Settings().incoming / case.dataset / case.name
 
 
-def _fetch(location: Location, target: Path) -> None:
-    """Fetch one archive and write its facts beside it; one that is whole already is not asked for again."""
+def _brought_by_another(case: CaseToIngest) -> bool:
+    """Whether another ingestion has brought in all these files since the source was asked."""
+    with catalog() as session:
+        found = [queries.newest_file(session, case.case_id, kind) for kind in case.files]
+        return all(file is not None and file.created_at > case.listed_at for file in found)
+
+
+def _fetch(asked: Asked, location: Location, target: Path) -> None:
+    """Fetch one archive and write its facts beside it; one that is here whole and unchanged is not fetched again."""
     note = _note(target)
+    if target.is_file() and note.is_file():
+        facts = _read_note(target)
+        known = Known(etag=facts.etag, last_modified=facts.last_modified, bytes=facts.bytes)
+        if not asked.transfer().probe(location, known).changed:
+            return
     if target.is_file() and not note.is_file() and location.sha256 == sha256_of(target):
         # Killed between the archive's rename and its note.
-        facts = Fetched(target.stat().st_size, location.sha256, None, None, location.address)
-    elif target.is_file() and note.is_file():
+        facts = Fetched(target.stat().st_size, location.sha256, None, None, redacted(location.address))
+        write_text_atomically(note, json.dumps(asdict(facts)))
         return
-    else:
-        start = time.perf_counter()
-        facts = fetch(location, target)
-        get_run_logger().info("%s: %.1f MB in %.1f s", target.name, facts.bytes / 1e6, time.perf_counter() - start)
-    write_text_atomically(note, json.dumps(asdict(facts)))
+    start = time.perf_counter()
+    fetched = asked.transfer().fetch(location, target, on_retry=_tell_retry)
+    write_text_atomically(note, json.dumps(asdict(fetched)))
+    seconds = time.perf_counter() - start
+    get_run_logger().info("%s: %.1f MB in %.1f s", target.name, fetched.bytes / 1e6, seconds)
 
 
-def _note(archive: Path) -> Path:
-    return archive.with_name(f"{archive.name}.json")
+def _tell_retry(error: TransferError, wait_s: float) -> None:
+    get_run_logger().warning("%s; next attempt in %.1f s", error, wait_s)
 
 
-def _file_facts(settings: Settings, archive: Path, converted: ConvertedImage | ConvertedSegmentation) -> dict[str, Any]:
-    fetched = Fetched(**json.loads(_note(archive).read_text(encoding="utf-8")))
+@contextmanager
+def _staging(case: CaseToIngest) -> Iterator[Path]:
+    """A folder beside the case's files for what is not verified yet; it is gone after the block.
+
+    What a killed process left is removed: the lock on its folder died with it.
+    """
+    raw = _raw_folder(case)
+    raw.mkdir(parents=True, exist_ok=True)
+    for stale in raw.glob(f"{_STAGING}-*"):
+        with _locked(stale) as locked:
+            if locked:
+                shutil.rmtree(stale, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_STAGING}-", dir=raw))
+    try:
+        with _locked(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            raw.rmdir()  # which an empty folder alone allows
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether this process now holds the lock of a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
+def _convert(case: CaseToIngest, archives: Mapping[FileKind, Path], staging: Path) -> dict[FileKind, Converted]:
+    converted: dict[FileKind, Converted] = {}
+    for kind, archive in archives.items():
+        target = staging / archive.name.removesuffix(".gz")
+        convert = convert_image if kind is FileKind.IMAGE else convert_segmentation
+        converted[kind] = convert(archive, target, case=case.name)
+    return converted
+
+
+def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted]) -> None:
+    """Raise `CaseError` unless the values are HU and both files, new or known, lie on one grid."""
+    image = converted.get(FileKind.IMAGE)
+    if isinstance(image, ConvertedImage):
+        check_hounsfield(case.name, image.hu_min, image.hu_percentiles)
+    with catalog() as session:
+        facts = {kind: file.facts for kind, file in converted.items()}
+        for kind in FileKind:
+            row = queries.newest_file(session, case.case_id, kind)
+            if kind not in facts and row is not None and row.vanished_at is None:
+                facts[kind] = _facts(row)
+    if FileKind.IMAGE not in facts:
+        raise CaseError(
+            case.name, expected=f"an {IMAGE_NAME}", got="a segmentation alone", next_step="add the scan at the source"
+        )
+    if FileKind.SEGMENTATION in facts:
+        check_pair(case.name, facts[FileKind.IMAGE], facts[FileKind.SEGMENTATION])
+
+
+def _put_in_place(
+    case: CaseToIngest,
+    archives: Mapping[FileKind, Path],
+    converted: Mapping[FileKind, Converted],
+    *,
+    keep_archives: bool,
+) -> None:
+    """Move verified files to their final names, then write their rows, all in one transaction."""
+    fetched = {kind: _read_note(archive) for kind, archive in archives.items()}
+    with catalog() as session:
+        versions = {
+            kind: queries.version_of(session, case.case_id, kind, facts.sha256) for kind, facts in fetched.items()
+        }
+    rows = {}
+    for kind, file in converted.items():
+        folder = _version_folder(case, versions[kind])
+        folder.mkdir(parents=True, exist_ok=True)
+        if keep_archives:
+            shutil.copyfile(archives[kind], folder / archives[kind].name)
+        rows[kind] = _row(file.path.replace(folder / file.path.name), fetched[kind], file)
+        sync_folder(folder)
+    with catalog() as session:
+        row = session.get_one(Case, case.case_id)
+        for kind, file in converted.items():
+            queries.record_file(session, row, kind, rows[kind])
+            if isinstance(file, ConvertedSegmentation):
+                row.has_segmentation = True
+                volumes = {int(volume.label): (volume.voxels, volume.ml) for volume in file.volumes}
+                queries.record_label_volumes(session, row, volumes)
+        row.status = CaseStatus.INGESTED
+        queries.resolve_problems(session, row.id, STAGE)
+
+
+def _row(path: Path, fetched: Fetched, converted: Converted) -> dict[str, Any]:
     facts = converted.facts
-    return {
-        "path": settings.relative(converted.path),
+    row = {
+        "path": Settings().relative(path),
         "source_url": fetched.url,
         "bytes": converted.bytes,
         "sha256": converted.sha256,
@@ -189,9 +249,60 @@ def _file_facts(settings: Settings, archive: Path, converted: ConvertedImage | C
         "etag": fetched.etag,
         "last_modified": fetched.last_modified,
         "dtype": facts.dtype,
+        "source_dtype": converted.source_dtype,
         "shape": list(facts.shape),
         "spacing_mm": list(facts.spacing_mm),
         "affine": [list(row) for row in facts.affine],
         "orientation": facts.orientation,
         "flow_run_id": flow_run_id(),
     }
+    if isinstance(converted, ConvertedImage):
+        extremes = {"p0": converted.hu_min, "p100": converted.hu_max}
+        row |= {"lossless": converted.lossless, "hu_percentiles": dict(converted.hu_percentiles) | extremes}
+    return row
+
+
+def _facts(row: CaseFile) -> NiftiFacts:
+    """What a converted file's row says of its header."""
+    shape, spacing = row.shape, row.spacing_mm
+    return NiftiFacts(
+        shape=(shape[0], shape[1], shape[2]),
+        dtype=row.dtype,
+        spacing_mm=(spacing[0], spacing[1], spacing[2]),
+        affine=tuple(tuple(line) for line in row.affine),
+        orientation=row.orientation,
+        slope=1.0,
+        intercept=0.0,
+    )
+
+
+def _put_aside(case: CaseToIngest) -> None:
+    """Move a case's archives to the quarantine, in place of what lay there before."""
+    incoming, aside = incoming_folder(case), _quarantine_folder(case)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for name in _ARCHIVES.values():
+        _note(incoming / name).unlink(missing_ok=True)
+        if (incoming / name).is_file():
+            shutil.move(incoming / name, aside / name)
+
+
+def _raw_folder(case: CaseToIngest) -> Path:
+    return Settings().raw / case.dataset / case.name
+
+
+def _version_folder(case: CaseToIngest, version: int) -> Path:
+    """Where a version of a case's file lies: the first in the case's folder, later ones below it."""
+    return _raw_folder(case) if version == 1 else _raw_folder(case) / f"version_{version}"
+
+
+def _quarantine_folder(case: CaseToIngest) -> Path:
+    return Settings().quarantine / case.dataset / case.name
+
+
+def _note(archive: Path) -> Path:
+    return archive.with_name(f"{archive.name}.json")
+
+
+def _read_note(archive: Path) -> Fetched:
+    return Fetched(**json.loads(_note(archive).read_text(encoding="utf-8")))

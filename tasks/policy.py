@@ -4,9 +4,9 @@ import logging
 from typing import Any, TypedDict
 
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task, exponential_backoff
+from prefect.tasks import Task
 
-from kits_core.errors import CaseError, KitsError
+from kits_core.errors import KitsError
 
 _MINUTE = 60
 
@@ -25,27 +25,28 @@ class Policy(TypedDict, total=False):
 
     retries: int
     retry_delay_seconds: Any
-    retry_jitter_factor: float
     retry_condition_fn: Any
     timeout_seconds: float
     tags: list[str]
 
 
 def _worth_a_retry(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """A refusal stays a refusal however often it is asked for; anything else may pass. A `TransferError` knows."""
+    """A refusal stays a refusal however often it is asked for; anything else may pass.
+
+    A transfer that failed is not tried again either: its client has done that, with the waits that the host asked for.
+    """
     try:
         state.result()
-    except (CaseError, KitsError) as error:
-        return bool(getattr(error, "retryable", False))
+    except KitsError:
+        return False
     except Exception:  # noqa: BLE001 - whatever a library raises
         return True
     return False
 
 
 DOWNLOAD = Policy(
-    retries=4,
-    retry_delay_seconds=exponential_backoff(backoff_factor=2),
-    retry_jitter_factor=0.5,
+    retries=1,
+    retry_delay_seconds=5,
     retry_condition_fn=_worth_a_retry,
     timeout_seconds=120 * _MINUTE,
     tags=["kits", "download"],

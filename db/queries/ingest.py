@@ -60,19 +60,25 @@ def newest_file(session: Session, case_id: int, kind: FileKind) -> CaseFile | No
     )
 
 
+def version_of(session: Session, case_id: int, kind: FileKind, archive_sha256: str) -> int:
+    """The version that an archive is, or would be if it were recorded now."""
+    newest = newest_file(session, case_id, kind)
+    if newest is None:
+        return 1
+    return newest.version + (newest.archive_sha256 != archive_sha256)
+
+
 def record_file(session: Session, case: Case, kind: FileKind, facts: Mapping[str, Any]) -> CaseFile:
     """The row of a case's file; `facts` are the other columns of `case_file`, without those of versions.
 
     The archive that is known already brings its row up to date. Another one makes a new version; the old row stays.
     """
     take_turn(session, Case, case.id)
-    newest = newest_file(session, case.id, kind)
-    if newest is not None and newest.archive_sha256 == facts["archive_sha256"]:
-        file = newest
-    else:
-        version = 1
-        if newest is not None:
-            newest.superseded_at, version = now(), newest.version + 1
+    file = newest_file(session, case.id, kind)
+    version = version_of(session, case.id, kind, facts["archive_sha256"])
+    if file is None or file.version != version:
+        if file is not None:
+            file.superseded_at = now()
             session.flush()  # before the new row, because only one is the newest
         file = CaseFile(case_id=case.id, kind=kind, version=version)
         session.add(file)

@@ -22,9 +22,15 @@ def ingest(
     cases: Annotated[str | None, typer.Option(help="Case numbers, as 0-9,400.", show_default="all")] = None,
     workers: Annotated[int | None, typer.Option(help="Cases downloaded at once.", show_default="8")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name in the catalog.", show_default="the source's")] = None,
+    megabytes_per_second: Annotated[
+        float | None, typer.Option(help="Most that is downloaded in a second.", show_default="no limit")
+    ] = None,
+    keep_archives: Annotated[
+        bool | None, typer.Option("--keep-archives", help="Keep the .nii.gz files beside the converted ones.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download, verify and convert cases. What is there already is not fetched again.
+    """Download, verify and convert cases. What is there already, unchanged, is not fetched again.
 
     Example: `kits ingest --source ./hospital --workers 4`
     """
@@ -39,12 +45,22 @@ def ingest(
         from flows.ingest import ingest as flow
         from flows.parameters import IngestParameters
 
-        return flow(IngestParameters(**given(source=source, cases=cases, workers=workers, dataset=dataset)))
+        options = given(
+            source=source,
+            cases=cases,
+            workers=workers,
+            dataset=dataset,
+            megabytes_per_second=megabytes_per_second,
+            keep_archives=keep_archives,
+        )
+        return flow(IngestParameters(**options))
 
     done = run_flow(call, Settings(), err)
     text = f"{done.dataset}: {done.chosen} cases, {done.brought_in} brought in now"
     if done.refused:
         text += f", {done.refused} in quarantine (kits status tells why; the next ingest tries them again)"
+    if done.vanished:
+        text += f", {done.vanished} with files that the source has no longer (kept)"
     show_result(done, as_json=as_json, text=text)
 
 

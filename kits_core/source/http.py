@@ -1,17 +1,19 @@
 """HTTP as transfer needs it: time-outs, redirects that never leave https, and failures that say if a retry helps."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 
 import httpx
 
 from kits_core.errors import KitsError
 
 _MAX_REDIRECTS = 10
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -19,6 +21,8 @@ class TransferError(KitsError):
     """A file could not be fetched. `retryable`: whether asking again can help; the caller decides when and how often.
 
     `retry_after_s`: what the server asked to wait; None where it did not say. `status`: the HTTP status, if one came.
+    `wrong_bytes`: what arrived is no start for the next attempt. `progressed`: what arrived will be resumed. The
+    message never holds what an address may keep secret: see `redacted`.
     """
 
     def __init__(
@@ -29,24 +33,29 @@ class TransferError(KitsError):
         retryable: bool,
         retry_after_s: float | None = None,
         status: int | None = None,
+        wrong_bytes: bool = False,
     ) -> None:
+        address = redacted(address)
         super().__init__(f"{address}: {reason}; {'try again' if retryable else 'a retry will not help'}")
         self.address, self.reason, self.retryable = address, reason, retryable
-        self.retry_after_s, self.status = retry_after_s, status
+        self.retry_after_s, self.status, self.wrong_bytes = retry_after_s, status, wrong_bytes
+        self.progressed = False
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by keyword, so that the error crosses a process boundary whole."""
-        return _rebuild, (self.address, self.reason, self.retryable, self.retry_after_s, self.status)
+        stated = {name: getattr(self, name) for name in ("retryable", "retry_after_s", "status", "wrong_bytes")}
+        return partial(TransferError, self.address, self.reason, **stated), ()
 
 
-def _rebuild(
-    address: str,
-    reason: str,
-    retryable: bool,
-    retry_after_s: float | None,
-    status: int | None,
-) -> TransferError:
-    return TransferError(address, reason, retryable=retryable, retry_after_s=retry_after_s, status=status)
+def redacted(address: str) -> str:
+    """An address without user, password, query and fragment, which may be secrets; a path as it is."""
+    if "://" not in address:
+        return address
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        return f"{address.partition('://')[0]}://..."
+    return f"{url.scheme}://{url.netloc.decode()}{url.path}"
 
 
 @dataclass(frozen=True)
@@ -58,50 +67,58 @@ class Answer:
     linked_size: int | None
 
 
-def open_client(*, connect_s: float = 10.0, read_s: float = 30.0, connections: int = 8) -> httpx.Client:
-    """A client for many fetches: keep one and close it. `read_s` is the longest silence, not the longest download.
-
-    Proxies and `.netrc` come from the environment. Redirects are followed by `ask`, which checks each.
-    """
-    return httpx.Client(
-        timeout=httpx.Timeout(read_s, connect=connect_s),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        headers={"User-Agent": "kits-platform"},
-        follow_redirects=False,
-    )
-
-
 @contextmanager
-def ask(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[Answer]:
+def ask(
+    client: httpx.Client,
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    token: str | None = None,
+    enough: Callable[[Answer], bool] | None = None,
+) -> Iterator[Answer]:
     """GET `url` without its body, following redirects; the body is read from `response` inside the block.
 
+    Hosts that redirect to storage state the file's SHA-256 and size on the way (`X-Linked-ETag`, `X-Linked-Size`); a
+    redirect that is `enough` is not followed. `token` goes to the host of `url` alone, and not in clear over a network.
     Raises `TransferError` for failures of the network, for a redirect from https to http, and for too many redirects.
-    Hosts that redirect to storage state the file's SHA-256 and size on the way (`X-Linked-ETag`, `X-Linked-Size`).
     """
     response: httpx.Response | None = None
     linked: dict[str, str] = {}
     try:
         # Bytes must arrive as stored: their hash, length and ranges are those of the file.
         request: httpx.Request = client.build_request("GET", url, headers={"Accept-Encoding": "identity", **headers})
+        if token is not None:
+            _authorise(request, url, token)
         for _ in range(_MAX_REDIRECTS):
             response = client.send(request, stream=True, follow_redirects=False)
             for name in ("X-Linked-ETag", "X-Linked-Size"):
                 if name in response.headers:
                     linked.setdefault(name, response.headers[name])
-            if response.next_request is None:
-                size = linked.get("X-Linked-Size", "")
-                yield Answer(response, linked.get("X-Linked-ETag"), int(size) if size.isdecimal() else None)
+            answer = Answer(response, linked.get("X-Linked-ETag"), _whole(linked.get("X-Linked-Size")))
+            if response.next_request is None or (enough is not None and enough(answer)):
+                yield answer
                 return
+            # httpx drops the token from a request to another host.
             request = _checked(url, request, response.next_request)
             response.close()
         raise TransferError(url, f"more than {_MAX_REDIRECTS} redirects", retryable=False)
     except httpx.HTTPError as error:
         raise TransferError(url, f"{type(error).__name__}: {error}", retryable=_is_transient(error)) from error
     except httpx.InvalidURL as error:
-        raise TransferError(url, f"no valid address: {error}", retryable=False) from error
+        raise TransferError(url, "no valid address", retryable=False) from error
     finally:
         if response is not None:
             response.close()
+
+
+def _authorise(request: httpx.Request, url: str, token: str) -> None:
+    if request.url.scheme != "https" and request.url.host not in _LOOPBACK:
+        raise TransferError(url, "a token is sent over https only; name the source with https", retryable=False)
+    request.headers["Authorization"] = f"Bearer {token}"
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
 
 
 def check_status(url: str, response: httpx.Response) -> None:

@@ -11,7 +11,7 @@ import httpx
 
 from kits_core.errors import CaseError, KitsError, check_case_name
 from kits_core.source.preset import CASES, NAME, Kits23Addresses, phase_of
-from kits_core.source.transfer import TransferError, get_text
+from kits_core.source.transfer import Transfer, TransferError
 
 IMAGE_NAME, SEGMENTATION_NAME = "imaging.nii.gz", "segmentation.nii.gz"
 RECORDS_NAME = "kits23.json"
@@ -56,6 +56,10 @@ class Source(Protocol):
     def address(self) -> str:
         """The preset's name, the base URL or the folder's absolute path."""
 
+    @property
+    def revision(self) -> str | None:
+        """What version of the source is asked for, where it has versions."""
+
     def cases(self) -> tuple[str, ...]:
         """Sorted names of the cases it has."""
 
@@ -85,6 +89,11 @@ class FolderSource:
     def address(self) -> str:
         """Absolute path."""
         return str(self.path)
+
+    @property
+    def revision(self) -> str | None:
+        """None: a folder has no versions."""
+        return None
 
     def cases(self) -> tuple[str, ...]:
         """The `case_*` subfolders, sorted. Raises `CaseError` for one whose name is not an official case name."""
@@ -144,6 +153,11 @@ class HttpSource:
         """Base URL without a final slash."""
         return self.base_url.rstrip("/")
 
+    @property
+    def revision(self) -> str | None:
+        """None: a URL has no versions."""
+        return None
+
     def cases(self) -> tuple[str, ...]:
         """The cases that the root's `SHA256SUMS` or `kits23.json` names, sorted."""
         return self.names
@@ -193,6 +207,11 @@ class Kits23Source:
         """Base URL of the images with their revision: the larger and more changeable of the two hosts."""
         return f"{self.addresses.image_base.rstrip('/')}/{self.addresses.image_revision}"
 
+    @property
+    def revision(self) -> str | None:
+        """The revisions of both hosts."""
+        return f"images {self.addresses.image_revision}, labels {self.addresses.label_revision}"
+
     def cases(self) -> tuple[str, ...]:
         """All 489."""
         return CASES
@@ -215,7 +234,7 @@ class Kits23Source:
 
 
 def open_source(
-    text: str, *, client: httpx.Client | None = None, addresses: Kits23Addresses | None = None
+    text: str, *, transfer: Transfer | None = None, addresses: Kits23Addresses | None = None
 ) -> FolderSource | HttpSource | Kits23Source:
     """The source that `text` names: `kits23`, an http(s) URL, or a folder.
 
@@ -226,7 +245,7 @@ def open_source(
     if text == NAME:
         return Kits23Source(addresses or Kits23Addresses())
     if text.startswith(("http://", "https://")):
-        return _open_url(text.rstrip("/"), client)
+        return _open_url(text.rstrip("/"), transfer or Transfer())
     if "://" in text:
         raise KitsError(f"{text}: expected an http or https address; download the folder first and name it instead")
     return _open_folder(Path(text).expanduser())
@@ -242,7 +261,7 @@ def check_address(text: str) -> str:
         if url.userinfo or url.query:
             raise KitsError(
                 f"{url.scheme}://{url.host}: expected an address without user, password and query, got one with them; "
-                "give a bearer token as KITS_SOURCE_TOKEN, or a user and password in ~/.netrc"
+                "give a bearer token as KITS_SOURCE_TOKEN"
             )
     return text
 
@@ -273,13 +292,13 @@ def parse_sums(text: str) -> dict[str, str]:
     return found
 
 
-def _open_url(base: str, client: httpx.Client | None) -> HttpSource:
-    texts = (_optional_text(f"{base}/{name}", client) for name in SUMS_NAMES)
+def _open_url(base: str, transfer: Transfer) -> HttpSource:
+    texts = (_optional_text(f"{base}/{name}", transfer) for name in SUMS_NAMES)
     sums = parse_sums(next((text for text in texts if text is not None), ""))
     images = sorted(path.partition("/")[0] for path in sums if path.endswith(f"/{IMAGE_NAME}"))
     if images:
         return HttpSource(base, tuple(images), sums, RECORDS_NAME in sums)
-    records = _optional_text(f"{base}/{RECORDS_NAME}", client)
+    records = _optional_text(f"{base}/{RECORDS_NAME}", transfer)
     names = _record_names(base, records or "[]")
     if not names:
         raise KitsError(
@@ -289,9 +308,9 @@ def _open_url(base: str, client: httpx.Client | None) -> HttpSource:
     return HttpSource(base, names, sums, has_records=True)
 
 
-def _optional_text(url: str, client: httpx.Client | None) -> str | None:
+def _optional_text(url: str, transfer: Transfer) -> str | None:
     try:
-        return get_text(url, client=client)
+        return transfer.text(url)
     except TransferError as error:
         if error.status in (403, 404, 410):  # 403 is what object stores answer for a missing key
             return None

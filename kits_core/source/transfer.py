@@ -1,30 +1,37 @@
-"""One file, fetched whole or not at all: streamed, hashed on the way, resumed where it broke off."""
+"""Files and texts from a source: whole or not at all, tried again where that helps, no faster than asked."""
 
 import errno
-import fcntl
 import hashlib
-import json
 import os
+import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
 
 import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception
 
-from kits_core.files import PARTIAL_SUFFIX, sync_folder, written_aside
-from kits_core.source.http import Answer, TransferError, ask, check_status, open_client
+from kits_core.files import sync_folder, written_aside
+from kits_core.source.download import open_download
+from kits_core.source.http import Answer, TransferError, ask, check_status, redacted
+from kits_core.source.pace import Pace, StallWatch
+from kits_core.source.probe import Known, Probe, conditions, probe_file, read_answer, says_enough, stamp
 
-__all__ = ["Fetched", "TransferError", "fetch", "get_text", "open_client"]
+__all__ = ["Fetched", "Known", "Probe", "Transfer", "TransferError", "TransferPolicy", "redacted"]
 
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 20
 _MAX_TEXT_BYTES = 64 << 20
+_LONGEST_RETRY_AFTER_S = 600.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+T = TypeVar("T")
+OnRetry = Callable[[TransferError, float], None]
 
 
 class Addressed(Protocol):
@@ -41,7 +48,7 @@ class Addressed(Protocol):
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that arrived. `url`: what was asked for; `etag`, `last_modified`: to ask later whether it changed."""
+    """A file that arrived. `url`: what was asked for, redacted; `etag`, `last_modified`: to ask later if it changed."""
 
     bytes: int
     sha256: str
@@ -51,230 +58,247 @@ class Fetched:
 
 
 @dataclass(frozen=True)
-class _Resume:
-    """What the sidecar of a `.partial` says of the bytes in it."""
+class TransferPolicy:
+    """How a source is asked. Times in seconds.
 
-    url: str
-    etag: str
-
-
-class _Download:
-    """The `.partial` of a target, its sidecar, and the hash of what is in it."""
-
-    def __init__(self, url: str, file: BinaryIO, sidecar: Path) -> None:
-        self.url, self.file, self.sidecar = url, file, sidecar
-        self.digest = hashlib.sha256()
-        self.bytes = 0
-
-    def resume(self) -> str | None:
-        """Take over the bytes that are there; the ETag that guards them, or None for a fresh start."""
-        try:
-            known = _Resume(**json.loads(self.sidecar.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            known = None
-        self.file.seek(0)
-        if known is not None and known.url == self.url and known.etag:
-            while chunk := self.file.read(_CHUNK_BYTES):
-                self._count(chunk)
-        if known is None or not self.bytes:
-            self.restart()
-            return None
-        return known.etag
-
-    def restart(self) -> None:
-        """Forget what is there."""
-        self.file.seek(0)
-        self.file.truncate()
-        self.digest, self.bytes = hashlib.sha256(), 0
-
-    def begin(self, etag: str | None) -> None:
-        """Note the guard before the first byte: bytes without one are never resumed. Weak ETags do not guard bytes."""
-        if etag is None or etag.startswith("W/"):
-            self.sidecar.unlink(missing_ok=True)
-        else:
-            self.sidecar.write_text(json.dumps(asdict(_Resume(self.url, etag))), encoding="utf-8")
-
-    def add(self, chunk: bytes) -> None:
-        """Append."""
-        self.file.write(chunk)
-        self._count(chunk)
-
-    def _count(self, chunk: bytes) -> None:
-        self.digest.update(chunk)
-        self.bytes += len(chunk)
-
-
-def fetch(
-    location: Addressed | str,
-    target: Path,
-    *,
-    client: httpx.Client | None = None,
-    expected_sha256: str | None = None,
-    on_bytes: Callable[[int], None] | None = None,
-) -> Fetched:
-    """Bring the file at `location` (URL or path) to `target`, and return its facts.
-
-    Bytes go to `target.partial`, are hashed on the way, compared with the length and the SHA-256 that are known
-    (`expected_sha256`, else the location's, else a 64-hex `X-Linked-ETag`), fsynced and renamed. What a
-    broken download left is resumed by a range guarded by If-Range. `on_bytes` is told the size of each piece, resumed
-    bytes included. Raises `TransferError`, which says whether a retry makes sense.
+    `read_s`: the longest silence; a download that brings less than `least_bytes_per_s` over `stall_window_s` is broken
+    off. `attempts`: in a row without progress; what brought bytes that can be resumed starts the count again.
+    `bytes_per_s`: cap over all downloads together; None sets none.
     """
-    address = location if isinstance(location, str) else location.address
-    expected = expected_sha256 or (None if isinstance(location, str) else location.sha256)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    report = on_bytes or _ignore
-    with _disk_errors(address):
-        if not address.startswith(("http://", "https://")):
-            return _copy(Path(address), target, expected, report)
-        if client is not None:
-            return _download(client, address, target, expected, report)
-        with open_client() as own:
-            return _download(own, address, target, expected, report)
+
+    connections: int = 8
+    connect_s: float = 10.0
+    read_s: float = 30.0
+    stall_window_s: float = 30.0
+    least_bytes_per_s: float = 1024.0
+    attempts: int = 6
+    backoff_s: float = 1.0
+    longest_backoff_s: float = 60.0
+    bytes_per_s: float | None = None
 
 
-def get_text(url: str, *, client: httpx.Client | None = None) -> str:
-    """A small text file over HTTP, in UTF-8. Raises `TransferError`, also for more than 64 MiB or another encoding."""
-    if client is None:
-        with open_client() as own:
-            return get_text(url, client=own)
-    with ask(client, url, {}) as answer:
-        check_status(url, answer.response)
-        body = bytearray()
-        for chunk in answer.response.iter_raw(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > _MAX_TEXT_BYTES:
-                raise TransferError(url, f"more than {_MAX_TEXT_BYTES} bytes of text", retryable=False)
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise TransferError(url, f"expected text in UTF-8: {error}", retryable=False) from error
+class _DoubtedError(TransferError):
+    """The content's hash is not what the ETag would be if it were one. Only a second download can tell who is wrong."""
+
+    def __init__(self, address: str, expected: str, found: str) -> None:
+        super().__init__(address, f"expected SHA-256 {expected}, got {found}", retryable=True, wrong_bytes=True)
+        self.found = found
 
 
-def _copy(source: Path, target: Path, expected: str | None, report: Callable[[int], None]) -> Fetched:
+class Transfer:
+    """A client for many files, shared by the threads of a process. Close it, or use it as a context manager.
+
+    `bearer`: tokens by host (with its port, if the address names one). Proxies come from the environment.
+    """
+
+    def __init__(self, policy: TransferPolicy | None = None, *, bearer: Mapping[str, str] | None = None) -> None:
+        self._policy = policy = policy or TransferPolicy()
+        self._bearer = dict(bearer or {})
+        self._pace = Pace(policy.bytes_per_s)
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(policy.read_s, connect=policy.connect_s, pool=None),
+            limits=httpx.Limits(max_connections=policy.connections, max_keepalive_connections=policy.connections),
+            headers={"User-Agent": "kits-platform"},
+            follow_redirects=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._client.close()
+
+    def fetch(self, location: Addressed | str, target: Path, *, on_retry: OnRetry | None = None) -> Fetched:
+        """Bring the file at `location` (URL or path) to `target`, and return its facts.
+
+        Bytes go to `target.partial`, are hashed on the way, compared with the length and the SHA-256 that are known,
+        fsynced and renamed. What a broken download left is resumed by a range guarded by If-Range. The SHA-256 is the
+        location's, or an `X-Linked-ETag` of 64 hexadecimal digits. A plain ETag of that form is a claim, because some
+        hosts put another hash there: a file that does not match it is fetched again, and accepted if the second
+        download is the same as the first. `on_retry` is told of a failure and the seconds until the next attempt.
+        Raises `TransferError` once trying again does not help.
+        """
+        address, expected = _parts(location)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not _is_url(address):
+            with _disk_errors(address):
+                return _copy(Path(address), target, expected)
+        doubted: set[str] = set()
+
+        def attempt() -> Fetched:
+            try:
+                with _disk_errors(address):
+                    return self._download(address, target, expected, doubted)
+            except _DoubtedError as error:
+                doubted.add(error.found)
+                raise
+
+        return self._retried(attempt, on_retry)
+
+    def probe(self, location: Addressed | str, known: Known | None = None) -> Probe:
+        """Ask, in one request, whether the file at `location` is still the `known` one, and how large it is.
+
+        Raises `TransferError`, with status 404 where there is no such file.
+        """
+        address, _ = _parts(location)
+        if not _is_url(address):
+            try:
+                return probe_file(Path(address), known)
+            except FileNotFoundError as error:
+                raise TransferError(address, "no such file", retryable=False, status=404) from error
+            except OSError as error:
+                raise TransferError(address, f"cannot be read: {error.strerror}", retryable=False) from error
+
+        def attempt() -> Probe:
+            enough = lambda answer: says_enough(answer, known)  # noqa: E731
+            with ask(self._client, address, conditions(known), token=self._token(address), enough=enough) as answer:
+                return read_answer(address, answer, known)
+
+        return self._retried(attempt)
+
+    def text(self, url: str) -> str:
+        """A small text file over HTTP, in UTF-8. Raises `TransferError`, also for over 64 MiB or another encoding."""
+
+        def attempt() -> str:
+            with ask(self._client, url, {}, token=self._token(url)) as answer:
+                return _read_text(url, answer)
+
+        return self._retried(attempt)
+
+    def _token(self, url: str) -> str | None:
+        try:
+            return self._bearer.get(httpx.URL(url).netloc.decode())
+        except httpx.InvalidURL:
+            return None
+
+    def _download(self, url: str, target: Path, expected: str | None, doubted: set[str]) -> Fetched:
+        policy = self._policy
+        with open_download(url, target) as download:
+            guard = download.resume()
+            headers = {"Range": f"bytes={download.bytes}-", "If-Range": guard} if guard else {}
+            watch = StallWatch(policy.stall_window_s, policy.least_bytes_per_s)
+            try:
+                with ask(self._client, url, headers, token=self._token(url)) as answer:
+                    download.receive(answer, guard, self._pace, watch)
+                    etag, modified = answer.response.headers.get("ETag"), answer.response.headers.get("Last-Modified")
+                    linked = answer.linked_etag
+                _check_hash(url, download.sha256, strict=expected or _sha256_in(linked), claim=etag, doubted=doubted)
+            except TransferError as error:
+                error.progressed = download.progressed and error.retryable
+                if error.wrong_bytes:
+                    download.forget()
+                raise
+            download.finish(target)
+        sync_folder(target.parent)
+        return Fetched(download.bytes, download.sha256, linked or etag, modified, redacted(url))
+
+    def _retried(self, attempt: Callable[[], T], on_retry: OnRetry | None = None) -> T:
+        patience = _Patience(self._policy)
+
+        def tell(state: RetryCallState) -> None:
+            if on_retry is not None and state.next_action is not None:
+                on_retry(_error_of(state), state.next_action.sleep)
+
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, TransferError) and error.retryable),
+            stop=patience.is_over,
+            wait=patience.wait_s,
+            before_sleep=tell,
+            reraise=True,
+        )
+        return retrying(attempt)
+
+
+class _Patience:
+    """How often and how long: exponential back-off with jitter since the last attempt that brought something."""
+
+    def __init__(self, policy: TransferPolicy) -> None:
+        self._policy = policy
+        self._in_vain = 0
+
+    def wait_s(self, state: RetryCallState) -> float:
+        """Seconds until the next attempt; tenacity asks this before `is_over`."""
+        error = _error_of(state)
+        self._in_vain = 1 if error.progressed else self._in_vain + 1
+        if isinstance(error, _DoubtedError):
+            return 0.0
+        longest = min(self._policy.longest_backoff_s, self._policy.backoff_s * 2 ** (self._in_vain - 1))
+        return max(error.retry_after_s or 0.0, longest * random.uniform(0.5, 1.0))  # noqa: S311
+
+    def is_over(self, state: RetryCallState) -> bool:
+        """Whether there is no sense in another attempt."""
+        asked_s = _error_of(state).retry_after_s or 0.0
+        return self._in_vain >= self._policy.attempts or asked_s > _LONGEST_RETRY_AFTER_S
+
+
+def _error_of(state: RetryCallState) -> TransferError:
+    error = state.outcome.exception() if state.outcome is not None else None
+    if not isinstance(error, TransferError):
+        raise TypeError(f"only a TransferError is tried again, got {error!r}")
+    return error
+
+
+def _check_hash(url: str, found: str, *, strict: str | None, claim: str | None, doubted: set[str]) -> None:
+    claimed = _sha256_in(claim)
+    if strict is not None:
+        if strict.lower() != found:
+            raise TransferError(
+                url, f"expected SHA-256 {strict.lower()}, got {found}", retryable=True, wrong_bytes=True
+            )
+    elif claimed not in (None, found) and found not in doubted:
+        raise _DoubtedError(url, claimed, found)
+
+
+def _sha256_in(etag: str | None) -> str | None:
+    """The SHA-256 that a strong ETag of 64 hexadecimal digits may be."""
+    bare = (etag or "").strip('"').lower()
+    return bare if _SHA256.fullmatch(bare) else None
+
+
+def _parts(location: Addressed | str) -> tuple[str, str | None]:
+    return (location, None) if isinstance(location, str) else (location.address, location.sha256)
+
+
+def _is_url(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
+
+
+def _copy(source: Path, target: Path, expected: str | None) -> Fetched:
     digest, size = hashlib.sha256(), 0
     try:
         opened = source.open("rb")
     except OSError as error:
         raise TransferError(str(source), f"cannot be read: {error.strerror}", retryable=False) from error
     with opened, written_aside(target) as aside:
+        before = stamp(source)
         facts = os.fstat(opened.fileno())
         with aside.open("wb") as file:
             while chunk := opened.read(_CHUNK_BYTES):
                 file.write(chunk)
                 digest.update(chunk)
                 size += len(chunk)
-                report(len(chunk))
-        _check_hash(str(source), expected, digest.hexdigest(), retryable=False)
-    return Fetched(size, digest.hexdigest(), None, formatdate(facts.st_mtime, usegmt=True), str(source))
+        found = digest.hexdigest()
+        if expected is not None and expected.lower() != found:
+            reason = f"expected SHA-256 {expected.lower()}, got {found}"
+            raise TransferError(str(source), reason, retryable=False, wrong_bytes=True)
+    return Fetched(size, found, before, formatdate(facts.st_mtime, usegmt=True), str(source))
 
 
-def _download(
-    client: httpx.Client, url: str, target: Path, expected: str | None, report: Callable[[int], None]
-) -> Fetched:
-    partial = target.with_name(target.name + PARTIAL_SUFFIX)
-    sidecar = target.with_name(f"{target.name}{PARTIAL_SUFFIX}.json")
-    with _locked(partial, url) as file:
-        download = _Download(url, file, sidecar)
-        guard = download.resume()
-        headers = {"Range": f"bytes={download.bytes}-", "If-Range": guard} if guard else {}
-        with ask(client, url, headers) as answer:
-            _receive(download, answer, guard, report)
-            etag, modified = answer.response.headers.get("ETag"), answer.response.headers.get("Last-Modified")
-        stated = expected or _stated_sha256(answer.linked_etag)
-        found = download.digest.hexdigest()
-        try:
-            _check_hash(url, stated, found, retryable=True)
-        except TransferError:
-            download.restart()  # wrong bytes are no start for the next attempt
-            sidecar.unlink(missing_ok=True)
-            raise
-        file.flush()
-        os.fsync(file.fileno())
-        partial.replace(target)
-        sidecar.unlink(missing_ok=True)
-    sync_folder(target.parent)
-    return Fetched(download.bytes, found, answer.linked_etag or etag, modified, url)
-
-
-def _receive(download: _Download, answer: Answer, guard: str | None, report: Callable[[int], None]) -> None:
-    """Write the body behind, or in place of, what is there; the file is complete when this returns."""
-    response, url = answer.response, download.url
-    if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and guard:
-        _finish_or_restart(download, response, guard)
-        report(download.bytes)
-        return
-    check_status(url, response)
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise TransferError(url, "a web page came instead of the file", retryable=True, status=response.status_code)
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise TransferError(url, "the server compresses what must come as it is", retryable=False)
-    total = _place(download, response) or answer.linked_size
-    report(download.bytes)
-    for chunk in response.iter_raw(_CHUNK_BYTES):
-        download.add(chunk)
-        report(len(chunk))
-    if total is not None and download.bytes != total:
-        raise TransferError(url, f"expected {total} bytes, got {download.bytes}", retryable=True)
-
-
-def _place(download: _Download, response: httpx.Response) -> int | None:
-    """Set the download to where this response's body starts; returns the whole file's size if the response tells it."""
-    length = response.headers.get("Content-Length", "")
-    if response.status_code == httpx.codes.PARTIAL_CONTENT:
-        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != download.bytes:
-            download.restart()
-            raise TransferError(download.url, "the server sent another range than asked for", retryable=True)
-        if found[2] != "*":
-            return int(found[2])
-        return download.bytes + int(length) if length.isdecimal() else None
-    download.restart()
-    download.begin(response.headers.get("ETag"))
-    return int(length) if length.isdecimal() else None
-
-
-def _finish_or_restart(download: _Download, response: httpx.Response, guard: str) -> None:
-    """416 after a resume: either nothing was missing any more, or the file shrank."""
-    size = response.headers.get("Content-Range", "").removeprefix("bytes */")
-    if response.headers.get("ETag") != guard or size != str(download.bytes):
-        download.restart()
-        raise TransferError(download.url, "the file changed between two attempts", retryable=True)
-
-
-def _check_hash(address: str, expected: str | None, found: str, *, retryable: bool) -> None:
-    if expected is not None and expected.lower() != found:
-        raise TransferError(address, f"expected SHA-256 {expected.lower()}, got {found}", retryable=retryable)
-
-
-def _stated_sha256(etag: str | None) -> str | None:
-    """The SHA-256 that an `X-Linked-ETag` of 64 hexadecimal digits is.
-
-    A plain ETag of that form is not trusted: GitHub and chunked stores put the hash of something else there.
-    """
-    bare = (etag or "").strip('"').lower()
-    return bare if _SHA256.fullmatch(bare) else None
-
-
-@contextmanager
-def _locked(partial: Path, url: str) -> Iterator[BinaryIO]:
-    """The `.partial`, open for reading and writing, held by this process alone. The lock dies with the process."""
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(descriptor, "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TransferError(url, f"another download writes to {partial.name}", retryable=True) from error
-        # A winner may have renamed the file between our open and our lock: then we hold what is now the finished one.
-        if not _same_file(descriptor, partial):
-            raise TransferError(url, f"another download has just finished {partial.name}", retryable=True)
-        yield file
-
-
-def _same_file(descriptor: int, path: Path) -> bool:
+def _read_text(url: str, answer: Answer) -> str:
+    check_status(url, answer.response)
+    body = bytearray()
+    for chunk in answer.response.iter_raw():
+        body += chunk
+        if len(body) > _MAX_TEXT_BYTES:
+            raise TransferError(url, f"more than {_MAX_TEXT_BYTES} bytes of text", retryable=False)
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
-    except FileNotFoundError:
-        return False
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TransferError(url, f"expected text in UTF-8: {error}", retryable=False) from error
 
 
 @contextmanager
@@ -285,7 +309,3 @@ def _disk_errors(address: str) -> Iterator[None]:
         if error.errno in _FULL:
             raise TransferError(address, f"no room to write it: {error.strerror}", retryable=False) from error
         raise
-
-
-def _ignore(_size: int) -> Any:
-    """Nobody asked for progress."""

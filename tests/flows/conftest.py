@@ -1,9 +1,13 @@
+from functools import partial
+
 import pytest
 from sqlalchemy import text
 
 from db.engine import open_catalog
 from db.settings import Settings
 from kits_core.phantom.dataset import write_phantoms
+from kits_core.source.transfer import TransferPolicy
+from tasks import source
 
 SMALL = {"shape": (24, 64, 64), "spacing_mm": (8.0, 5.0, 5.0)}
 
@@ -25,3 +29,22 @@ def rows(home):
             return [tuple(row) for row in connection.execute(text(query))]
 
     return ask
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Transfers that wait a moment where they would wait seconds."""
+    monkeypatch.setattr(
+        "tasks.source.TransferPolicy",
+        partial(
+            TransferPolicy,
+            backoff_s=0.02,
+            longest_backoff_s=0.1,
+            read_s=2.0,
+            stall_window_s=0.5,
+            least_bytes_per_s=20_000,
+        ),
+    )
+    source._transfer.cache_clear()
+    yield
+    source._transfer.cache_clear()

@@ -1,6 +1,9 @@
 import shutil
 
+import nibabel as nib
+import numpy as np
 import pytest
+from kits_core.phantom.broken import Damage, damage
 
 from db.settings import Settings
 from flows.ingest import ingest
@@ -65,8 +68,7 @@ def test_a_bad_case_goes_to_quarantine_with_its_reason_and_the_next_run_fetches_
     assert _stored_as_catalogued(rows)
 
 
-def test_what_a_retry_can_mend_is_mended_within_one_run(phantoms, rows, monkeypatch):
-    monkeypatch.setattr("tasks.ingest.fetch_case.retry_delay_seconds", [0.1])
+def test_what_a_retry_can_mend_is_mended_within_one_run(phantoms, rows, hasty):
     faults = [
         Fault("case_00000/imaging.nii.gz", FaultKind.RESET),
         Fault("case_00001/imaging.nii.gz", FaultKind.STATUS_503),
@@ -129,3 +131,139 @@ def test_a_finished_archive_is_not_downloaded_again_after_a_kill_before_its_conv
 def test_a_source_that_is_none_is_refused_with_what_is_expected(source, message, rows):
     with pytest.raises(KitsError, match=message):
         _ingest(source)
+
+
+@pytest.fixture
+def source(phantoms, tmp_path):
+    """A copy of the phantoms that a test may change."""
+    copy = tmp_path / "source"
+    shutil.copytree(phantoms, copy)
+    (copy / "SHA256SUMS").unlink()
+    return copy
+
+
+def _correct(source, case):
+    """Another segmentation for a case, as if its annotators had mended it."""
+    path = source / case / "segmentation.nii.gz"
+    image = nib.load(path)
+    labels = np.asarray(image.dataobj).copy()
+    labels[labels == 3] = 0
+    labels[tuple(np.argwhere(labels == 1)[0])] = 2
+    nib.Nifti1Image(labels, image.affine, image.header).to_filename(path)
+
+
+@pytest.mark.parametrize("over_http", [True, False])
+def test_a_changed_file_becomes_a_new_version_and_nothing_else_is_fetched(source, rows, over_http):
+    with DatasetServer(source) as server:
+        where = server.address if over_http else source
+        assert _ingest(where).brought_in == 8
+        ((old,),) = rows(
+            'SELECT f.path FROM case_file f JOIN "case" c ON c.id = f.case_id '
+            "WHERE c.name = 'case_00005' AND f.kind = 'segmentation'"
+        )
+        kept = sha256_of(Settings().absolute(old))
+        _correct(source, "case_00005")
+        sent = server.bytes_sent
+        assert _ingest(where).brought_in == 1
+        fetched = {path for path in server.bytes_sent - sent if (server.bytes_sent - sent)[path] > 4096}
+    assert fetched <= {"case_00005/segmentation.nii.gz", "kits23.json"}
+    versions = rows(
+        "SELECT f.kind, f.version, f.superseded_at IS NULL FROM case_file f "
+        "JOIN \"case\" c ON c.id = f.case_id WHERE c.name = 'case_00005' ORDER BY 1, 2"
+    )
+    assert versions == [("image", 1, 1), ("segmentation", 1, 0), ("segmentation", 2, 1)]
+    assert sha256_of(Settings().absolute(old)) == kept
+    assert _stored_as_catalogued(rows)
+
+
+def test_a_run_that_finds_nothing_new_asks_once_a_file_and_fetches_none(source, rows):
+    with DatasetServer(source) as server:
+        _ingest(server.address)
+        before, sent = server.requests, server.bytes_sent
+        done = _ingest(server.address)
+        asked = {path: n for path, n in (server.requests - before).items() if path.endswith(".nii.gz")}
+        received = sum(n for path, n in (server.bytes_sent - sent).items() if path.endswith(".nii.gz"))
+    assert (done.brought_in, done.refused, done.vanished) == (0, 0, 0)
+    assert set(asked.values()) == {1}
+    assert len(asked) == 16
+    assert received == 0
+
+
+def test_what_vanished_at_the_source_is_marked_and_kept_and_unmarked_when_it_is_back(source, rows):
+    _ingest(source)
+    shutil.move(source / "case_00002", source.parent / "away")
+    (source / "case_00003" / "segmentation.nii.gz").rename(source.parent / "labels")
+    done = _ingest(source)
+    assert (done.chosen, done.brought_in, done.vanished) == (7, 0, 2)
+    marked = 'SELECT DISTINCT c.name FROM case_file f JOIN "case" c ON c.id = f.case_id WHERE f.vanished_at IS NOT NULL'
+    assert rows(marked + " ORDER BY 1") == [("case_00002",), ("case_00003",)]
+    assert _stored_as_catalogued(rows)
+    assert rows("SELECT COUNT(*) FROM case_overview WHERE status = 'ingested'") == [(8,)]
+    shutil.move(source.parent / "away", source / "case_00002")
+    assert _ingest(source).vanished == 1
+    assert rows(marked) == [("case_00003",)]
+
+
+def test_a_run_that_does_not_fit_stops_before_the_first_byte(source, monkeypatch):
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr("tasks.listing.shutil.disk_usage", lambda _path: usage._replace(free=1000))
+    with DatasetServer(source) as server:
+        with pytest.raises(KitsError, match=r"GB of free space in the home for 16 files .* nothing was fetched"):
+            _ingest(server.address)
+        assert max(server.bytes_sent[f"case_0000{n}/imaging.nii.gz"] for n in range(8)) <= 4096
+    assert not list(Settings().incoming.rglob("*.gz*"))
+
+
+def test_archives_are_kept_where_that_is_asked_for(source, rows):
+    _ingest(source, cases="0", keep_archives=True)
+    for name in ("imaging", "segmentation"):
+        kept = Settings().raw / "phantoms" / "case_00000" / f"{name}.nii.gz"
+        assert kept.read_bytes() == (source / "case_00000" / f"{name}.nii.gz").read_bytes()
+
+
+def test_a_refused_archive_lies_in_quarantine_until_the_source_is_mended(source, rows):
+    good = (source / "case_00001" / "segmentation.nii.gz").read_bytes()
+    damage(source, "case_00001", Damage.WRONG_LABELS)
+    _ingest(source, allowed_failures=0.2)
+    aside = Settings().quarantine / "phantoms" / "case_00001"
+    assert sorted(path.name for path in aside.iterdir()) == ["imaging.nii.gz", "segmentation.nii.gz"]
+    assert rows("SELECT COUNT(*) FROM open_problem WHERE error LIKE '%labels 0, 1, 2 and 3%got also [7]%'") == [(1,)]
+    assert rows("SELECT f.id FROM case_file f JOIN \"case\" c ON c.id = f.case_id WHERE c.name = 'case_00001'") == []
+    assert not (Settings().raw / "phantoms" / "case_00001").exists()
+    (source / "case_00001" / "segmentation.nii.gz").write_bytes(good)
+    assert _ingest(source).brought_in == 1
+    assert not aside.exists()
+    assert rows("SELECT * FROM open_problem") == []
+
+
+def test_an_ingested_case_whose_new_version_is_bad_keeps_the_old_one(source, rows):
+    _ingest(source)
+    good = (source / "case_00001" / "imaging.nii.gz").read_bytes()
+    damage(source, "case_00001", Damage.NOT_HU)
+    assert _ingest(source, allowed_failures=0.2).refused == 1
+    assert rows("SELECT status, image_version FROM case_overview WHERE case_name = 'case_00001'") == [
+        ("quarantined", 1)
+    ]
+    assert _stored_as_catalogued(rows)
+    (source / "case_00001" / "imaging.nii.gz").write_bytes(good)
+    assert _ingest(source).refused == 0
+    assert rows("SELECT status, image_version FROM case_overview WHERE case_name = 'case_00001'") == [("ingested", 1)]
+    assert rows("SELECT * FROM open_problem") == []
+
+
+def test_an_empty_case_folder_stops_no_other_case(source, rows):
+    (source / "case_00004" / "imaging.nii.gz").unlink()
+    done = _ingest(source, allowed_failures=0.2)
+    assert (done.brought_in, done.refused) == (7, 1)
+    assert rows("SELECT COUNT(*) FROM open_problem WHERE error LIKE '%imaging.nii.gz in%'") == [(1,)]
+
+
+def test_a_dataset_name_cannot_leave_the_home(source):
+    with pytest.raises(KitsError, match="expected a name of letters"):
+        ingest(IngestParameters(source=str(source), dataset="../outside"))
+
+
+def test_secrets_in_an_address_are_refused_before_a_run_exists():
+    with pytest.raises(KitsError, match="KITS_SOURCE_TOKEN") as caught:
+        IngestParameters(source="https://me:secret@host.example/data")
+    assert "secret" not in str(caught.value)

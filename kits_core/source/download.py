@@ -1,0 +1,178 @@
+"""One download: the `.partial` that it grows, the sidecar that guards it, and the bytes of one answer into it."""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+
+from kits_core.files import PARTIAL_SUFFIX
+from kits_core.source.http import Answer, TransferError, check_status
+from kits_core.source.pace import Pace, StallWatch
+
+_HASHED_AT_ONCE = 1 << 20
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class _Guard:
+    """What the sidecar of a `.partial` says of the bytes in it."""
+
+    url: str
+    etag: str
+
+
+class Download:
+    """The `.partial` of a target, its sidecar, and the hash of what is in it."""
+
+    def __init__(self, url: str, file: BinaryIO, partial: Path) -> None:
+        self.url = url
+        self._file, self._partial = file, partial
+        self._sidecar = partial.with_name(f"{partial.name}.json")
+        self._digest = hashlib.sha256()
+        self.bytes = 0
+        self._guarded = False
+        self._had = 0
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of what is there."""
+        return self._digest.hexdigest()
+
+    @property
+    def progressed(self) -> bool:
+        """Whether there is more than at the start, and it can be resumed."""
+        return self._guarded and self.bytes > self._had
+
+    def resume(self) -> str | None:
+        """Take over the bytes that are there; the ETag that guards them, or None for a fresh start."""
+        try:
+            known = _Guard(**json.loads(self._sidecar.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            known = None
+        self._file.seek(0)
+        if known is not None and known.url == self.url and known.etag:
+            while chunk := self._file.read(_HASHED_AT_ONCE):
+                self._count(chunk)
+        if known is None or not self.bytes:
+            self._restart()
+            return None
+        self._guarded, self._had = True, self.bytes
+        return known.etag
+
+    def forget(self) -> None:
+        """Drop what is there: it is no start for the next attempt."""
+        self._restart()
+        self._guarded = False
+        self._sidecar.unlink(missing_ok=True)
+
+    def finish(self, target: Path) -> None:
+        """Make what is there durable under its final name."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._partial.replace(target)
+        self._sidecar.unlink(missing_ok=True)
+
+    def receive(self, answer: Answer, guard: str | None, pace: Pace, watch: StallWatch) -> None:
+        """Write the body behind, or in place of, what is there; the file is complete when this returns."""
+        response = answer.response
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and guard:
+            self._finished_or_restart(response, guard)
+            return
+        check_status(self.url, response)
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise TransferError(
+                self.url, "a web page came instead of the file", retryable=True, status=response.status_code
+            )
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise TransferError(self.url, "the server compresses what must come as it is", retryable=False)
+        total = self._place(response) or answer.linked_size
+        asked_at = time.monotonic()
+        # Without a size of our own the pieces come as the network brings them, and a drip is seen.
+        for chunk in response.iter_raw():
+            if watch.stalled(time.monotonic() - asked_at, len(chunk)):
+                raise TransferError(self.url, "the connection has almost stalled", retryable=True)
+            self._file.write(chunk)
+            self._count(chunk)
+            if total is not None and self.bytes > total:
+                break
+            pace.take(len(chunk))
+            asked_at = time.monotonic()
+        if total is not None and self.bytes != total:
+            got = f"more than {total}" if self.bytes > total else str(self.bytes)
+            if self.bytes > total:
+                self.forget()
+            raise TransferError(self.url, f"expected {total} bytes, got {got}", retryable=True)
+
+    def _place(self, response: httpx.Response) -> int | None:
+        """Set the file to where this response's body starts; the whole file's size if the response tells it."""
+        length = response.headers.get("Content-Length", "")
+        if response.status_code == httpx.codes.PARTIAL_CONTENT:
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if found is None or int(found[1]) != self.bytes:
+                self.forget()
+                raise TransferError(self.url, "the server sent another range than asked for", retryable=True)
+            if found[2] != "*":
+                return int(found[2])
+            return self.bytes + int(length) if length.isdecimal() else None
+        self._restart()
+        self._begin(response.headers.get("ETag"))
+        return int(length) if length.isdecimal() else None
+
+    def _finished_or_restart(self, response: httpx.Response, guard: str) -> None:
+        """416 after a resume: either nothing was missing any more, or the file shrank."""
+        size = response.headers.get("Content-Range", "").removeprefix("bytes */")
+        if response.headers.get("ETag") != guard or size != str(self.bytes):
+            self.forget()
+            raise TransferError(self.url, "the file changed between two attempts", retryable=True)
+
+    def _begin(self, etag: str | None) -> None:
+        """Note the guard before the first byte: bytes without one are never resumed. Weak ETags do not guard bytes."""
+        self._guarded = etag is not None and not etag.startswith("W/")
+        if etag is not None and self._guarded:
+            self._sidecar.write_text(json.dumps(asdict(_Guard(self.url, etag))), encoding="utf-8")
+        else:
+            self._sidecar.unlink(missing_ok=True)
+
+    def _restart(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest, self.bytes, self._had = hashlib.sha256(), 0, 0
+
+    def _count(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self.bytes += len(chunk)
+
+
+@contextmanager
+def open_download(url: str, target: Path) -> Iterator[Download]:
+    """The download of `url` to `target`, held by this process alone. The lock dies with the process.
+
+    Raises `TransferError` where another process holds it.
+    """
+    partial = target.with_name(target.name + PARTIAL_SUFFIX)
+    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TransferError(url, f"another download writes to {partial.name}", retryable=True) from error
+        # A winner may have renamed the file between our open and our lock: then we hold what is now the finished one.
+        if not _same_file(descriptor, partial):
+            raise TransferError(url, f"another download has just finished {partial.name}", retryable=True)
+        yield Download(url, file, partial)
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
