@@ -28,6 +28,12 @@ class FaultKind(StrEnum):
     """No Content-Length: the body ends with the connection, and at half of it."""
     HTML = "html"
     """A page that says sorry, with status 200."""
+    DRIP = "drip"
+    """A few bytes at a time, for ever slower than any use."""
+    WRONG_LENGTH = "wrong_length"
+    """Content-Length says less than the whole file, and the body is as short as that."""
+    REDIRECT_LOOP = "redirect_loop"
+    """A redirect to the same address."""
     CHANGED_ETAG = "changed_etag"
     """Another ETag than before, as if the file had been replaced."""
 
@@ -36,7 +42,8 @@ class FaultKind(StrEnum):
 class Fault:
     """`kind` happens to the first `times` requests whose path (without the first slash) matches `path_pattern`.
 
-    `path_pattern`: shell wildcards, e.g. `case_00003/*`. `retry_after_s` goes with 429; a stall lasts `stall_s`.
+    `path_pattern`: shell wildcards, e.g. `case_00003/*`. Requests for the start of a file alone, which look before they
+    fetch, are spared unless `probes`. `retry_after_s` goes with 429; a stall lasts `stall_s`.
     """
 
     path_pattern: str
@@ -44,6 +51,7 @@ class Fault:
     times: int = 1
     retry_after_s: int = 1
     stall_s: float = 30.0
+    probes: bool = False
 
 
 class FaultPlan:
@@ -54,10 +62,12 @@ class FaultPlan:
         self._left = [fault.times for fault in faults]
         self._lock = threading.Lock()
 
-    def take(self, path: str) -> Fault | None:
+    def take(self, path: str, *, probing: bool = False) -> Fault | None:
         """The fault for this request, used up by one, or None."""
         with self._lock:
             for index, fault in enumerate(self._faults):
+                if probing and not fault.probes:
+                    continue
                 if self._left[index] > 0 and fnmatchcase(path, fault.path_pattern):
                     self._left[index] -= 1
                     return fault

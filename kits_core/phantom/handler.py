@@ -3,15 +3,19 @@
 import re
 import socket
 import struct
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 from kits_core.phantom.faults import Fault, FaultKind, FaultPlan
 
 _CHUNK_BYTES = 1 << 16
+_SHORTEST_SLEEP_S = 0.005
+_DRIP_BYTES, _DRIP_EVERY_S = 16, 0.02
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_PROBE = re.compile(r"bytes=0-\d+")
 _REFUSALS: dict[FaultKind, HTTPStatus] = {
     FaultKind.STATUS_500: HTTPStatus.INTERNAL_SERVER_ERROR,
     FaultKind.STATUS_503: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -26,12 +30,17 @@ class Host(Protocol):
 
     faults: FaultPlan
     stopping: Any
+    latency_s: float
+    bytes_per_s: float | None
 
     def find(self, target: str) -> tuple[str, Path | None]:
         """The requested path and its file."""
 
-    def validators(self, file: Path) -> tuple[str, str]:
-        """ETag and Last-Modified."""
+    def redirect(self, target: str) -> dict[str, str] | None:
+        """Headers of a redirect elsewhere; None for an answer from here."""
+
+    def validators(self, file: Path) -> dict[str, str]:
+        """Headers that say which version of a file this is, ETag and Last-Modified among them."""
 
     def record(self, method: str, path: str, status: int, start: int, sent: int) -> None:
         """Note an answer."""
@@ -62,13 +71,18 @@ class DatasetHandler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         path, file = self._host.find(self.path)
-        fault = self._host.faults.take(path)
+        self._host.stopping.wait(self._host.latency_s)
+        fault = self._host.faults.take(path, probing=_PROBE.fullmatch(self.headers.get("Range", "")) is not None)
         kind = None if fault is None else fault.kind
         if fault is not None and fault.kind in _REFUSALS:
             headers = {"Retry-After": str(fault.retry_after_s)} if kind is FaultKind.TOO_MANY_REQUESTS else {}
             self._text(path, _REFUSALS[fault.kind], headers=headers)
         elif kind is FaultKind.HTML:
             self._text(path, HTTPStatus.OK, body=b"<!doctype html><title>Sorry</title>", mime="text/html")
+        elif kind is FaultKind.REDIRECT_LOOP:
+            self._text(path, HTTPStatus.FOUND, headers={"Location": self.path})
+        elif (elsewhere := self._host.redirect(self.path)) is not None:
+            self._text(path, HTTPStatus.FOUND, headers=elsewhere)
         elif file is None:
             self._text(path, HTTPStatus.NOT_FOUND)
         else:
@@ -94,33 +108,35 @@ class DatasetHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _file(self, path: str, file: Path, fault: Fault | None, *, with_body: bool) -> None:
-        etag, modified = self._host.validators(file)
-        if fault is not None and fault.kind is FaultKind.CHANGED_ETAG:
-            etag = f'"changed-{etag[1:9]}"'
-        validators = {"ETag": etag, "Last-Modified": modified, "X-Linked-ETag": etag, "Accept-Ranges": "bytes"}
-        if self.headers.get("If-None-Match") == etag:
-            self._text(path, HTTPStatus.NOT_MODIFIED, headers=validators)
+        kind = None if fault is None else fault.kind
+        headers = self._host.validators(file)
+        if kind is FaultKind.CHANGED_ETAG:
+            headers |= dict.fromkeys(("ETag", "X-Linked-ETag"), f'"changed-{headers["ETag"][1:9]}"')
+        if self.headers.get("If-None-Match") == headers["ETag"]:
+            self._text(path, HTTPStatus.NOT_MODIFIED, headers=headers)
             return
         size = file.stat().st_size
-        ranges = fault is None or fault.kind is not FaultKind.NO_RANGES
-        asked = self._asked_range(size, etag, modified) if ranges else None
+        ranges = kind is not FaultKind.NO_RANGES
+        asked = self._asked_range(size, headers["ETag"], headers["Last-Modified"]) if ranges else None
         start, stop = (0, size) if asked is None else asked
         if start >= stop and asked is not None:
             status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-            self._text(path, status, headers={**validators, "Content-Range": f"bytes */{size}"})
+            self._text(path, status, headers={**headers, "Content-Range": f"bytes */{size}"})
             return
+        if asked is not None:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        if ranges:
+            headers["Accept-Ranges"] = "bytes"
+        if kind is FaultKind.WRONG_LENGTH:
+            stop = start + (stop - start) // 2
+        if kind is FaultKind.NO_LENGTH:
+            self.close_connection = True
+            headers["Connection"] = "close"
+        else:
+            headers["Content-Length"] = str(stop - start)
         status = HTTPStatus.OK if asked is None else HTTPStatus.PARTIAL_CONTENT
         self.send_response(status)
-        if asked is not None:
-            validators["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-        if not ranges:
-            del validators["Accept-Ranges"]
-        if fault is not None and fault.kind is FaultKind.NO_LENGTH:
-            self.close_connection = True
-            validators["Connection"] = "close"
-        else:
-            validators["Content-Length"] = str(stop - start)
-        for name, value in {"Content-Type": "application/octet-stream", **validators}.items():
+        for name, value in {"Content-Type": "application/octet-stream", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         sent = self._body(file, start, stop, fault) if with_body else 0
@@ -147,9 +163,11 @@ class DatasetHandler(BaseHTTPRequestHandler):
         kind = None if fault is None else fault.kind
         middle = start + (stop - start) // 2
         end = middle if kind in _HALVING else stop
-        sent = 0
+        sent, began = 0, time.monotonic()
         with file.open("rb") as opened:
             opened.seek(start)
+            if kind is FaultKind.DRIP:
+                return self._drip(opened, stop - start)
             while sent < end - start and (chunk := opened.read(min(_CHUNK_BYTES, end - start - sent))):
                 if kind is FaultKind.BIT_FLIP and start + sent <= middle < start + sent + len(chunk):
                     wrong = bytearray(chunk)
@@ -157,9 +175,24 @@ class DatasetHandler(BaseHTTPRequestHandler):
                     chunk = bytes(wrong)
                 self.wfile.write(chunk)
                 sent += len(chunk)
+                self._keep_pace(began, sent)
         self.wfile.flush()
         if fault is not None and kind in _HALVING:
             self._break_off(fault)
+        return sent
+
+    def _keep_pace(self, began: float, sent: int) -> None:
+        if self._host.bytes_per_s is not None:
+            early_s = began + sent / self._host.bytes_per_s - time.monotonic()
+            if early_s > _SHORTEST_SLEEP_S:
+                time.sleep(early_s)
+
+    def _drip(self, opened: BinaryIO, size: int) -> int:
+        sent = 0
+        while sent < size and not self._host.stopping.wait(_DRIP_EVERY_S):
+            self.wfile.write(opened.read(_DRIP_BYTES))
+            self.wfile.flush()
+            sent += _DRIP_BYTES
         return sent
 
     def _break_off(self, fault: Fault) -> None:

@@ -4,7 +4,9 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from email.utils import formatdate
+from enum import StrEnum
 from functools import partial
+from hashlib import sha256
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +16,19 @@ from urllib.parse import unquote, urlsplit
 from kits_core.files import sha256_of
 from kits_core.phantom.faults import Fault, FaultPlan
 from kits_core.phantom.handler import DatasetHandler
+
+
+class Hashes(StrEnum):
+    """What the validators of a file tell of its content."""
+
+    LINKED = "linked"
+    """The SHA-256, as ETag and as `X-Linked-ETag`."""
+    ETAG = "etag"
+    """The SHA-256, as ETag alone."""
+    OTHER = "other"
+    """An ETag of 64 hexadecimal digits that is not the content's SHA-256, as some hosts have it."""
+    NONE = "none"
+    """An ETag of time and size."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +45,26 @@ class Served:
 class DatasetServer:
     """Serves `root` on 127.0.0.1 while used as a context manager (or between `start()` and `stop()`).
 
-    HTTP/1.1 with GET, HEAD, ranges, If-Range, If-None-Match, a strong ETag and `X-Linked-ETag` (the file's SHA-256,
-    quoted) and Last-Modified. No path leaves `root`. `faults` are used up in their order. Logs nothing; see `log`.
+    HTTP/1.1 with GET, HEAD, ranges, If-Range, If-None-Match and validators in the manner of `hashes`. No path leaves
+    `root`. `faults` are used up in their order. Logs nothing; see `log`.
     """
 
-    def __init__(self, root: Path, faults: list[Fault] | None = None, *, port: int = 0) -> None:
-        """`root`: the folder to serve; `port` 0 takes a free one. Nothing listens before `start()`."""
+    def __init__(
+        self,
+        root: Path,
+        faults: list[Fault] | None = None,
+        *,
+        port: int = 0,
+        hashes: Hashes = Hashes.LINKED,
+        latency_s: float = 0.0,
+        bytes_per_s: float | None = None,
+    ) -> None:
+        """`root`: the folder to serve; `port` 0 takes a free one. Nothing listens before `start()`.
+
+        `latency_s`: before each answer; `bytes_per_s`: cap on each answer's body.
+        """
         self.root = root.resolve()
+        self.hashes, self.latency_s, self.bytes_per_s = hashes, latency_s, bytes_per_s
         self.faults = FaultPlan(faults or [])
         self.log: list[Served] = []
         self.stopping = threading.Event()
@@ -98,13 +126,28 @@ class DatasetServer:
             return path, None
         return path, file if inside else None
 
-    def validators(self, file: Path) -> tuple[str, str]:
-        """Strong ETag (quoted SHA-256) and Last-Modified of a file; hashed once for each size and time of change."""
+    def redirect(self, target: str) -> dict[str, str] | None:  # noqa: ARG002 - for hosts that answer from elsewhere
+        """None: everything is answered from here."""
+        return None
+
+    def validators(self, file: Path) -> dict[str, str]:
+        """ETag, Last-Modified and perhaps X-Linked-ETag of a file."""
+        facts = file.stat()
+        headers = {"Last-Modified": formatdate(facts.st_mtime, usegmt=True)}
+        if self.hashes is Hashes.NONE:
+            return headers | {"ETag": f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'}
+        if self.hashes is Hashes.OTHER:
+            return headers | {"ETag": f'"{sha256(self.sha256(file).encode()).hexdigest()}"'}
+        headers["ETag"] = f'"{self.sha256(file)}"'
+        return headers | ({"X-Linked-ETag": headers["ETag"]} if self.hashes is Hashes.LINKED else {})
+
+    def sha256(self, file: Path) -> str:
+        """Hash of a file; computed once for each size and time of change."""
         facts = file.stat()
         key = (file, facts.st_size, facts.st_mtime_ns)
         if key not in self._hashes:
             self._hashes[key] = sha256_of(file)
-        return f'"{self._hashes[key]}"', formatdate(facts.st_mtime, usegmt=True)
+        return self._hashes[key]
 
     def record(self, method: str, path: str, status: int, start: int, sent: int) -> None:
         """Note an answer in `log`."""

@@ -12,6 +12,7 @@ from kits_core.errors import KitsError
 from kits_core.files import sha256_of
 from kits_core.phantom.faults import Fault, FaultKind
 from kits_core.phantom.server import DatasetServer
+from kits_core.source.probe import PROBE_BYTES
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "home")
 
@@ -122,7 +123,7 @@ def test_a_finished_archive_is_not_downloaded_again_after_a_kill_before_its_conv
         sent = server.bytes_sent["case_00004/imaging.nii.gz"]
         assert sent > 0
         assert _ingest(server.address, cases="4").brought_in == 1
-        assert server.bytes_sent["case_00004/imaging.nii.gz"] == sent
+        assert server.bytes_sent["case_00004/imaging.nii.gz"] <= sent + 2 * PROBE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_a_changed_file_becomes_a_new_version_and_nothing_else_is_fetched(source
         _correct(source, "case_00005")
         sent = server.bytes_sent
         assert _ingest(where).brought_in == 1
-        fetched = {path for path in server.bytes_sent - sent if (server.bytes_sent - sent)[path] > 4096}
+        fetched = {path for path in server.bytes_sent - sent if (server.bytes_sent - sent)[path] > PROBE_BYTES}
     assert fetched <= {"case_00005/segmentation.nii.gz", "kits23.json"}
     versions = rows(
         "SELECT f.kind, f.version, f.superseded_at IS NULL FROM case_file f "
@@ -210,7 +211,7 @@ def test_a_run_that_does_not_fit_stops_before_the_first_byte(source, monkeypatch
     with DatasetServer(source) as server:
         with pytest.raises(KitsError, match=r"GB of free space in the home for 16 files .* nothing was fetched"):
             _ingest(server.address)
-        assert max(server.bytes_sent[f"case_0000{n}/imaging.nii.gz"] for n in range(8)) <= 4096
+        assert max(server.bytes_sent[f"case_0000{n}/imaging.nii.gz"] for n in range(8)) <= PROBE_BYTES
     assert not list(Settings().incoming.rglob("*.gz*"))
 
 
