@@ -15,7 +15,7 @@ from kits_core.errors import KitsError
 from kits_core.source.preset import LICENCE, NAME
 from tasks.fingerprint import Fingerprint, fingerprint_dataset
 from tasks.ingest import convert_case, fetch_case, ingest_clinical_records
-from tasks.limits import ensure_download_limit
+from tasks.limits import download_slots
 from tasks.listing import CaseToIngest, Listing, list_source
 from tasks.source import Asked
 
@@ -47,14 +47,14 @@ def ingest(parameters: IngestParameters) -> Ingested:
     listing = list_source(asked, parameters.dataset, parameters.cases, keep_archives=parameters.keep_archives)
     listing.budget.check()
     get_run_logger().info("%s", listing.budget.describe())
-    _note_shared_limit(parameters.workers)
-    outcomes = fan_out(
-        "ingest",
-        listing.missing,
-        lambda case: _submit(case, keep_archives=parameters.keep_archives),
-        workers=parameters.workers,
-        name=lambda case: case.name,
-    )
+    with download_slots(min(parameters.workers, len(listing.missing))) as workers:
+        outcomes = fan_out(
+            "ingest",
+            listing.missing,
+            lambda case: _submit(case, keep_archives=parameters.keep_archives),
+            workers=workers,
+            name=lambda case: case.name,
+        )
     ingest_clinical_records(asked, listing.dataset)
     failed = [(outcome.item.name, str(outcome.error)) for outcome in outcomes if outcome.error]
     refused = [*listing.refused, *failed]
@@ -79,17 +79,6 @@ def ingest(parameters: IngestParameters) -> Ingested:
 def _submit(case: CaseToIngest, *, keep_archives: bool) -> list[PrefectFuture[None]]:
     fetched = fetch_case.submit(case)
     return [fetched, convert_case.submit(case, keep_archives=keep_archives, wait_for=[fetched], return_state=False)]
-
-
-def _note_shared_limit(workers: int) -> None:
-    limit = ensure_download_limit(workers)
-    if limit < workers:
-        get_run_logger().warning(
-            "%d workers share the %d downloads that all flow runs may have at once; raise that in the dashboard under "
-            "Concurrency",
-            workers,
-            limit,
-        )
 
 
 def _leave_fingerprint(dataset: str) -> None:

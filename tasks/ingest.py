@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.concurrency.sync import concurrency
 
 from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
@@ -28,7 +27,6 @@ from kits_core.source.nifti import NiftiFacts
 from kits_core.source.transfer import Fetched, Known, TransferError, redacted
 from kits_core.source.verify import check_hounsfield, check_pair
 from tasks.catalog import catalog, flow_run_id
-from tasks.limits import DOWNLOADS, LEASE_S
 from tasks.listing import STAGE, CaseToIngest, quarantine
 from tasks.policy import COMPUTE, DOWNLOAD
 from tasks.source import Asked
@@ -43,7 +41,7 @@ Converted = ConvertedImage | ConvertedSegmentation
 @task(name="fetch-case", task_run_name="{case.name} · fetch", **DOWNLOAD)
 def fetch_case(case: CaseToIngest) -> None:
     """Bring the archives of a case to the home's incoming folder; one that is there already, unchanged, stays."""
-    with concurrency(DOWNLOADS, occupy=1, lease_duration=LEASE_S), noting_problems(case):
+    with noting_problems(case):
         if _brought_by_another(case):
             return
         for kind, location in case.files.items():

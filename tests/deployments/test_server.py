@@ -41,13 +41,11 @@ from pathlib import Path
 from deployments.server import prefect_server
 with prefect_server(Path(sys.argv[1])):
     from prefect import flow
-    from prefect.concurrency.sync import concurrency
-    from tasks.limits import DOWNLOADS, ensure_download_limit
+    from tasks.limits import download_slots
 
     @flow
     def hold():
-        ensure_download_limit(1)
-        with concurrency(DOWNLOADS, occupy=1, lease_duration=60):
+        with download_slots(8):
             print("held", flush=True)
             time.sleep(600)
 
