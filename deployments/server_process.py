@@ -9,20 +9,38 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
 import uvicorn
+from prefect.server.database.configurations import AioSqliteConfiguration
 
 _GRACE_S = 10.0
 
 
 def main(host: str, port: int) -> None:
     """Serve until standard input closes or a signal asks to stop."""
+    lock_when_transactions_begin()
     config = uvicorn.Config(
         "prefect.server.api.server:create_app", factory=True, host=host, port=port, log_level="error", lifespan="on"
     )
     server = uvicorn.Server(config)
     threading.Thread(target=_stop_with_parent, args=(server,), daemon=True).start()
     server.run()
+
+
+def lock_when_transactions_begin() -> None:
+    """Have Prefect's transactions on SQLite take the write lock at their start, so that they queue.
+
+    Most of them begin as readers and fail at once ("database is locked", whatever the busy time-out) if another one
+    wrote before they do. The server answers 503 then, and Prefect's client comes back two seconds later: an ingestion
+    of eight small cases took 2 to 8 s instead of 2.
+    """
+    begin = AioSqliteConfiguration.begin_transaction
+
+    def begin_immediately(self: Any, session: Any, with_for_update: bool = True) -> Any:  # noqa: ARG001
+        return begin(self, session, with_for_update=True)
+
+    setattr(AioSqliteConfiguration, "begin_transaction", begin_immediately)  # noqa: B010 - another type than declared
 
 
 def _stop_with_parent(server: uvicorn.Server) -> None:
