@@ -3,13 +3,13 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
-from kits_core.phantom.broken import Damage, damage
 
 from db.settings import Settings
 from flows.ingest import ingest
 from flows.parameters import IngestParameters
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
+from kits_core.phantom.broken import Damage, damage
 from kits_core.phantom.faults import Fault, FaultKind
 from kits_core.phantom.server import DatasetServer
 from kits_core.source.probe import PROBE_BYTES
