@@ -43,8 +43,10 @@ def prefect_server(home: Path) -> Iterator[str]:
             with temporary_settings({PREFECT_API_URL: api_url}):
                 if alone:
                     tidy_up()
-                yield api_url
-                _send_what_is_queued()
+                try:
+                    yield api_url
+                finally:
+                    _send_what_is_queued()
         finally:
             os.environ.pop("PREFECT_API_URL", None)
 
@@ -125,7 +127,10 @@ def server_environment(home: Path, api_url: str) -> dict[str, str]:
 
 
 def _send_what_is_queued() -> None:
-    """Logs and events travel in the background; what still waits would be lost with the server."""
+    """Logs and events travel in the background; what still waits would be lost with the server.
+
+    Or worse: at the process's end Prefect tries for a minute to send it to a server that is gone.
+    """
     from prefect.events.worker import EventsWorker  # noqa: PLC0415
     from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
 

@@ -18,7 +18,7 @@ from prefect import get_run_logger, task
 from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
 from db.settings import Settings
-from kits_core.errors import CaseError
+from kits_core.errors import CaseError, KitsError
 from kits_core.files import sha256_of, sync_folder, write_text_atomically
 from kits_core.source.clinical import read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
@@ -33,7 +33,6 @@ from tasks.source import Asked
 
 _ARCHIVES = {FileKind.IMAGE: IMAGE_NAME, FileKind.SEGMENTATION: SEGMENTATION_NAME}
 _STAGING = ".staging"
-_NO_ROOM = "{}: expected room for its converted files, got {}; make room in the home, then ingest again"
 
 Converted = ConvertedImage | ConvertedSegmentation
 
@@ -66,7 +65,7 @@ def convert_case(case: CaseToIngest, *, keep_archives: bool) -> None:
             _put_in_place(case, archives, converted, keep_archives=keep_archives)
     for archive in archives.values():
         archive.unlink(missing_ok=True)
-        _note(archive).unlink(missing_ok=True)
+        _facts_file(archive).unlink(missing_ok=True)
     shutil.rmtree(_quarantine_folder(case), ignore_errors=True)
     with suppress(OSError):
         incoming.rmdir()  # which an empty folder alone allows: another ingestion may fetch into it at this moment
@@ -93,14 +92,26 @@ def noting_problems(case: CaseToIngest) -> Iterator[None]:
     """
     try:
         yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _note(case, error)
+            raise
+        full = KitsError(
+            f"{case.name}: expected room for its converted files, got: {error.strerror}; make room in the home, then "
+            "ingest again"
+        )
+        _note(case, full)
+        raise full from error
     except Exception as error:
         if isinstance(error, CaseError):
             _put_aside(case)
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = _NO_ROOM.format(case.name, error) if full else str(error)
-        get_run_logger().warning("%s is put into quarantine: %s", case.name, reason)
-        quarantine(case.case_id, reason)
+        _note(case, error)
         raise
+
+
+def _note(case: CaseToIngest, error: Exception) -> None:
+    get_run_logger().warning("%s is put into quarantine: %s", case.name, error)
+    quarantine(case.case_id, str(error))
 
 
 def incoming_folder(case: CaseToIngest) -> Path:
@@ -117,9 +128,9 @@ def _brought_by_another(case: CaseToIngest) -> bool:
 
 def _fetch(asked: Asked, location: Location, target: Path) -> None:
     """Fetch one archive and write its facts beside it; one that is here whole and unchanged is not fetched again."""
-    note = _note(target)
+    note = _facts_file(target)
     if target.is_file() and note.is_file():
-        facts = _read_note(target)
+        facts = _read_facts(target)
         known = Known(etag=facts.etag, last_modified=facts.last_modified, bytes=facts.bytes)
         if not asked.transfer().probe(location, known).changed:
             return
@@ -210,7 +221,7 @@ def _put_in_place(
     keep_archives: bool,
 ) -> None:
     """Move verified files to their final names, then write their rows, all in one transaction."""
-    fetched = {kind: _read_note(archive) for kind, archive in archives.items()}
+    fetched = {kind: _read_facts(archive) for kind, archive in archives.items()}
     with catalog() as session:
         versions = {
             kind: queries.version_of(session, case.case_id, kind, facts.sha256) for kind, facts in fetched.items()
@@ -280,7 +291,7 @@ def _put_aside(case: CaseToIngest) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     for name in _ARCHIVES.values():
-        _note(incoming / name).unlink(missing_ok=True)
+        _facts_file(incoming / name).unlink(missing_ok=True)
         if (incoming / name).is_file():
             shutil.move(incoming / name, aside / name)
 
@@ -298,9 +309,9 @@ def _quarantine_folder(case: CaseToIngest) -> Path:
     return Settings().quarantine / case.dataset / case.name
 
 
-def _note(archive: Path) -> Path:
+def _facts_file(archive: Path) -> Path:
     return archive.with_name(f"{archive.name}.json")
 
 
-def _read_note(archive: Path) -> Fetched:
-    return Fetched(**json.loads(_note(archive).read_text(encoding="utf-8")))
+def _read_facts(archive: Path) -> Fetched:
+    return Fetched(**json.loads(_facts_file(archive).read_text(encoding="utf-8")))

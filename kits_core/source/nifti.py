@@ -15,7 +15,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from kits_core.errors import CaseError
 
-_AGAIN = "delete the file and ingest the case again"
+_AGAIN = "correct it at the source; the next ingestion fetches it anew"
 _GZIP_MAGIC = b"\x1f\x8b"
 _SIZE_OF_HEADER = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _SPACE_UNIT_BITS, MILLIMETRES = 7, 2

@@ -42,7 +42,7 @@ def inspect(path: Path, *, case: str | None = None, read_all: bool = True) -> Ni
 
 def check_pair(case: str, image: NiftiFacts, segmentation: NiftiFacts) -> None:
     """Raise `CaseError` unless both lie on the same grid: equal shapes, corners within a tenth of a voxel."""
-    step = "delete both files and run ingest again"
+    step = "correct either at the source; the next ingestion fetches it anew"
     if image.shape != segmentation.shape:
         raise CaseError(
             case,

@@ -11,6 +11,7 @@ from kits_core.errors import KitsError
 from kits_core.files import sha256_of
 from kits_core.phantom.broken import Damage, damage
 from kits_core.phantom.faults import Fault, FaultKind
+from kits_core.phantom.mirror import Kits23Mirror
 from kits_core.phantom.server import DatasetServer
 from kits_core.source.probe import PROBE_BYTES
 
@@ -268,3 +269,22 @@ def test_secrets_in_an_address_are_refused_before_a_run_exists():
     with pytest.raises(KitsError, match="KITS_SOURCE_TOKEN") as caught:
         IngestParameters(source="https://me:secret@host.example/data")
     assert "secret" not in str(caught.value)
+
+
+def test_the_preset_comes_from_its_two_hosts(phantoms, rows, monkeypatch, hasty):
+    """As the public data lies: images behind a signed redirect, labels and records elsewhere, and busy hosts."""
+    busy = [Fault("*", FaultKind.TOO_MANY_REQUESTS, 2, retry_after_s=1)]
+    with Kits23Mirror(phantoms, image_faults=busy, storage_faults=[Fault("*", FaultKind.RESET, 2)]) as mirror:
+        for name, value in vars(mirror.addresses).items():
+            monkeypatch.setenv(f"KITS_KITS23_{name.upper()}", value)
+        done = ingest(IngestParameters(source="kits23", cases="0-3"))
+        assert (done.dataset, done.chosen, done.brought_in, done.refused) == ("kits23", 4, 4, 0)
+        assert _stored_as_catalogued(rows)
+        assert rows("SELECT revision FROM dataset") == [("images v-test, labels v-test",)]
+        assert rows("SELECT COUNT(*) FROM clinical_record") == [(4,)]
+        assert rows("SELECT DISTINCT phase FROM case_overview") == [("arterial",)]
+        urls = rows("SELECT source_url FROM case_file WHERE kind = 'image'")
+        assert not [url for (url,) in urls if "Signature" in url]
+        before = sum(mirror.storage.bytes_sent.values())
+        assert ingest(IngestParameters(source="kits23", cases="0-3")).brought_in == 0
+        assert sum(mirror.storage.bytes_sent.values()) == before

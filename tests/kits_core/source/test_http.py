@@ -5,7 +5,15 @@ import httpx
 import pytest
 
 from kits_core.source.http import TransferError, ask, check_status
-from kits_core.source.transfer import fetch, get_text
+from kits_core.source.transfer import Transfer, TransferPolicy
+
+_ONCE = TransferPolicy(attempts=1)
+
+
+def fetch(url, target, client):
+    with Transfer(_ONCE) as transfer:
+        transfer._client = client
+        return transfer.fetch(url, target)
 
 
 def _client(answer):
@@ -34,13 +42,13 @@ def test_redirects_are_followed_and_what_they_say_of_the_file_is_kept():
 
 def test_https_never_becomes_http_and_loops_end(tmp_path):
     with _redirecting({"https://a/x": "http://b/y"}) as client, pytest.raises(TransferError, match="refused") as caught:
-        fetch("https://a/x", tmp_path / "f", client=client)
+        fetch("https://a/x", tmp_path / "f", client)
     assert not caught.value.retryable
     with (
         _redirecting({"http://a/x": "http://a/x"}) as client,
         pytest.raises(TransferError, match="redirects") as caught,
     ):
-        fetch("http://a/x", tmp_path / "f", client=client)
+        fetch("http://a/x", tmp_path / "f", client)
     assert not caught.value.retryable
 
 
@@ -69,10 +77,10 @@ def test_retry_after_is_seconds_or_a_date():
 
 def test_no_server_and_no_address():
     with pytest.raises(TransferError) as caught:
-        get_text("http://127.0.0.1:9/x")
+        Transfer(_ONCE).text("http://127.0.0.1:9/x")
     assert caught.value.retryable
     with pytest.raises(TransferError, match="no valid address") as caught:
-        get_text("http://a:b:c/")
+        Transfer(_ONCE).text("http://a:b:c/")
     assert not caught.value.retryable
 
 
@@ -80,5 +88,7 @@ def test_text_is_utf8():
     with (
         _client(lambda _: httpx.Response(200, stream=httpx.ByteStream(b"\xff\xfe"))) as client,
         pytest.raises(TransferError, match="UTF-8"),
+        Transfer(_ONCE) as transfer,
     ):
-        get_text("http://a/x", client=client)
+        transfer._client = client
+        transfer.text("http://a/x")

@@ -19,7 +19,7 @@ from kits_core.source.layout import (
     parse_sums,
 )
 from kits_core.source.preset import Kits23Addresses
-from kits_core.source.transfer import TransferError
+from kits_core.source.transfer import Transfer, TransferError, TransferPolicy
 
 _HASH = "ab" * 32
 
@@ -131,8 +131,10 @@ def test_a_url_without_either_and_one_that_fails(folder):
         pytest.raises(KitsError, match=r"expected SHA256SUMS or .* or kits23\.json"),
     ):
         open_source(server.address)
-    with DatasetServer(folder, [Fault("*", FaultKind.STATUS_503)]) as server, pytest.raises(TransferError) as caught:
-        open_source(server.address)
+    hasty = Transfer(TransferPolicy(attempts=2, backoff_s=0.01))
+    with DatasetServer(folder, [Fault("*", FaultKind.STATUS_503, 9)]) as server, pytest.raises(TransferError) as caught:
+        open_source(server.address, transfer=hasty)
+    assert len(server.log) == 2
     assert caught.value.retryable
     (folder / "kits23.json").write_text('{"a": 1}')
     with DatasetServer(folder) as server, pytest.raises(KitsError, match="list of records"):
