@@ -4,10 +4,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -21,12 +21,15 @@ from kits_core.errors import KitsError
 _BUSY_MS = 60_000
 
 _opening = Lock()
+# SQLite lets those who wait for its write lock sleep for up to 100 ms at a time, and the lock idle with them. Threads
+# of one process queue here instead. Reentrant, so that a session within a session fails by SQLite's own time-out.
+_writing = RLock()
 
 
 def _open_again_after_a_fork() -> None:
-    # Another thread may have held the lock at the fork; nobody in the new process would ever release it.
-    global _opening  # noqa: PLW0603
-    _opening = Lock()
+    # Another thread may have held a lock at the fork; nobody in the new process would ever release it.
+    global _opening, _writing
+    _opening, _writing = Lock(), RLock()
 
 
 os.register_at_fork(after_in_child=_open_again_after_a_fork)
@@ -41,8 +44,20 @@ class CatalogUnreachableError(KitsError):
 @contextmanager
 def catalog_session(settings: Settings) -> Iterator[Session]:
     """A session on the catalog; commits when the block ends well, rolls back otherwise."""
-    with Session(open_catalog(settings), expire_on_commit=False) as session, session.begin():
+    engine = open_catalog(settings)
+    queue = _writing if engine.dialect.name == "sqlite" else nullcontext()
+    with queue, Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+@contextmanager
+def reading_session(settings: Settings) -> Iterator[Session]:
+    """A session for questions alone: it waits for no writer and nothing waits for it. Writing with it is an error."""
+    with Session(open_catalog(settings), expire_on_commit=False) as session, session.begin():
+        session.connection(execution_options={"reads_only": True})
+        yield session
+        if session.new or session.dirty or session.deleted:
+            raise RuntimeError("a reading session cannot write; use catalog_session")
 
 
 def open_catalog(settings: Settings) -> Engine:

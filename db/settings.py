@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().resolve()
+        return home.expanduser().absolute()  # asks no disk: settings are read all the time
 
     @field_validator("database_url")
     @classmethod

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from prefect.runtime import flow_run
 from sqlalchemy.orm import Session
 
-from db.engine import catalog_session
+from db.engine import catalog_session, reading_session
 from db.settings import Settings
 
 
@@ -14,6 +14,13 @@ from db.settings import Settings
 def catalog() -> Iterator[Session]:
     """A session that commits when the block ends well."""
     with catalog_session(Settings()) as session:
+        yield session
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session for questions alone, which waits for no writer."""
+    with reading_session(Settings()) as session:
         yield session
 
 

@@ -22,7 +22,7 @@ from kits_core.geometry import GridMap, read_volume
 from kits_core.metrics.case import score_case as score
 from kits_core.recipe.prepare import read_reference
 from kits_core.recipe.recipe import Recipe
-from tasks.catalog import catalog, flow_run_id
+from tasks.catalog import catalog, flow_run_id, reading
 from tasks.policy import CATALOG, COMPUTE
 from tasks.prepare import noting_problems
 
@@ -73,7 +73,7 @@ def predict_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
     with noting_problems(case.case_id, STAGE), _one_prediction:
         from kits_core.inference.predict import segment  # noqa: PLC0415 - only where a model is at hand
 
-        with catalog() as session:
+        with reading() as session:
             model = session.get_one(Model, plan.model_id)
             recipe = Recipe.model_validate(model.run.recipe.settings)
             prepared = prepare_queries.prepared_of(session, plan.recipe_id, [case.case_id])[case.case_id]
@@ -89,7 +89,7 @@ def score_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
     """Compare one prediction with its reference and write every value."""
     settings = Settings()
     with noting_problems(case.case_id, STAGE):
-        with catalog() as session:
+        with reading() as session:
             segmentation = session.get_one(Case, case.case_id).file(FileKind.SEGMENTATION)
         if segmentation is None:
             raise KitsError(f"{case.name}: expected a reference in the catalog, got none; run kits ingest")

@@ -10,7 +10,7 @@ from db.models import Case, CaseStatus, FileKind
 from db.queries import ingest as queries
 from kits_core.labels import Label
 from kits_core.report.fingerprint import Outlier, distributions, outliers
-from tasks.catalog import catalog
+from tasks.catalog import reading
 from tasks.policy import CATALOG
 
 _VOLUMES = {"kidney_ml": Label.KIDNEY, "tumor_ml": Label.TUMOR, "cyst_ml": Label.CYST}
@@ -31,7 +31,7 @@ class Fingerprint:
 @task(name="fingerprint-dataset", task_run_name="fingerprint {dataset}", **CATALOG)
 def fingerprint_dataset(dataset: str) -> Fingerprint | None:
     """Describe the ingested cases of a dataset; None without any."""
-    with catalog() as session:
+    with reading() as session:
         row = queries.find_dataset(session, dataset)
         cases = queries.cases_of(session, row.id, CaseStatus.INGESTED)
     rows = [facts for case in cases if (facts := _facts(case))]

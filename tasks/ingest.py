@@ -26,7 +26,7 @@ from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, SEGMENTATION_NAME,
 from kits_core.source.nifti import NiftiFacts
 from kits_core.source.transfer import Fetched, Known, TransferError, redacted
 from kits_core.source.verify import check_hounsfield, check_pair
-from tasks.catalog import catalog, flow_run_id
+from tasks.catalog import catalog, flow_run_id, reading
 from tasks.listing import STAGE, CaseToIngest, quarantine
 from tasks.policy import COMPUTE, DOWNLOAD
 from tasks.source import Asked
@@ -59,10 +59,12 @@ def convert_case(case: CaseToIngest, *, keep_archives: bool) -> None:
         archives = {kind: incoming / name for kind, name in _ARCHIVES.items() if (incoming / name).is_file()}
         if not archives and _brought_by_another(case):
             return
+        with reading() as session:
+            newest = {kind: row for kind in FileKind if (row := queries.newest_file(session, case.case_id, kind))}
         with _staging(case) as staging:
             converted = _convert(case, archives, staging)
-            _check(case, converted)
-            _put_in_place(case, archives, converted, keep_archives=keep_archives)
+            _check(case, converted, newest)
+            _put_in_place(case, archives, converted, newest, keep_archives=keep_archives)
     for archive in archives.values():
         archive.unlink(missing_ok=True)
         _facts_file(archive).unlink(missing_ok=True)
@@ -121,7 +123,7 @@ def incoming_folder(case: CaseToIngest) -> Path:
 
 def _brought_by_another(case: CaseToIngest) -> bool:
     """Whether another ingestion has brought in all these files since the source was asked."""
-    with catalog() as session:
+    with reading() as session:
         found = [queries.newest_file(session, case.case_id, kind) for kind in case.files]
         return all(file is not None and file.created_at > case.listed_at for file in found)
 
@@ -194,17 +196,15 @@ def _convert(case: CaseToIngest, archives: Mapping[FileKind, Path], staging: Pat
     return converted
 
 
-def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted]) -> None:
+def _check(
+    case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: Mapping[FileKind, CaseFile]
+) -> None:
     """Raise `CaseError` unless the values are HU and both files, new or known, lie on one grid."""
     image = converted.get(FileKind.IMAGE)
     if isinstance(image, ConvertedImage):
         check_hounsfield(case.name, image.hu_min, image.hu_percentiles)
-    with catalog() as session:
-        facts = {kind: file.facts for kind, file in converted.items()}
-        for kind in FileKind:
-            row = queries.newest_file(session, case.case_id, kind)
-            if kind not in facts and row is not None and row.vanished_at is None:
-                facts[kind] = _facts(row)
+    facts = {kind: _facts(row) for kind, row in newest.items() if row.vanished_at is None}
+    facts |= {kind: file.facts for kind, file in converted.items()}
     if FileKind.IMAGE not in facts:
         raise CaseError(
             case.name, expected=f"an {IMAGE_NAME}", got="a segmentation alone", next_step="add the scan at the source"
@@ -217,22 +217,19 @@ def _put_in_place(
     case: CaseToIngest,
     archives: Mapping[FileKind, Path],
     converted: Mapping[FileKind, Converted],
+    newest: Mapping[FileKind, CaseFile],
     *,
     keep_archives: bool,
 ) -> None:
     """Move verified files to their final names, then write their rows, all in one transaction."""
-    fetched = {kind: _read_facts(archive) for kind, archive in archives.items()}
-    with catalog() as session:
-        versions = {
-            kind: queries.version_of(session, case.case_id, kind, facts.sha256) for kind, facts in fetched.items()
-        }
     rows = {}
     for kind, file in converted.items():
-        folder = _version_folder(case, versions[kind])
+        fetched = _read_facts(archives[kind])
+        folder = _version_folder(case, queries.version_of(newest.get(kind), fetched.sha256))
         folder.mkdir(parents=True, exist_ok=True)
         if keep_archives:
             shutil.copyfile(archives[kind], folder / archives[kind].name)
-        rows[kind] = _row(file.path.replace(folder / file.path.name), fetched[kind], file)
+        rows[kind] = _row(file.path.replace(folder / file.path.name), fetched, file)
         sync_folder(folder)
     with catalog() as session:
         row = session.get_one(Case, case.case_id)

@@ -16,7 +16,7 @@ from kits_core.labels import Label
 from kits_core.recipe import PreparedCase as Prepared
 from kits_core.recipe import Recipe
 from kits_core.recipe import prepare_case as prepare
-from tasks.catalog import catalog, flow_run_id
+from tasks.catalog import catalog, flow_run_id, reading
 from tasks.policy import CATALOG, COMPUTE
 
 STAGE = "prepare"
@@ -66,7 +66,7 @@ def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int) -> None:
     """Resample one case, write its files and then its row."""
     settings = Settings()
     with noting_problems(case.case_id, STAGE):
-        with catalog() as session:
+        with reading() as session:
             row = session.get_one(Case, case.case_id)
             image, segmentation = row.file(FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
         if image is None:

@@ -22,7 +22,7 @@ from kits_core.recipe.recipe import Recipe
 from kits_core.report import figures
 from kits_core.report.methods import Lineage
 from kits_core.report.page import Report, render
-from tasks.catalog import catalog
+from tasks.catalog import reading
 from tasks.evaluate import prediction_path
 from tasks.policy import COMPUTE
 
@@ -49,7 +49,7 @@ def write_report(evaluation_id: int) -> Written:
 
 def read_report(evaluation_id: int) -> Report:
     """Scores, ceilings, lineage and figures of an evaluation."""
-    with catalog() as session:
+    with reading() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         model, run = evaluation.model, evaluation.model.run
         members = split_queries.members(session, evaluation.split_id)

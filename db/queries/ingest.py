@@ -60,12 +60,9 @@ def newest_file(session: Session, case_id: int, kind: FileKind) -> CaseFile | No
     )
 
 
-def version_of(session: Session, case_id: int, kind: FileKind, archive_sha256: str) -> int:
-    """The version that an archive is, or would be if it were recorded now."""
-    newest = newest_file(session, case_id, kind)
-    if newest is None:
-        return 1
-    return newest.version + (newest.archive_sha256 != archive_sha256)
+def version_of(newest: CaseFile | None, archive_sha256: str) -> int:
+    """The version that an archive is, or would be if it were recorded after the `newest`."""
+    return 1 if newest is None else newest.version + (newest.archive_sha256 != archive_sha256)
 
 
 def record_file(session: Session, case: Case, kind: FileKind, facts: Mapping[str, Any]) -> CaseFile:
@@ -75,7 +72,7 @@ def record_file(session: Session, case: Case, kind: FileKind, facts: Mapping[str
     """
     take_turn(session, Case, case.id)
     file = newest_file(session, case.id, kind)
-    version = version_of(session, case.id, kind, facts["archive_sha256"])
+    version = version_of(file, facts["archive_sha256"])
     if file is None or file.version != version:
         if file is not None:
             file.superseded_at = now()

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from db.engine import catalog_session, open_catalog
+from db.engine import catalog_session, open_catalog, reading_session
 from db.models import Case, Dataset
 from db.queries.ingest import ensure_case, ensure_dataset
 from db.settings import Settings
@@ -164,3 +164,14 @@ def _in_threads(count, work):
     for thread in threads:
         thread.join()
     return errors
+
+
+def test_a_reading_session_waits_for_no_writer_and_cannot_write(settings):
+    with catalog_session(settings) as writer:
+        ensure_dataset(writer, name="a", source="x", revision=None, flow_run_id=None)
+        with reading_session(settings) as session:
+            assert session.query(Dataset).count() == 0
+    with pytest.raises(RuntimeError, match="cannot write"), reading_session(settings) as session:
+        session.add(Dataset(name="b", source="y"))
+    with reading_session(settings) as session:
+        assert [row.name for row in session.query(Dataset)] == ["a"]

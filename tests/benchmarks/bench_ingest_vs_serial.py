@@ -1,0 +1,71 @@
+"""Bringing in 24 cases from a host with latency and a cap on each connection, against the official package's way.
+
+The host adds 100 ms to every answer and sends at most 20 MB/s over one connection. Theirs: one `urlretrieve` after the
+other, and nothing else. Ours: `kits ingest` into an empty home, with its start, its Prefect server, probes, hashes,
+conversion and catalog. Real KiTS23 images average 92 MB; these are smaller, which is to our disadvantage.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from common import compare, in_turn, serving, write_dataset
+
+_THEIRS = """
+import sys, urllib.request
+for number in range(int(sys.argv[3])):
+    urllib.request.urlretrieve(f"{sys.argv[1]}/case_{number:05d}/imaging.nii.gz", f"{sys.argv[2]}/{number}.nii.gz")
+"""
+_OURS = "from deployments.cli import main; main()"
+
+
+def theirs(address: str, cases: int) -> float:
+    """Seconds of the serial download."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", _THEIRS, address, folder, str(cases)], check=True)
+        return time.perf_counter() - start
+
+
+def ours(address: str, cases: int) -> float:
+    """Seconds of `kits ingest`, and a look that everything is in."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", _OURS, "ingest", "--source", address, "--dataset", "bench"],
+            env=environment | {"KITS_HOME": home},
+            check=True,
+            capture_output=True,
+        )
+        seconds = time.perf_counter() - start
+        assert len(list(Path(home).glob("raw/bench/*/imaging.nii"))) == cases
+        return seconds
+
+
+def main() -> None:
+    """Print medians and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller files, one round")
+    quick = parser.parse_args().quick
+    cases, shape, rounds = (8, (20, 256, 256), 1) if quick else (24, (200, 512, 512), 5)
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        size = write_dataset(root, cases, shape)
+        with serving(root, latency_s=0.1, bytes_per_s=20e6) as server:
+            found = in_turn(
+                {
+                    "urlretrieve, serial": lambda: theirs(server.address, cases),
+                    "kits ingest, 8 at a time": lambda: ours(server.address, cases),
+                },
+                rounds,
+            )
+    compare(f"{cases} cases, {size / 1e9:.2f} GB of images, {os.cpu_count()} cores", "seconds", found)
+
+
+if __name__ == "__main__":
+    main()

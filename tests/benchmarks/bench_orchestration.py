@@ -1,0 +1,109 @@
+"""What Prefect and the catalog cost: the ingest flow against the same calls of `kits_core` in a thread pool.
+
+Both in one process that has imported everything, from one host on loopback, into an empty folder, 8 cases at a time;
+the Prefect server runs. The start of the command (imports, a server of its own on a new home) is stated apart.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from common import compare, in_turn, serving, show, write_dataset
+
+os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
+_WORKERS = 8
+
+
+def plain(address: str, folder: Path) -> float:
+    """Seconds of probing, fetching, verifying and converting every case in a thread pool."""
+    from kits_core.source.convert import convert_image, convert_segmentation
+    from kits_core.source.layout import open_source
+    from kits_core.source.transfer import Transfer
+    from kits_core.source.verify import check_hounsfield, check_pair
+
+    shutil.rmtree(folder, ignore_errors=True)
+    start = time.perf_counter()
+    with Transfer() as transfer, ThreadPoolExecutor(_WORKERS) as pool:
+        source = open_source(address, transfer=transfer)
+
+        def bring_in(case: str) -> None:
+            located = source.locate(case)
+            archives = folder / case
+            for location, name in ((located.image, "imaging"), (located.segmentation, "segmentation")):
+                assert location is not None
+                transfer.probe(location)
+                transfer.fetch(location, archives / f"{name}.nii.gz")
+            image = convert_image(archives / "imaging.nii.gz", archives / "imaging.nii")
+            segmentation = convert_segmentation(archives / "segmentation.nii.gz", archives / "segmentation.nii")
+            check_hounsfield(case, image.hu_min, image.hu_percentiles)
+            check_pair(case, image.facts, segmentation.facts)
+            (archives / "imaging.nii.gz").unlink()
+            (archives / "segmentation.nii.gz").unlink()
+
+        list(pool.map(bring_in, source.cases()))
+    return time.perf_counter() - start
+
+
+def orchestrated(address: str, folder: Path) -> float:
+    """Seconds of the flow into a new home below `folder`."""
+    from flows.ingest import ingest
+    from flows.parameters import IngestParameters
+
+    home = folder / f"home-{time.time_ns()}"
+    os.environ["KITS_HOME"] = str(home)
+    start = time.perf_counter()
+    done = ingest(IngestParameters(source=address, dataset="bench", workers=_WORKERS))
+    seconds = time.perf_counter() - start
+    assert done.brought_in == done.chosen
+    shutil.rmtree(home / "raw")
+    return seconds
+
+
+def start_of_the_command(root: Path) -> float:
+    """Seconds of `kits ingest` of one tiny case into a new home: imports, catalog, a Prefect server of its own."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", "from deployments.cli import main; main()", "ingest", "--source", str(root)],
+            env=environment | {"KITS_HOME": home},
+            check=True,
+            capture_output=True,
+        )
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print medians and their ratio, then the start apart."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller files, one round")
+    quick = parser.parse_args().quick
+    cases, shape, rounds = (8, (20, 256, 256), 1) if quick else (24, (200, 512, 512), 5)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        size = write_dataset(folder / "served", cases, shape)
+        write_dataset(folder / "tiny", 1, (16, 64, 64))
+        from deployments.server import prefect_server
+
+        with serving(folder / "served") as server, prefect_server(folder / "prefect"):
+            plain(server.address, folder / "plain")  # the host hashes its files on the first request
+            found = in_turn(
+                {
+                    "ingest flow": lambda: orchestrated(server.address, folder),
+                    "plain thread pool": lambda: plain(server.address, folder / "plain"),
+                },
+                rounds,
+            )
+        compare(f"{cases} cases, {size / 1e9:.2f} GB of images, {os.cpu_count()} cores", "seconds", found)
+        seconds = sorted(start_of_the_command(folder / "tiny") for _ in range(min(3, rounds)))
+        show("kits ingest, one tiny case, new home", [{"seconds (median)": seconds[len(seconds) // 2]}])
+
+
+if __name__ == "__main__":
+    main()
