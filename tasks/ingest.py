@@ -19,7 +19,7 @@ from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
 from db.settings import Settings
 from kits_core.errors import CaseError, KitsError
-from kits_core.files import sha256_of, sync_folder, write_text_atomically
+from kits_core.files import sha256_of, sync_folder, write_text_atomically, written_aside
 from kits_core.source.clinical import read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
 from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, SEGMENTATION_NAME, Location
@@ -196,9 +196,7 @@ def _convert(case: CaseToIngest, archives: Mapping[FileKind, Path], staging: Pat
     return converted
 
 
-def _check(
-    case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: Mapping[FileKind, CaseFile]
-) -> None:
+def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: Mapping[FileKind, CaseFile]) -> None:
     """Raise `CaseError` unless the values are HU and both files, new or known, lie on one grid."""
     image = converted.get(FileKind.IMAGE)
     if isinstance(image, ConvertedImage):
@@ -228,7 +226,8 @@ def _put_in_place(
         folder = _version_folder(case, queries.version_of(newest.get(kind), fetched.sha256))
         folder.mkdir(parents=True, exist_ok=True)
         if keep_archives:
-            shutil.copyfile(archives[kind], folder / archives[kind].name)
+            with written_aside(folder / archives[kind].name) as aside:
+                shutil.copyfile(archives[kind], aside)
         rows[kind] = _row(file.path.replace(folder / file.path.name), fetched, file)
         sync_folder(folder)
     with catalog() as session:

@@ -16,7 +16,7 @@ from typing import Protocol, Self, TypeVar
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
-from kits_core.files import sync_folder, written_aside
+from kits_core.files import PARTIAL_SUFFIX
 from kits_core.source.download import open_download
 from kits_core.source.http import Answer, TransferError, ask, check_status, redacted
 from kits_core.source.pace import Pace, StallWatch
@@ -116,7 +116,7 @@ class Transfer:
         """Bring the file at `location` (URL or path) to `target`, and return its facts.
 
         Bytes go to `target.partial`, are hashed on the way, compared with the length and the SHA-256 that are known,
-        fsynced and renamed. What a broken download left is resumed by a range guarded by If-Range. The SHA-256 is the
+        and renamed. What a broken download left is resumed by a range guarded by If-Range. The SHA-256 is the
         location's, or an `X-Linked-ETag` of 64 hexadecimal digits. A plain ETag of that form is a claim, because some
         hosts put another hash there: a file that does not match it is fetched again, and accepted if the second
         download is the same as the first. `on_retry` is told of a failure and the seconds until the next attempt.
@@ -193,7 +193,6 @@ class Transfer:
                     download.forget()
                 raise
             download.finish(target)
-        sync_folder(target.parent)
         return Fetched(download.bytes, download.sha256, linked or etag, modified, redacted(url))
 
     def _retried(self, attempt: Callable[[], T], on_retry: OnRetry | None = None) -> T:
@@ -273,10 +272,11 @@ def _copy(source: Path, target: Path, expected: str | None) -> Fetched:
         opened = source.open("rb")
     except OSError as error:
         raise TransferError(str(source), f"cannot be read: {error.strerror}", retryable=False) from error
-    with opened, written_aside(target) as aside:
+    partial = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    try:
         before = stamp(source)
         facts = os.fstat(opened.fileno())
-        with aside.open("wb") as file:
+        with opened, partial.open("wb") as file:
             while chunk := opened.read(_CHUNK_BYTES):
                 file.write(chunk)
                 digest.update(chunk)
@@ -285,6 +285,9 @@ def _copy(source: Path, target: Path, expected: str | None) -> Fetched:
         if expected is not None and expected.lower() != found:
             reason = f"expected SHA-256 {expected.lower()}, got {found}"
             raise TransferError(str(source), reason, retryable=False, wrong_bytes=True)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
     return Fetched(size, found, before, formatdate(facts.st_mtime, usegmt=True), str(source))
 
 

@@ -65,8 +65,8 @@ def main() -> None:
                 url = f"{server.address}/imaging.nii.gz"
                 found = in_turn(
                     {
-                        "fetch, verify, convert": lambda url=url, at=folder: ours(url, at) / size * 1e9,
-                        "curl, sha256sum, gzip -d": lambda url=url, at=folder: theirs(url, at) / size * 1e9,
+                        "fetch, verify, convert": lambda url=url, at=folder, gb=size / 1e9: ours(url, at) / gb,
+                        "curl, sha256sum, gzip -d": lambda url=url, at=folder, gb=size / 1e9: theirs(url, at) / gb,
                     },
                     rounds,
                 )

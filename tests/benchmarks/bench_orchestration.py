@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller files, one round")
     quick = parser.parse_args().quick
-    cases, shape, rounds = (8, (20, 256, 256), 1) if quick else (24, (200, 512, 512), 5)
+    cases, shape, rounds = (8, (20, 256, 256), 1) if quick else (24, (230, 512, 512), 5)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         size = write_dataset(folder / "served", cases, shape)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: CT-like files, a server in a process of its own, and tables of medians with their ratio."""
+"""What the benchmarks share: CT-like files, a server in a process of its own, tables of medians and their ratio."""
 
 import json
 import shutil
@@ -54,11 +54,11 @@ def write_labels(path: Path, shape: tuple[int, int, int]) -> None:
     write_nifti_gz(path, labels, kits_affine((3.0, 0.8, 0.8)), dtype=np.uint8)
 
 
-def write_dataset(root: Path, cases: int, shape: tuple[int, int, int]) -> int:
+def write_dataset(root: Path, cases: int, shape: tuple[int, int, int], dtype: npt.DTypeLike = np.float64) -> int:
     """`cases` cases in the official layout, of two different scans; bytes of all images together."""
     first = [root / f"case_{number:05d}" for number in range(min(2, cases))]
     for number, case in enumerate(first):
-        write_scan(case / "imaging.nii.gz", shape, number)
+        write_scan(case / "imaging.nii.gz", shape, number, dtype)
         write_labels(case / "segmentation.nii.gz", shape)
     for number in range(len(first), cases):
         shutil.copytree(first[number % len(first)], root / f"case_{number:05d}")

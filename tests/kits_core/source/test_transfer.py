@@ -188,7 +188,7 @@ def test_a_full_disk_is_not_worth_a_retry(root, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(download.os, "fsync", full)
+    monkeypatch.setattr(download.Download, "finish", full)
     with DatasetServer(root) as server, pytest.raises(TransferError, match="no room") as caught:
         fetch(f"{server.address}/{_NAME}", tmp_path / "f")
     assert not caught.value.retryable
