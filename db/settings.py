@@ -1,5 +1,7 @@
 """Where everything is: one class, read from the environment. Imports no SQL, so that a command line starts fast."""
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -115,3 +117,17 @@ class Settings(BaseSettings):
     def absolute(self, stored: str) -> Path:
         """The path that `relative` stored."""
         return self.home / stored
+
+
+def current_settings() -> Settings:
+    """The settings of the environment as it is now, read once for as long as it stays so.
+
+    Reading them takes over a millisecond, and the tasks of every case need them a dozen times.
+    """
+    environment = tuple(sorted(item for item in os.environ.items() if item[0].upper().startswith("KITS_")))
+    return _read_settings(environment, Path.cwd())
+
+
+@lru_cache(maxsize=4)
+def _read_settings(_environment: tuple[tuple[str, str], ...], _folder: Path) -> Settings:
+    return Settings()

@@ -55,7 +55,8 @@ def ingest(parameters: IngestParameters) -> Ingested:
             workers=workers,
             name=lambda case: case.name,
         )
-    ingest_clinical_records(asked, listing.dataset)
+    if listing.clinical is not None:
+        ingest_clinical_records(asked, listing.clinical, listing.dataset)
     failed = [(outcome.item.name, str(outcome.error)) for outcome in outcomes if outcome.error]
     refused = [*listing.refused, *failed]
     done = Ingested(

@@ -7,20 +7,20 @@ from prefect.runtime import flow_run
 from sqlalchemy.orm import Session
 
 from db.engine import catalog_session, reading_session
-from db.settings import Settings
+from db.settings import current_settings
 
 
 @contextmanager
 def catalog() -> Iterator[Session]:
     """A session that commits when the block ends well."""
-    with catalog_session(Settings()) as session:
+    with catalog_session(current_settings()) as session:
         yield session
 
 
 @contextmanager
 def reading() -> Iterator[Session]:
     """A session for questions alone, which waits for no writer."""
-    with reading_session(Settings()) as session:
+    with reading_session(current_settings()) as session:
         yield session
 
 

@@ -15,7 +15,7 @@ from db.queries import ingest as ingest_queries
 from db.queries import prepare as prepare_queries
 from db.queries import split as split_queries
 from db.queries.training import find_model
-from db.settings import Settings
+from db.settings import Settings, current_settings
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
 from kits_core.geometry import GridMap, read_volume
@@ -69,7 +69,7 @@ def plan_evaluation(model: str, subset: str) -> EvaluationPlan:
 @task(name="predict-case", task_run_name="{case.name} · predict", **COMPUTE)
 def predict_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
     """Segment one case on its original grid and keep the labels as a file."""
-    settings = Settings()
+    settings = current_settings()
     with noting_problems(case.case_id, STAGE), _one_prediction:
         from kits_core.inference.predict import segment  # noqa: PLC0415 - only where a model is at hand
 
@@ -87,7 +87,7 @@ def predict_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
 @task(name="score-case", task_run_name="{case.name} · score", **COMPUTE)
 def score_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
     """Compare one prediction with its reference and write every value."""
-    settings = Settings()
+    settings = current_settings()
     with noting_problems(case.case_id, STAGE):
         with reading() as session:
             segmentation = session.get_one(Case, case.case_id).file(FileKind.SEGMENTATION)
@@ -105,7 +105,7 @@ def end_evaluation(evaluation_id: int, status: RunStatus, report: Path | None) -
     """Note in the catalog how an evaluation ended and where its report is."""
     with catalog() as session:
         row = session.get_one(Evaluation, evaluation_id)
-        queries.end_evaluation(row, status, Settings().relative(report) if report else None)
+        queries.end_evaluation(row, status, current_settings().relative(report) if report else None)
 
 
 def prediction_path(settings: Settings, model_id: int, case: str) -> Path:

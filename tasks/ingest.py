@@ -17,7 +17,7 @@ from prefect import get_run_logger, task
 
 from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
-from db.settings import Settings
+from db.settings import current_settings
 from kits_core.errors import CaseError, KitsError
 from kits_core.files import sha256_of, sync_folder, write_text_atomically, written_aside
 from kits_core.source.clinical import read_clinical
@@ -74,16 +74,13 @@ def convert_case(case: CaseToIngest, *, keep_archives: bool) -> None:
 
 
 @task(name="ingest-clinical-records", **DOWNLOAD)
-def ingest_clinical_records(asked: Asked, dataset: str) -> int:
-    """Fetch the clinical records of a source and write those of the cases in the catalog; how many that were."""
-    location = asked.open().clinical()
-    if location is None:
-        return 0
-    target = Settings().incoming / dataset / RECORDS_NAME
-    fetched = asked.transfer().fetch(location, target)
+def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> int:
+    """Bring the clinical records of a source and write those of the cases in the catalog; how many that were."""
+    target = current_settings().incoming / dataset / RECORDS_NAME
+    _fetch(asked, location, target)
     with catalog() as session:
         row = queries.find_dataset(session, dataset)
-        return queries.record_clinical(session, row, read_clinical(target), fetched.sha256)
+        return queries.record_clinical(session, row, read_clinical(target), _read_facts(target).sha256)
 
 
 @contextmanager
@@ -118,7 +115,7 @@ def _note(case: CaseToIngest, error: Exception) -> None:
 
 def incoming_folder(case: CaseToIngest) -> Path:
     """Where a case's archives lie until they are converted."""
-    return Settings().incoming / case.dataset / case.name
+    return current_settings().incoming / case.dataset / case.name
 
 
 def _brought_by_another(case: CaseToIngest) -> bool:
@@ -245,7 +242,7 @@ def _put_in_place(
 def _row(path: Path, fetched: Fetched, converted: Converted) -> dict[str, Any]:
     facts = converted.facts
     row = {
-        "path": Settings().relative(path),
+        "path": current_settings().relative(path),
         "source_url": fetched.url,
         "bytes": converted.bytes,
         "sha256": converted.sha256,
@@ -293,7 +290,7 @@ def _put_aside(case: CaseToIngest) -> None:
 
 
 def _raw_folder(case: CaseToIngest) -> Path:
-    return Settings().raw / case.dataset / case.name
+    return current_settings().raw / case.dataset / case.name
 
 
 def _version_folder(case: CaseToIngest, version: int) -> Path:
@@ -302,7 +299,7 @@ def _version_folder(case: CaseToIngest, version: int) -> Path:
 
 
 def _quarantine_folder(case: CaseToIngest) -> Path:
-    return Settings().quarantine / case.dataset / case.name
+    return current_settings().quarantine / case.dataset / case.name
 
 
 def _facts_file(archive: Path) -> Path:

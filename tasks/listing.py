@@ -11,7 +11,7 @@ from prefect import task
 from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.models.base import now
 from db.queries import ingest as queries
-from db.settings import Settings
+from db.settings import current_settings
 from kits_core.errors import CaseError
 from kits_core.source.budget import Budget, FileCost, add_up
 from kits_core.source.layout import CaseLocations, Location, Source, check_dataset_name
@@ -49,7 +49,8 @@ class CaseToIngest:
 class Listing:
     """What a source has, and what must be brought in of it at which cost.
 
-    `refused`: cases without an image, with the reason; `vanished`: cases that the source has files of no longer.
+    `refused`: cases without an image, with the reason; `vanished`: cases that the source has files of no longer;
+    `clinical`: where the records are.
     """
 
     dataset_id: int
@@ -59,6 +60,7 @@ class Listing:
     missing: list[CaseToIngest]
     refused: list[tuple[str, str]]
     vanished: list[str]
+    clinical: Location | None
     budget: Budget
 
 
@@ -113,7 +115,7 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
     missing = _missing(asked, name, known, listed_at, answers)
     looked_at = [case for case in known.values() if cases is None or case.name in names]
     vanished = _settle(looked_at, answers, {case.name for case in missing} | {case_name for case_name, _ in refused})
-    settings = Settings()
+    settings = current_settings()
     settings.home.mkdir(parents=True, exist_ok=True)
     budget = add_up(
         (answer.cost for answer in answers.values() if answer.cost is not None),
@@ -121,7 +123,7 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
         under_way=_FILES_UNDER_WAY * asked.connections,
         keep_archives=keep_archives,
     )
-    return Listing(dataset_id, name, opened.address, len(names), missing, refused, vanished, budget)
+    return Listing(dataset_id, name, opened.address, len(names), missing, refused, vanished, opened.clinical(), budget)
 
 
 def _locate(
@@ -159,7 +161,7 @@ def _file(case_name: str, kind: FileKind, location: Location, case: Case | None)
 
 
 def _lies_there(row: CaseFile) -> bool:
-    path = Settings().absolute(row.path)
+    path = current_settings().absolute(row.path)
     return path.is_file() and path.stat().st_size == row.bytes
 
 

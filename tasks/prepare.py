@@ -11,7 +11,7 @@ from prefect import get_run_logger, task
 from db.models import Case, CaseStatus, FileKind, PreparedCase
 from db.queries import ingest as ingest_queries
 from db.queries import prepare as queries
-from db.settings import Settings
+from db.settings import Settings, current_settings
 from kits_core.labels import Label
 from kits_core.recipe import PreparedCase as Prepared
 from kits_core.recipe import Recipe
@@ -45,7 +45,7 @@ class Plan:
 @task(name="plan-preparation", **CATALOG)
 def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
     """Note the recipe in the catalog and find the ingested cases that have no current prepared files."""
-    settings = Settings()
+    settings = current_settings()
     with catalog() as session:
         row = ingest_queries.find_dataset(session, dataset)
         recipe_row = queries.ensure_recipe(session, recipe.hash, recipe.model_dump(mode="json"), flow_run_id())
@@ -64,7 +64,7 @@ def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
 @task(name="prepare-case", task_run_name="{case.name} · prepare", **COMPUTE)
 def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int) -> None:
     """Resample one case, write its files and then its row."""
-    settings = Settings()
+    settings = current_settings()
     with noting_problems(case.case_id, STAGE):
         with reading() as session:
             row = session.get_one(Case, case.case_id)

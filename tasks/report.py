@@ -13,7 +13,7 @@ from db.models.base import now
 from db.queries import evaluation as queries
 from db.queries import split as split_queries
 from db.queries.training import history
-from db.settings import Settings
+from db.settings import current_settings
 from kits_core.files import write_text_atomically
 from kits_core.geometry import read_volume
 from kits_core.network.config import TrainingConfig
@@ -40,7 +40,7 @@ class Written:
 @task(name="write-report", task_run_name="evaluation {evaluation_id} · report", **COMPUTE)
 def write_report(evaluation_id: int) -> Written:
     """Read an evaluation from the catalog and write its page; done again, it replaces the page."""
-    settings = Settings()
+    settings = current_settings()
     report = read_report(evaluation_id)
     path = settings.reports / f"evaluation_{evaluation_id:05d}.html"
     write_text_atomically(path, render(report))
@@ -108,7 +108,7 @@ def _pictures(scores: pd.DataFrame, cases: Sequence[Case], model_id: int) -> dic
 
 
 def _view(case: Case, model_id: int) -> figures.CaseView:
-    settings = Settings()
+    settings = current_settings()
     image_file, reference_file = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
     if image_file is None or reference_file is None:
         raise LookupError(f"{case.name}: expected an image and a reference in the catalog; run kits ingest")

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import httpx
 
-from db.settings import Settings
+from db.settings import Settings, current_settings
 from kits_core.source.layout import Source, open_source
 from kits_core.source.preset import NAME
 from kits_core.source.transfer import Transfer, TransferPolicy
@@ -21,11 +21,11 @@ class Asked:
 
     def open(self) -> Source:
         """Ask the source what it has."""
-        return open_source(self.source, transfer=self.transfer(), addresses=Settings().kits23)
+        return open_source(self.source, transfer=self.transfer(), addresses=current_settings().kits23)
 
     def transfer(self) -> Transfer:
         """The client of this process for the source: one, so that its limits hold over all threads."""
-        return _transfer(self, Settings())
+        return _transfer(self, current_settings())
 
 
 @lru_cache(maxsize=4)

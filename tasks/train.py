@@ -14,7 +14,7 @@ from db.queries import ingest as ingest_queries
 from db.queries import prepare as prepare_queries
 from db.queries import split as split_queries
 from db.queries import training as queries
-from db.settings import Settings
+from db.settings import Settings, current_settings
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
 from kits_core.network.config import TrainingConfig
@@ -75,7 +75,7 @@ def train_network(run_id: int) -> Trained:
     from kits_core.network.backend import environment  # noqa: PLC0415 - imports TensorFlow
     from kits_core.network.training import train  # noqa: PLC0415
 
-    settings = Settings()
+    settings = current_settings()
     with catalog() as session:
         run = session.get_one(TrainingRun, run_id)
         run.environment = environment()

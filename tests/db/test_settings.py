@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import make_url
 
-from db.settings import Settings
+from db.settings import Settings, current_settings
 from kits_core.errors import KitsError
 
 
@@ -97,3 +97,16 @@ def test_settings_cannot_be_changed(tmp_path):
 def test_settings_import_no_sql():
     code = "import sys, db.settings; sys.exit(bool({'sqlalchemy', 'alembic', 'psycopg'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_current_settings_follow_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("KITS_HOME", str(tmp_path / "a"))
+    assert current_settings() is current_settings()
+    assert current_settings().home == tmp_path / "a"
+    monkeypatch.setenv("KITS_HOME", str(tmp_path / "b"))
+    assert current_settings().home == tmp_path / "b"
+    monkeypatch.setenv("KITS_KITS23_IMAGE_REVISION", "0123abc")
+    assert current_settings().kits23.image("case_00001").endswith("/0123abc/images/case_00001.nii.gz")
+    monkeypatch.delenv("KITS_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert current_settings().home == tmp_path / "kits-home"
