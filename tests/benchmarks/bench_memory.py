@@ -15,13 +15,14 @@ import numpy as np
 from common import show, write_scan
 
 _MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 import nibabel as nib, numpy as np
 from kits_core.source.convert import convert_image
 folder = Path(sys.argv[1])
 {way}
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# VmHWM and not ru_maxrss, which a process inherits from the one that started it.
+print(next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 _OURS = 'convert_image(folder / "imaging.nii.gz", folder / "ours.nii", case="case_00000")'
 _THEIRS = """image = nib.load(folder / "imaging.nii.gz")
