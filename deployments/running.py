@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import TypeVar
 
 from rich.console import Console
@@ -18,10 +19,11 @@ _ENVIRONMENT = {
 }
 
 
-def run_flow(call: Callable[[], T], settings: Settings, console: Console) -> T:
-    """Run `call`, which calls a flow, against the configured Prefect server or one of its own; show progress.
+def run_flow(call: Callable[[], T], module: str, settings: Settings, console: Console) -> T:
+    """Run `call`, which calls a flow of `module`, against the configured Prefect server or one of its own.
 
-    `call` must import the flow itself: Prefect reads its environment when it is first imported.
+    `call` must import the flow itself: Prefect reads its environment when it is first imported. That takes seconds, so
+    the module is imported while the server starts.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -29,7 +31,8 @@ def run_flow(call: Callable[[], T], settings: Settings, console: Console) -> T:
     from deployments.server import prefect_server  # noqa: PLC0415
     from tasks.progress import listening  # noqa: PLC0415
 
-    with console.status("starting the Prefect server") as status, prefect_server(settings.home) as api_url:
+    server = prefect_server(settings.home, meanwhile=lambda: import_module(module))
+    with console.status("starting the Prefect server") as status, server as api_url:
         status.stop()
         console.print(f"[dim]follow it in the dashboard: {api_url.removesuffix('/api')}[/]", highlight=False)
         with ConsoleProgress(console) as progress, listening(progress):

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,18 +25,22 @@ def prefect_home(home: Path) -> Path:
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[str]:
+def prefect_server(home: Path, meanwhile: Callable[[], object] | None = None) -> Iterator[str]:
     """Yields the address of the API to use: the one that the user has configured, or a local server's.
+
+    `meanwhile` is called once, where there is a local server while that starts.
 
     The configured one comes from Prefect's own settings (`PREFECT_API_URL` or the active profile). The local server
     is ended with the block, or with this process if that is killed. Raises `KitsError` if it does not come up.
     """
     from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - half a second
 
+    meanwhile = meanwhile or (lambda: None)
     if configured := PREFECT_API_URL.value():
+        meanwhile()
         yield configured
         return
-    with _sharing(prefect_home(home)) as alone, _local_server(home) as api_url:
+    with _sharing(prefect_home(home)) as alone, _local_server(home, meanwhile) as api_url:
         # Prefect's background threads read the environment, the calling thread reads the context: both must say it.
         os.environ["PREFECT_API_URL"] = api_url
         try:
@@ -52,7 +56,7 @@ def prefect_server(home: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _local_server(home: Path) -> Iterator[str]:
+def _local_server(home: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
     port = _free_port()
     api_url = f"http://{HOST}:{port}/api"
     log = prefect_home(home) / "server.log"
@@ -65,6 +69,7 @@ def _local_server(home: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     try:
+        meanwhile()
         _wait_until_healthy(api_url, process, log)
         yield api_url
     finally:

@@ -75,7 +75,14 @@ def status(as_json: AsJson = False) -> None:
         ),
         "disk": [
             {"folder": folder.name, "megabytes": _bytes_below(folder) / 1e6}
-            for folder in (settings.raw, settings.incoming, settings.prepared, settings.runs, settings.predictions)
+            for folder in (
+                settings.raw,
+                settings.incoming,
+                settings.quarantine,
+                settings.prepared,
+                settings.runs,
+                settings.predictions,
+            )
             if folder.is_dir()
         ],
     }

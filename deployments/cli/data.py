@@ -55,7 +55,7 @@ def ingest(
         )
         return flow(IngestParameters(**options))
 
-    done = run_flow(call, Settings(), err)
+    done = run_flow(call, "flows.ingest", Settings(), err)
     text = f"{done.dataset}: {done.chosen} cases, {done.brought_in} brought in now"
     if done.refused:
         text += f", {done.refused} in quarantine (kits status tells why; the next ingest tries them again)"
@@ -90,7 +90,7 @@ def prepare(
         recipe = Recipe(**given(frame=frame, shape=shape, cyst_to=cyst_to))
         return flow(PrepareParameters(recipe=recipe, **given(dataset=dataset, workers=workers)))
 
-    done = run_flow(call, Settings(), err)
+    done = run_flow(call, "flows.prepare", Settings(), err)
     text = f"{done.dataset}: {done.prepared} cases prepared by recipe {done.recipe_hash}, {done.made_now} of them now"
     if done.refused:
         text += f", {done.refused} refused (kits status tells why)"
@@ -120,6 +120,6 @@ def split(
 
         return flow(SplitParameters(**given(validation=validation, folds=folds, seed=seed, dataset=dataset)))
 
-    made = run_flow(call, Settings(), err)
+    made = run_flow(call, "flows.split", Settings(), err)
     text = f"split {made.split_id} of {made.dataset}: {made.train} for training, {made.validation} for validation"
     show_result(made, as_json=as_json, text=text)

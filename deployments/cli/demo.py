@@ -37,7 +37,7 @@ def demo() -> None:
             err.print(f"[dim]{CASES} phantom patients are served at {server.address}[/]", highlight=False)
             return pipeline(demo_parameters(server.address))
 
-    done = run_flow(call, settings, err)
+    done = run_flow(call, "flows.pipeline", settings, err)
     _close(done, settings.home)
 
 

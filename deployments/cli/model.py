@@ -64,7 +64,7 @@ def train(
         recipe = Recipe(**given(shape=shape, cyst_to=cyst_to))
         return flow(TrainParameters(recipe=recipe, config=config, **given(split=split, dataset=dataset)))
 
-    trained = run_flow(call, Settings(), err)
+    trained = run_flow(call, "flows.train", Settings(), err)
     champion = ", the champion now" if trained.champion else ""
     text = (
         f"model {trained.model_id} (run {trained.run_id}, epoch {trained.epoch}): validation Dice {trained.score:.3f}"
@@ -93,7 +93,7 @@ def evaluate(
 
         return flow(EvaluateParameters(**given(model=model, subset=subset)))
 
-    done = run_flow(call, Settings(), err)
+    done = run_flow(call, "flows.evaluate", Settings(), err)
     if as_json:
         show_result(done, as_json=True, text="")
         return
@@ -140,5 +140,5 @@ def _report_path(evaluation: int | None) -> Path:
 
         return flow(EvaluateParameters(model=str(model), subset=subset))
 
-    built: Path = run_flow(call, settings, err).report
+    built: Path = run_flow(call, "flows.evaluate", settings, err).report
     return built

@@ -1,6 +1,5 @@
 """What a dataset looks like: the distribution of every property that decides how it can be used, and who stands out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -95,12 +94,15 @@ def distributions(frame: pd.DataFrame) -> bytes:
         grid = np.atleast_1d(np.asarray(figure.subplots(rows, _COLUMNS))).ravel()
         for axes, column in zip(grid, shown, strict=False):
             values = _values(frame, column)
-            spread = values.min() < values.max()
-            sns.histplot(x=values, ax=axes, bins=_bins(values, column), color="#0173b2", alpha=0.55, linewidth=0.4)
+            limits = _limits(values, column)
+            bins = _bins(limits, len(values), column)
+            sns.histplot(x=values, ax=axes, bins=bins, color="#0173b2", alpha=0.55, linewidth=0.4)
             sns.rugplot(x=values, ax=axes, color="black", height=0.06, alpha=0.6, lw=0.7)
-            if column.logarithmic and spread:
+            if column.logarithmic:
                 axes.set_xscale("log")
-                label_decades(axes.xaxis, (values.min(), values.max()))
+                label_decades(axes.xaxis, limits)
+            else:
+                axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
             axes.set(xlabel=column.title, ylabel="cases" if axes is grid[0] else "")
         for axes in grid[len(shown) :]:
@@ -113,10 +115,18 @@ def _values(frame: pd.DataFrame, column: Property) -> "pd.Series[float]":
     return values[values > 0] if column.logarithmic else values
 
 
-def _bins(values: "pd.Series[float]", column: Property) -> Sequence[float]:
+def _limits(values: "pd.Series[float]", column: Property) -> tuple[float, float]:
+    """Where the histogram starts and ends: never so close that differences that mean nothing look large."""
     low, high = float(values.min()), float(values.max())
-    count = min(24, max(6, len(values) // 4)) + 1
-    if low == high:
-        return [low - 0.5, low + 0.5]
-    edges = np.geomspace(low, high, count) if column.logarithmic else np.linspace(low, high, count)
+    margin = 2 * column.resolution
+    if column.logarithmic:
+        middle, half = np.sqrt(low * high), max(np.sqrt(high / low), np.exp(margin))
+        return float(middle / half), float(middle * half)
+    middle, half = (low + high) / 2, max((high - low) / 2, margin)
+    return middle - half, middle + half
+
+
+def _bins(limits: tuple[float, float], cases: int, column: Property) -> list[float]:
+    count = min(24, max(6, cases // 4)) + 1
+    edges = np.geomspace(*limits, count) if column.logarithmic else np.linspace(*limits, count)
     return [float(edge) for edge in edges]
