@@ -1,6 +1,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import pytest
 from prefect import flow
@@ -28,7 +29,7 @@ def test_flow_runs_share_the_slots_and_the_second_waits_for_the_first():
         return granted
 
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(download) for _ in range(2)]
+        runs = [pool.submit(copy_context().run, download) for _ in range(2)]
         assert [run.result() for run in runs] == [8, 8]
     assert most == 8
 
