@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -60,7 +60,8 @@ def _local_server(home: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
     port = _free_port()
     api_url = f"http://{HOST}:{port}/api"
     log = prefect_home(home) / "server.log"
-    with log.open("ab") as output:
+    # Two servers that make the tables of one new database at once break each other's.
+    with ExitStack() as stack, _start_lock(prefect_home(home)), log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own module, a number
             [sys.executable, "-m", "deployments.server_process", HOST, str(port)],
             env=server_environment(home, api_url),
@@ -68,12 +69,20 @@ def _local_server(home: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    try:
+        stack.callback(_stop, process)
         meanwhile()
         _wait_until_healthy(api_url, process, log)
+        started = stack.pop_all()
+    with started:
         yield api_url
-    finally:
-        _stop(process)
+
+
+@contextmanager
+def _start_lock(folder: Path) -> Iterator[None]:
+    """One server of a history starts at a time; the lock dies with the process."""
+    with (folder / "start.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
