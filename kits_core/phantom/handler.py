@@ -4,6 +4,7 @@ import re
 import socket
 import struct
 import time
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -25,6 +26,17 @@ _REFUSALS: dict[FaultKind, HTTPStatus] = {
 _HALVING = (FaultKind.RESET, FaultKind.TRUNCATE, FaultKind.STALL, FaultKind.NO_LENGTH)
 
 
+@dataclass(frozen=True)
+class Served:
+    """One answered request. `start` is the first byte of the file that was sent, `sent` the bytes of body."""
+
+    method: str
+    path: str
+    status: int
+    start: int
+    sent: int
+
+
 class Host(Protocol):
     """What a handler needs of its server."""
 
@@ -42,8 +54,11 @@ class Host(Protocol):
     def validators(self, file: Path) -> dict[str, str]:
         """Headers that say which version of a file this is, ETag and Last-Modified among them."""
 
-    def record(self, method: str, path: str, status: int, start: int, sent: int) -> None:
-        """Note an answer."""
+    def record(self, served: Served) -> int:
+        """Note an answer that begins; returns its place."""
+
+    def amend(self, place: int, sent: int) -> None:
+        """Correct how much of it was sent."""
 
 
 class DatasetHandler(BaseHTTPRequestHandler):
@@ -103,7 +118,7 @@ class DatasetHandler(BaseHTTPRequestHandler):
         for name, value in {**length, **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self._host.record(self.command, path, status, 0, len(body) if has_body else 0)
+        self._host.record(Served(self.command, path, status, 0, len(body) if has_body else 0))
         if has_body:
             self.wfile.write(body)
 
@@ -138,9 +153,11 @@ class DatasetHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Type": "application/octet-stream", **headers}.items():
             self.send_header(name, value)
+        # Noted before it is sent: a client that has it all may look at the log at once.
+        place = self._host.record(Served(self.command, path, status, start, stop - start if with_body else 0))
         self.end_headers()
-        sent = self._body(file, start, stop, fault) if with_body else 0
-        self._host.record(self.command, path, status, start, sent)
+        if with_body:
+            self._host.amend(place, self._body(file, start, stop, fault))
 
     def _asked_range(self, size: int, etag: str, modified: str) -> tuple[int, int] | None:
         """First byte and the one after the last, or None for the whole file. Empty if the range lies outside it.

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 from email.utils import formatdate
 from enum import StrEnum
 from functools import partial
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from kits_core.files import sha256_of
 from kits_core.phantom.faults import Fault, FaultPlan
-from kits_core.phantom.handler import DatasetHandler
+from kits_core.phantom.handler import DatasetHandler, Served
 
 
 class Hashes(StrEnum):
@@ -29,17 +29,6 @@ class Hashes(StrEnum):
     """An ETag of 64 hexadecimal digits that is not the content's SHA-256, as some hosts have it."""
     NONE = "none"
     """An ETag of time and size."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """One answered request. `start` is the first byte of the file that was sent, `sent` the bytes of body."""
-
-    method: str
-    path: str
-    status: int
-    start: int
-    sent: int
 
 
 class DatasetServer:
@@ -67,6 +56,7 @@ class DatasetServer:
         self.hashes, self.latency_s, self.bytes_per_s = hashes, latency_s, bytes_per_s
         self.faults = FaultPlan(faults or [])
         self.log: list[Served] = []
+        self._lock = threading.Lock()
         self.stopping = threading.Event()
         self._port = port
         self._hashes: dict[tuple[Path, int, int], str] = {}
@@ -149,9 +139,15 @@ class DatasetServer:
             self._hashes[key] = sha256_of(file)
         return self._hashes[key]
 
-    def record(self, method: str, path: str, status: int, start: int, sent: int) -> None:
-        """Note an answer in `log`."""
-        self.log.append(Served(method, path, status, start, sent))
+    def record(self, served: Served) -> int:
+        """Note an answer in `log` as it begins; returns its place."""
+        with self._lock:
+            self.log.append(served)
+            return len(self.log) - 1
+
+    def amend(self, place: int, sent: int) -> None:
+        """Correct how much of an answer's body was sent."""
+        self.log[place] = replace(self.log[place], sent=sent)
 
 
 class _QuietServer(ThreadingHTTPServer):
