@@ -19,7 +19,7 @@ from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
 from db.settings import current_settings
 from kits_core.errors import CaseError, KitsError
-from kits_core.files import sha256_of, sync_folder, write_text_atomically, written_aside
+from kits_core.files import sha256_of, sync_folder, written_aside
 from kits_core.source.clinical import read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
 from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, SEGMENTATION_NAME, Location
@@ -127,20 +127,18 @@ def _brought_by_another(case: CaseToIngest) -> bool:
 
 def _fetch(asked: Asked, location: Location, target: Path) -> None:
     """Fetch one archive and write its facts beside it; one that is here whole and unchanged is not fetched again."""
-    note = _facts_file(target)
-    if target.is_file() and note.is_file():
-        facts = _read_facts(target)
+    facts = _known_facts(target) if target.is_file() else None
+    if facts is not None:
         known = Known(etag=facts.etag, last_modified=facts.last_modified, bytes=facts.bytes)
         if not asked.transfer().probe(location, known).changed:
             return
-    if target.is_file() and not note.is_file() and location.sha256 == sha256_of(target):
+    elif target.is_file() and location.sha256 == sha256_of(target):
         # Killed between the archive's rename and its note.
-        facts = Fetched(target.stat().st_size, location.sha256, None, None, redacted(location.address))
-        write_text_atomically(note, json.dumps(asdict(facts)))
+        _write_facts(target, Fetched(target.stat().st_size, location.sha256, None, None, redacted(location.address)))
         return
     start = time.perf_counter()
     fetched = asked.transfer().fetch(location, target, on_retry=_tell_retry)
-    write_text_atomically(note, json.dumps(asdict(fetched)))
+    _write_facts(target, fetched)
     seconds = time.perf_counter() - start
     get_run_logger().info("%s: %.1f MB in %.1f s", target.name, fetched.bytes / 1e6, seconds)
 
@@ -308,3 +306,15 @@ def _facts_file(archive: Path) -> Path:
 
 def _read_facts(archive: Path) -> Fetched:
     return Fetched(**json.loads(_facts_file(archive).read_text(encoding="utf-8")))
+
+
+def _known_facts(archive: Path) -> Fetched | None:
+    try:
+        return _read_facts(archive)
+    except (OSError, ValueError, TypeError):  # there is none, or a kill has torn it
+        return None
+
+
+def _write_facts(archive: Path, facts: Fetched) -> None:
+    """Not atomically: a torn note is as good as none, and leaves nothing beside it."""
+    _facts_file(archive).write_text(json.dumps(asdict(facts)), encoding="utf-8")
