@@ -74,6 +74,11 @@ class Download:
         self._guarded = False
         self._sidecar.unlink(missing_ok=True)
 
+    def add(self, chunk: bytes) -> None:
+        """Append."""
+        self._file.write(chunk)
+        self._count(chunk)
+
     def finish(self, target: Path) -> None:
         """Give what is there its final name.
 
@@ -103,8 +108,7 @@ class Download:
         for chunk in response.iter_raw():
             if watch.stalled(time.monotonic() - asked_at, len(chunk)):
                 raise TransferError(self.url, "the connection has almost stalled", retryable=True)
-            self._file.write(chunk)
-            self._count(chunk)
+            self.add(chunk)
             if total is not None and self.bytes > total:
                 break
             pace.take(len(chunk))

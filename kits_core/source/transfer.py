@@ -1,7 +1,6 @@
 """Files and texts from a source: whole or not at all, tried again where that helps, no faster than asked."""
 
 import errno
-import hashlib
 import os
 import random
 import re
@@ -16,7 +15,6 @@ from typing import Protocol, Self, TypeVar
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
-from kits_core.files import PARTIAL_SUFFIX
 from kits_core.source.download import open_download
 from kits_core.source.http import Answer, TransferError, ask, check_status, redacted
 from kits_core.source.pace import Pace, StallWatch
@@ -126,7 +124,7 @@ class Transfer:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not _is_url(address):
             with _disk_errors(address):
-                return _copy(Path(address), target, expected)
+                return self._retried(lambda: _copy(Path(address), target, expected), on_retry)
         doubted: set[str] = set()
 
         def attempt() -> Fetched:
@@ -267,28 +265,23 @@ def _is_url(address: str) -> bool:
 
 
 def _copy(source: Path, target: Path, expected: str | None) -> Fetched:
-    digest, size = hashlib.sha256(), 0
     try:
         opened = source.open("rb")
     except OSError as error:
         raise TransferError(str(source), f"cannot be read: {error.strerror}", retryable=False) from error
-    partial = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL_SUFFIX}")
-    try:
-        before = stamp(source)
-        facts = os.fstat(opened.fileno())
-        with opened, partial.open("wb") as file:
-            while chunk := opened.read(_CHUNK_BYTES):
-                file.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-        found = digest.hexdigest()
-        if expected is not None and expected.lower() != found:
-            reason = f"expected SHA-256 {expected.lower()}, got {found}"
+    with opened, open_download(str(source), target) as download:
+        download.forget()
+        before, facts = stamp(source), os.fstat(opened.fileno())
+        while chunk := opened.read(_CHUNK_BYTES):
+            download.add(chunk)
+        if expected is not None and expected.lower() != download.sha256:
+            reason = f"expected SHA-256 {expected.lower()}, got {download.sha256}"
+            download.forget()
             raise TransferError(str(source), reason, retryable=False, wrong_bytes=True)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return Fetched(size, found, before, formatdate(facts.st_mtime, usegmt=True), str(source))
+        download.finish(target)
+    return Fetched(
+        download.bytes, download.sha256, before, formatdate(facts.st_mtime, usegmt=True), redacted(str(source))
+    )
 
 
 def _read_text(url: str, answer: Answer) -> str:
