@@ -28,6 +28,8 @@ class FaultKind(StrEnum):
     """No Content-Length: the body ends with the connection, and at half of it."""
     HTML = "html"
     """A page that says sorry, with status 200."""
+    PAGE_AS_FILE = "page_as_file"
+    """The same page as application/octet-stream: no header tells it from the file."""
     DRIP = "drip"
     """A few bytes at a time, for ever slower than any use."""
     WRONG_LENGTH = "wrong_length"
@@ -35,7 +37,9 @@ class FaultKind(StrEnum):
     REDIRECT_LOOP = "redirect_loop"
     """A redirect to the same address."""
     CHANGED_ETAG = "changed_etag"
-    """Another ETag than before, as if the file had been replaced."""
+    """Another ETag than before, as if the file had been replaced; If-Range is honoured."""
+    SPLICE = "splice"
+    """The range that was asked for, of another version: 206 with another ETag and a wrong bit, If-Range ignored."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Fault:
     """`kind` happens to the first `times` requests whose path (without the first slash) matches `path_pattern`.
 
     `path_pattern`: shell wildcards, e.g. `case_00003/*`. Requests for the start of a file alone, which look before they
-    fetch, are spared unless `probes`. `retry_after_s` goes with 429; a stall lasts `stall_s`.
+    fetch, are spared unless `probes`. `retry_after_s` goes with 429; a stall lasts `stall_s`. Faults of one path come
+    one after the other: a RESET, then a CHANGED_ETAG, is a file replaced between two attempts.
     """
 
     path_pattern: str

@@ -1,20 +1,19 @@
 """One HTTP request to a `DatasetServer`: validators, ranges, and the body with its faults."""
 
 import re
-import socket
-import struct
-import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol
+from threading import Event
+from typing import Any, ClassVar, Protocol
 
+from kits_core.phantom.body import Body
 from kits_core.phantom.faults import Fault, FaultKind, FaultPlan
 
-_CHUNK_BYTES = 1 << 16
-_SHORTEST_SLEEP_S = 0.005
-_DRIP_BYTES, _DRIP_EVERY_S = 16, 0.02
+_HEADER_BYTES = 1 << 16
+_PAGE = b"<!doctype html><title>Sorry</title>"
+_FILE_TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _PROBE = re.compile(r"bytes=0-\d+")
 _REFUSALS: dict[FaultKind, HTTPStatus] = {
@@ -23,7 +22,9 @@ _REFUSALS: dict[FaultKind, HTTPStatus] = {
     FaultKind.STATUS_404: HTTPStatus.NOT_FOUND,
     FaultKind.TOO_MANY_REQUESTS: HTTPStatus.TOO_MANY_REQUESTS,
 }
-_HALVING = (FaultKind.RESET, FaultKind.TRUNCATE, FaultKind.STALL, FaultKind.NO_LENGTH)
+_PAGES = {FaultKind.HTML: "text/html", FaultKind.PAGE_AS_FILE: _FILE_TYPE}
+_LAST_ANSWER = (FaultKind.RESET, FaultKind.TRUNCATE, FaultKind.STALL, FaultKind.NO_LENGTH)
+"""What the connection does not survive."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Host(Protocol):
     """What a handler needs of its server."""
 
     faults: FaultPlan
-    stopping: Any
+    stopping: Event
     latency_s: float
     bytes_per_s: float | None
 
@@ -66,7 +67,7 @@ class DatasetHandler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm: ClassVar[bool] = True
-    wbufsize = _CHUNK_BYTES
+    wbufsize = _HEADER_BYTES
     timeout = 60
 
     def __init__(self, host: Host, *args: Any) -> None:
@@ -92,8 +93,8 @@ class DatasetHandler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind in _REFUSALS:
             headers = {"Retry-After": str(fault.retry_after_s)} if kind is FaultKind.TOO_MANY_REQUESTS else {}
             self._text(path, _REFUSALS[fault.kind], headers=headers)
-        elif kind is FaultKind.HTML:
-            self._text(path, HTTPStatus.OK, body=b"<!doctype html><title>Sorry</title>", mime="text/html")
+        elif kind in _PAGES:
+            self._text(path, HTTPStatus.OK, body=_PAGE, mime=_PAGES[kind])
         elif kind is FaultKind.REDIRECT_LOOP:
             self._text(path, HTTPStatus.FOUND, headers={"Location": self.path})
         elif (elsewhere := self._host.redirect(self.path)) is not None:
@@ -125,14 +126,15 @@ class DatasetHandler(BaseHTTPRequestHandler):
     def _file(self, path: str, file: Path, fault: Fault | None, *, with_body: bool) -> None:
         kind = None if fault is None else fault.kind
         headers = self._host.validators(file)
-        if kind is FaultKind.CHANGED_ETAG:
+        if kind in (FaultKind.CHANGED_ETAG, FaultKind.SPLICE):
             headers |= dict.fromkeys(("ETag", "X-Linked-ETag"), f'"changed-{headers["ETag"][1:9]}"')
         if self.headers.get("If-None-Match") == headers["ETag"]:
             self._text(path, HTTPStatus.NOT_MODIFIED, headers=headers)
             return
         size = file.stat().st_size
         ranges = kind is not FaultKind.NO_RANGES
-        asked = self._asked_range(size, headers["ETag"], headers["Last-Modified"]) if ranges else None
+        guard = self.headers.get("If-Range", "") if kind is FaultKind.SPLICE else headers["ETag"]
+        asked = self._asked_range(size, guard, headers["Last-Modified"]) if ranges else None
         start, stop = (0, size) if asked is None else asked
         if start >= stop and asked is not None:
             status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
@@ -151,13 +153,14 @@ class DatasetHandler(BaseHTTPRequestHandler):
             headers["Content-Length"] = str(stop - start)
         status = HTTPStatus.OK if asked is None else HTTPStatus.PARTIAL_CONTENT
         self.send_response(status)
-        for name, value in {"Content-Type": "application/octet-stream", **headers}.items():
+        for name, value in {"Content-Type": _FILE_TYPE, **headers}.items():
             self.send_header(name, value)
         # Noted before it is sent: a client that has it all may look at the log at once.
         place = self._host.record(Served(self.command, path, status, start, stop - start if with_body else 0))
         self.end_headers()
         if with_body:
-            self._host.amend(place, self._body(file, start, stop, fault))
+            part = range(start, stop)
+            self._send(Body(self.connection, file, part, self._host.bytes_per_s, self._host.stopping), fault, place)
 
     def _asked_range(self, size: int, etag: str, modified: str) -> tuple[int, int] | None:
         """First byte and the one after the last, or None for the whole file. Empty if the range lies outside it.
@@ -175,48 +178,11 @@ class DatasetHandler(BaseHTTPRequestHandler):
             return None
         return int(first), min(size, int(last) + 1) if last else size
 
-    def _body(self, file: Path, start: int, stop: int, fault: Fault | None) -> int:
-        """Send bytes `start:stop` of the file with the fault; returns how many were sent."""
-        kind = None if fault is None else fault.kind
-        middle = start + (stop - start) // 2
-        end = middle if kind in _HALVING else stop
-        sent, began = 0, time.monotonic()
-        with file.open("rb") as opened:
-            opened.seek(start)
-            if kind is FaultKind.DRIP:
-                return self._drip(opened, stop - start)
-            while sent < end - start and (chunk := opened.read(min(_CHUNK_BYTES, end - start - sent))):
-                if kind is FaultKind.BIT_FLIP and start + sent <= middle < start + sent + len(chunk):
-                    wrong = bytearray(chunk)
-                    wrong[middle - start - sent] ^= 0x10
-                    chunk = bytes(wrong)
-                self.wfile.write(chunk)
-                sent += len(chunk)
-                self._keep_pace(began, sent)
+    def _send(self, body: Body, fault: Fault | None, place: int) -> None:
         self.wfile.flush()
-        if fault is not None and kind in _HALVING:
-            self._break_off(fault)
-        return sent
-
-    def _keep_pace(self, began: float, sent: int) -> None:
-        if self._host.bytes_per_s is not None:
-            early_s = began + sent / self._host.bytes_per_s - time.monotonic()
-            if early_s > _SHORTEST_SLEEP_S:
-                time.sleep(early_s)
-
-    def _drip(self, opened: BinaryIO, size: int) -> int:
-        sent = 0
-        while sent < size and not self._host.stopping.wait(_DRIP_EVERY_S):
-            self.wfile.write(opened.read(_DRIP_BYTES))
-            self.wfile.flush()
-            sent += _DRIP_BYTES
-        return sent
-
-    def _break_off(self, fault: Fault) -> None:
-        self.close_connection = True
-        if fault.kind is FaultKind.STALL:
-            self._host.stopping.wait(fault.stall_s)
-        if fault.kind is FaultKind.RESET:
-            # With a linger time of zero, closing discards what is unsent and answers with RST instead of FIN.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
+        try:
+            body.send(fault)
+        finally:
+            self._host.amend(place, body.sent)
+            if not body.is_whole or (fault is not None and fault.kind in _LAST_ANSWER):
+                self.close_connection = True

@@ -15,11 +15,11 @@ from typing import BinaryIO
 import httpx
 
 from kits_core.files import PARTIAL_SUFFIX
-from kits_core.source.http import Answer, TransferError, check_status
+from kits_core.source.http import Answer, TransferError, check_status, whole
 from kits_core.source.pace import Pace, StallWatch
 
 _HASHED_AT_ONCE = 1 << 20
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Download:
             )
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise TransferError(self.url, "the server compresses what must come as it is", retryable=False)
-        total = self._place(response) or answer.linked_size
+        total = self._place(response, guard) or answer.linked_size
         asked_at = time.monotonic()
         # Without a size of our own the pieces come as the network brings them, and a drip is seen.
         for chunk in response.iter_raw():
@@ -119,20 +119,24 @@ class Download:
                 self.forget()
             raise TransferError(self.url, f"expected {total} bytes, got {got}", retryable=True)
 
-    def _place(self, response: httpx.Response) -> int | None:
+    def _place(self, response: httpx.Response, guard: str | None) -> int | None:
         """Set the file to where this response's body starts; the whole file's size if the response tells it."""
-        length = response.headers.get("Content-Length", "")
+        length = whole(response.headers.get("Content-Length"))
         if response.status_code == httpx.codes.PARTIAL_CONTENT:
+            if response.headers.get("ETag") != guard:
+                # Some hosts ignore If-Range: parts of two versions must not be joined (RFC 9110, 15.3.7.3).
+                self.forget()
+                raise TransferError(self.url, "the file changed between two attempts", retryable=True)
             found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if found is None or int(found[1]) != self.bytes:
                 self.forget()
                 raise TransferError(self.url, "the server sent another range than asked for", retryable=True)
             if found[2] != "*":
                 return int(found[2])
-            return self.bytes + int(length) if length.isdecimal() else None
+            return None if length is None else self.bytes + length
         self._restart()
         self._begin(response.headers.get("ETag"))
-        return int(length) if length.isdecimal() else None
+        return length
 
     def _finished_or_restart(self, response: httpx.Response, guard: str) -> None:
         """416 after a resume: either nothing was missing any more, or the file shrank."""

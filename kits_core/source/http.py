@@ -1,6 +1,8 @@
 """HTTP as transfer needs it: time-outs, redirects that never leave https, and failures that say if a retry helps."""
 
+import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,12 @@ from kits_core.errors import KitsError
 
 _MAX_REDIRECTS = 10
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_WHOLE = re.compile(r"[0-9]{1,18}")
 _RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+for _name in ("httpx", "httpcore"):
+    # Their lines below WARNING hold whole addresses and headers, signatures and tokens included.
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class TransferError(KitsError):
@@ -94,7 +101,7 @@ def ask(
             for name in ("X-Linked-ETag", "X-Linked-Size"):
                 if name in response.headers:
                     linked.setdefault(name, response.headers[name])
-            answer = Answer(response, linked.get("X-Linked-ETag"), _whole(linked.get("X-Linked-Size")))
+            answer = Answer(response, linked.get("X-Linked-ETag"), whole(linked.get("X-Linked-Size")))
             if response.next_request is None or (enough is not None and enough(answer)):
                 yield answer
                 return
@@ -117,8 +124,9 @@ def _authorise(request: httpx.Request, url: str, token: str) -> None:
     request.headers["Authorization"] = f"Bearer {token}"
 
 
-def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+def whole(text: str | None) -> int | None:
+    """A count of bytes as a header states it; None for none and for nonsense."""
+    return int(text) if text is not None and _WHOLE.fullmatch(text) else None
 
 
 def check_status(url: str, response: httpx.Response) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from kits_core.errors import CaseError
-from kits_core.source.http import Answer, check_status
+from kits_core.source.http import Answer, check_status, whole
 from kits_core.source.nifti import NiftiReader
 
 PROBE_BYTES = 2048
@@ -114,10 +114,10 @@ def _strong(etag: str) -> str:
 def _size(answer: Answer) -> int | None:
     headers: Mapping[str, str] = answer.response.headers
     if answer.response.status_code == httpx.codes.PARTIAL_CONTENT:
-        total = headers.get("Content-Range", "").rpartition("/")[2]
+        size = whole(headers.get("Content-Range", "").rpartition("/")[2])
     else:
-        total = headers.get("Content-Length", "")
-    return int(total) if total.isdecimal() else answer.linked_size
+        size = whole(headers.get("Content-Length"))
+    return answer.linked_size if size is None else size
 
 
 def _start(response: httpx.Response) -> bytes:

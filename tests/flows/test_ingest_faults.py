@@ -26,6 +26,7 @@ MENDED: dict[str, list[tuple[FaultKind, int]]] = {
     "a body cut short": [(FaultKind.TRUNCATE, 2)],
     "no ranges after a cut": [(FaultKind.TRUNCATE, 1), (FaultKind.NO_RANGES, 1)],
     "another ETag after a cut": [(FaultKind.TRUNCATE, 1), (FaultKind.CHANGED_ETAG, 1)],
+    "the rest of another version after a cut": [(FaultKind.TRUNCATE, 1), (FaultKind.SPLICE, 1)],
     "an error page with status 200": [(FaultKind.HTML, 1)],
 }
 """What any host can do, and retries mend within one run."""
@@ -36,6 +37,11 @@ SILENT: dict[str, list[tuple[FaultKind, int]]] = {
     "half a body with that length": [(FaultKind.WRONG_LENGTH, 1)],
 }
 """What only a hash shows during the transfer; without one the file is refused when it is read."""
+
+UNSEEN: dict[str, list[tuple[FaultKind, int]]] = {
+    "an error page that says it is a file": [(FaultKind.PAGE_AS_FILE, 1)],
+}
+"""What comes with a length and no hash of its own: the file is refused when it is read, and the next run mends it."""
 
 LASTING: dict[str, tuple[FaultKind, str]] = {
     "a redirect loop": (FaultKind.REDIRECT_LOOP, "more than 10 redirects"),
@@ -101,7 +107,7 @@ def _state(rows, source):
 
 @pytest.mark.parametrize("hashes", [Hashes.LINKED, Hashes.ETAG, Hashes.OTHER, Hashes.NONE])
 def test_a_hostile_host(phantoms, tmp_path, rows, hashes):
-    every = {**MENDED, **SILENT, **{name: [(kind, FOR_EVER)] for name, (kind, _) in LASTING.items()}}
+    every = {**MENDED, **SILENT, **UNSEEN, **{name: [(kind, FOR_EVER)] for name, (kind, _) in LASTING.items()}}
     root = _copies(phantoms, tmp_path / "source", len(every) + 1)
     case_of = {fault: f"case_{number:05d}" for number, fault in enumerate(every)}
     faults = [
@@ -122,7 +128,7 @@ def test_a_hostile_host(phantoms, tmp_path, rows, hashes):
             assert reason in problems[case_of[name]], name
         _ingest(server.address)
         ingested, problems = _state(rows, root)
-    assert ingested == good | silent
+    assert ingested == good | silent | {case_of[name] for name in UNSEEN}
     assert problems.keys() == {case_of[name] for name in LASTING}
 
 

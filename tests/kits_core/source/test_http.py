@@ -4,7 +4,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from kits_core.source.http import TransferError, ask, check_status
+from kits_core.source.http import TransferError, ask, check_status, whole
 from kits_core.source.transfer import Transfer, TransferPolicy
 
 _ONCE = TransferPolicy(attempts=1)
@@ -50,6 +50,23 @@ def test_https_never_becomes_http_and_loops_end(tmp_path):
     ):
         fetch("http://a/x", tmp_path / "f", client)
     assert not caught.value.retryable
+
+
+def test_no_log_of_the_client_holds_an_address_with_its_signature(caplog):
+    with (
+        caplog.at_level("INFO"),
+        _redirecting({"https://a/x": "https://b/y?signature=secret"}) as client,
+        ask(client, "https://a/x", {}) as answer,
+    ):
+        assert answer.response.status_code == 200
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("12", 12), ("", None), ("9" * 5000, None), ("\u0663", None), ("-1", None)]
+)
+def test_a_size_in_a_header_is_a_count_or_nothing(text, count):
+    assert whole(text) == count
 
 
 @pytest.mark.parametrize(

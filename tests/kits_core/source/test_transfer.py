@@ -119,6 +119,20 @@ def test_where_a_resume_is_not_granted_the_file_is_fetched_anew(root, tmp_path, 
         assert server.log[1].status == 200
 
 
+def test_parts_of_two_versions_are_never_joined_even_by_a_host_that_ignores_if_range(root, tmp_path):
+    with DatasetServer(
+        root, [Fault("*", FaultKind.TRUNCATE), Fault("*", FaultKind.SPLICE)], hashes=Hashes.NONE
+    ) as host:
+        url = f"{host.address}/{_NAME}"
+        with pytest.raises(TransferError, match="expected"):
+            fetch(url, tmp_path / "f")
+        with pytest.raises(TransferError, match="changed between two attempts") as caught:
+            fetch(url, tmp_path / "f")
+        assert (host.log[1].status, caught.value.retryable) == (206, True)
+        assert fetch(url, tmp_path / "f").sha256 == _SHA
+        assert host.log[2].start == 0
+
+
 def test_refusals_say_whether_and_when_to_come_back(root, tmp_path):
     faults = [Fault("*", FaultKind.TOO_MANY_REQUESTS, retry_after_s=9), Fault("*", FaultKind.STATUS_500)]
     faults += [Fault("*", FaultKind.STATUS_404), Fault("*", FaultKind.HTML)]
