@@ -79,8 +79,7 @@ def train(
 
 def build_model(config: TrainingConfig, recipe: Recipe) -> Any:
     """A compiled network with seeded initial weights."""
-    keras.utils.set_random_seed(config.seed)
-    model = ResNetUNet(shape=recipe.shape, filters=config.filters)
+    model = ResNetUNet(shape=recipe.shape, filters=config.filters, seed=config.seed)
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=FocalTversky(config.miss_weight, config.false_alarm_weight, config.focus),

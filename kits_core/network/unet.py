@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kits_core.network.backend import keras, layers
-from kits_core.network.encoder import LARGEST_STRIDE, conv_norm, pyramid
+from kits_core.network.encoder import LARGEST_STRIDE, conv_norm, layer_seed, pyramid
 
 KITS_PRIORS = (0.9919, 0.0063, 0.0018)
 """Share of background, kidney and tumour among the voxels of the 489 KiTS23 segmentations, cysts as background."""
@@ -40,16 +40,19 @@ class ResNetUNet(keras.Model):
         priors: share of each class among the voxels, background first. The head starts from them (Lin et al. 2017,
             arXiv:1708.02002, 4.1): started from equal shares, the loss is all false alarms, and a class as rare as a
             tumour saturates at zero before it is learnt.
+        seed: of the initial weights.
 
     Raises `ValueError` for a shape that 32 does not divide.
     """
 
-    def __init__(self, shape: int, filters: int = 64, priors: Sequence[float] = KITS_PRIORS, **kwargs: Any) -> None:
+    def __init__(
+        self, shape: int, filters: int = 64, priors: Sequence[float] = KITS_PRIORS, seed: int = 0, **kwargs: Any
+    ) -> None:
         if shape % LARGEST_STRIDE:
             raise ValueError(f"shape must be a multiple of {LARGEST_STRIDE}, got {shape}")
         # === Functional model ===
         image = keras.Input((shape, shape, shape, 1), name="image")
-        features = pyramid(image, filters)
+        features = pyramid(image, filters, seed)
         x = features["P5"]
         for level in range(5):
             x = layers.UpSampling3D(2, name=f"decoder{level + 1}_up")(x)
@@ -57,13 +60,13 @@ class ResNetUNet(keras.Model):
                 x = layers.Concatenate(name=f"decoder{level + 1}_skip")([x, features[_SKIPS[level]]])
             for step in (1, 2):
                 width = max(filters * 4 // 2**level, len(priors))
-                x = conv_norm(x, width, kernel=3, strides=1, name=f"decoder{level + 1}_{step}")
+                x = conv_norm(x, width, kernel=3, strides=1, seed=seed, name=f"decoder{level + 1}_{step}")
                 x = layers.ReLU(name=f"decoder{level + 1}_{step}_relu")(x)
         x = layers.Conv3D(
             len(priors),
             3,
             padding="same",
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=layer_seed(seed, "logits")),
             bias_initializer=_LogPriors(priors),
             dtype="float32",
             name="logits",
@@ -71,7 +74,7 @@ class ResNetUNet(keras.Model):
         probabilities = layers.Softmax(dtype="float32", name="probabilities")(x)
         super().__init__(inputs=image, outputs=probabilities, **kwargs)
         # === Config ===
-        self.shape, self.filters, self.priors = shape, filters, tuple(priors)
+        self.shape, self.filters, self.priors, self.seed = shape, filters, tuple(priors), seed
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that build the same network again."""
@@ -79,6 +82,7 @@ class ResNetUNet(keras.Model):
             "shape": self.shape,
             "filters": self.filters,
             "priors": list(self.priors),
+            "seed": self.seed,
             "name": self.name,
             "trainable": self.trainable,
         }

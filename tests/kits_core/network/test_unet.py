@@ -26,7 +26,7 @@ def test_an_untrained_network_gives_about_the_priors(tiny):
 
 
 def test_the_pyramid_has_five_levels_at_strides_2_to_32():
-    outputs = pyramid(keras.Input((64, 64, 64, 1)), filters=8)
+    outputs = pyramid(keras.Input((64, 64, 64, 1)), filters=8, seed=0)
     assert {name: (x.shape[1], x.shape[-1]) for name, x in outputs.items()} == {
         "P1": (32, 8),
         "P2": (16, 8),
@@ -51,3 +51,11 @@ def test_saved_and_loaded_in_safe_mode_it_predicts_the_same(tiny, tmp_path):
 def test_a_shape_that_32_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of 32, got 48"):
         ResNetUNet(shape=48)
+
+
+def test_a_seed_alone_decides_the_initial_weights():
+    keras.utils.set_random_seed(1)
+    first = ResNetUNet(shape=32, filters=4, seed=7).get_weights()
+    again, other = (ResNetUNet(shape=32, filters=4, seed=seed).get_weights() for seed in (7, 8))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
