@@ -1,17 +1,20 @@
 """Resampling along the axes, there (shrinking without aliasing) and back (labels by arg-max of probabilities).
 
-Every target axis runs along a source axis, so a 3-D resampling is three 1-D ones: three small weight matrices. The
+Every target axis runs along a source axis, so a 3-D resampling is three 1-D ones: three small sparse matrices. The
 kernel is the triangle (linear interpolation), widened by the step where the grid is shrunk, which is the usual
 antialiasing filter for linear reduction (Heckbert 1989, "Fundamentals of texture mapping and image warping", 3.5).
-The work goes slab by slab, so the memory is bounded by the result and one slab, however long the scan.
+The work goes plane by plane in the order of memory, so what it needs beyond the result is one plane, however long the
+scan; label maps are looked at only where there are labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
+from kits_core.geometry.boxes import Slices, bounding_box, grown
 from kits_core.geometry.grid_map import GridMap
 
 FloatArray = NDArray[np.float32]
@@ -35,25 +38,33 @@ def axis_weights(n_in: int, n_out: int, origin: float, step: float) -> FloatArra
 
 def resample_image(data: NDArray[Any], grid: GridMap, fill: float) -> FloatArray:
     """`data` (source grid, any real dtype) as float32 on `grid.shape`; `fill` where the target leaves the source."""
-    return (
-        _shrink(_oriented(data, grid), _weights(grid), lambda slab: slab.astype(np.float32) - np.float32(fill)) + fill
-    )
+    shift = np.float32(fill)
+    found = _shrink(_oriented(data, grid), _weights(grid), lambda plane: plane.astype(np.float32) - shift)
+    found += shift
+    return found
 
 
 def resample_labels(labels: NDArray[np.uint8], grid: GridMap, values: Sequence[int]) -> NDArray[np.uint8]:
     """Label map `labels` (source grid) on `grid.shape`: each voxel takes the value of `values` with the largest share.
 
-    Each value's indicator is resampled linearly, one at a time, and the largest wins; of equals the first in `values`,
-    which is also what voxels outside the source get. Nearest neighbour would drop thin structures at random instead.
+    The first of `values` is the background: it gets what the others leave, wins where it has as much as another, and
+    fills the voxels outside the source. The others are resampled linearly, one at a time; of equals the first wins.
+    Nearest neighbour would drop thin structures at random instead.
     """
     oriented, weights = _oriented(labels, grid), _weights(grid)
-    best = np.zeros(grid.shape, dtype=np.float32)
     result = np.full(grid.shape, values[0], dtype=np.uint8)
-    for value in values:
-        share = _shrink(oriented, weights, lambda slab, value=value: (slab == value).astype(np.float32))
+    background, best = np.ones(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
+    for value in values[1:]:
+        box = bounding_box(oriented == value)
+        if box is None:
+            continue
+        within = [csr_array(w[:, part]) for w, part in zip(weights, box, strict=True)]
+        share = _shrink(oriented[box], within, lambda plane, value=value: (plane == value).astype(np.float32))
+        background -= share
         wins = share > best
         result[wins] = value
         np.maximum(best, share, out=best)
+    result[background >= best] = values[0]
     return result
 
 
@@ -61,30 +72,22 @@ def restore_labels(probabilities: FloatArray, grid: GridMap) -> NDArray[np.uint8
     """The class of largest probability on the source grid.
 
     `probabilities`: float32 `(*grid.shape, classes)`. Returns uint8 of `grid.source_shape`; class 0 outside the grid.
-    Each output slab is interpolated for all classes and reduced at once, so no probability volume of the source's size
-    is ever held.
+    Each output plane is interpolated for all classes and reduced at once, so no probability volume of the source's size
+    is ever held. Where class 0 leads at all corners of a cell it leads inside, so only cells beside others are looked at.
     """
-    up = [
-        axis_weights(m, n, -origin / step, 1.0 / step)
-        for n, m, origin, step in zip(grid.oriented_shape, grid.shape, grid.origin_vox, grid.step_vox, strict=True)
-    ]
-    classes = probabilities.shape[-1]
-    by_class = np.ascontiguousarray(np.moveaxis(probabilities, -1, 1), dtype=np.float32)
-    result = np.zeros(grid.oriented_shape, dtype=np.uint8)
-    for index in range(grid.oriented_shape[0]):
-        support = np.flatnonzero(up[0][index])
-        if support.size == 0:
-            continue
-        plane = np.tensordot(up[0][index, support], by_class[support], axes=1)
-        best = up[1] @ plane[0] @ up[2].T
-        for value in range(1, classes):
-            share = up[1] @ plane[value] @ up[2].T
-            result[index][share > best] = value
-            np.maximum(best, share, out=best)
-    return _in_source_order(result, grid)
+    oriented = np.zeros(grid.oriented_shape, dtype=np.uint8)
+    box = bounding_box(np.argmax(probabilities, axis=-1) > 0)
+    if box is not None:
+        cells = grown(box, (1, 1, 1), grid.shape)
+        whole = (slice(0, n) for n in grid.oriented_shape)
+        up = [_back(grid, axis, part) for axis, part in enumerate(cells)]
+        target = tuple(_rows(w, part) for w, part in zip(up, whole, strict=True))
+        near = np.ascontiguousarray(np.moveaxis(probabilities[cells], -1, 0), dtype=np.float32)
+        _restore(near, [w[rows] for w, rows in zip(up, target, strict=True)], oriented[target])
+    return _in_source_order(oriented, grid)
 
 
-def inside_grid(grid: GridMap) -> tuple[slice, slice, slice]:
+def inside_grid(grid: GridMap) -> Slices:
     """The part of the source array (in its own order) whose voxel centres lie inside the target grid's outer faces."""
     slices: list[slice] = [slice(None)] * 3
     for target_axis, source_axis in enumerate(grid.axes):
@@ -97,11 +100,42 @@ def inside_grid(grid: GridMap) -> tuple[slice, slice, slice]:
     return slices[0], slices[1], slices[2]
 
 
-def _weights(grid: GridMap) -> list[FloatArray]:
+def _weights(grid: GridMap) -> list[csr_array]:
     return [
-        axis_weights(n, m, origin, step)
+        csr_array(axis_weights(n, m, origin, step))
         for n, m, origin, step in zip(grid.oriented_shape, grid.shape, grid.origin_vox, grid.step_vox, strict=True)
     ]
+
+
+def _back(grid: GridMap, axis: int, cells: slice) -> csr_array:
+    """From `cells` of one target axis to the whole source axis."""
+    n, m = grid.oriented_shape[axis], grid.shape[axis]
+    origin, step = grid.origin_vox[axis], grid.step_vox[axis]
+    return csr_array(axis_weights(m, n, -origin / step, 1.0 / step)[:, cells])
+
+
+def _rows(weights: csr_array, whole: slice) -> slice:
+    """The rows from the first to the last that has a weight."""
+    found = np.flatnonzero(np.diff(weights.indptr))
+    return slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(whole.start, whole.start)
+
+
+def _restore(near: FloatArray, up: Sequence[csr_array], target: NDArray[np.uint8]) -> None:
+    """Interpolate `near` `(classes, x, y, z)` and write each voxel's leading class into `target` `(x, y, z)`."""
+    classes, _, ny, nz = near.shape
+    for index in range(target.shape[0]):
+        row = up[0][[index]]
+        plane = np.tensordot(row.data, near[:, row.indices], axes=(0, 1)).astype(np.float32)
+        # Both remaining axes at once for all classes: along y on (y, classes * z), then along z on (z, classes * y).
+        along_y = up[1] @ plane.transpose(1, 0, 2).reshape(ny, classes * nz)
+        rows = along_y.reshape(-1, classes, nz).transpose(2, 1, 0).reshape(nz, -1)
+        shares = (up[2] @ rows).reshape(target.shape[2], classes, -1)
+        best = shares[:, 0].copy()
+        found = np.zeros(best.shape, np.uint8)
+        for value in range(1, classes):
+            found[shares[:, value] > best] = value
+            np.maximum(best, shares[:, value], out=best)
+        target[index] = found.T
 
 
 def _oriented(data: NDArray[Any], grid: GridMap) -> NDArray[Any]:
@@ -117,12 +151,20 @@ def _in_source_order(oriented: NDArray[np.uint8], grid: GridMap) -> NDArray[np.u
     return np.ascontiguousarray(oriented[flips].transpose(np.argsort(grid.axes)))
 
 
-def _shrink(oriented: NDArray[Any], weights: Sequence[FloatArray], as_float: Any) -> FloatArray:
-    """Apply the three weight matrices, reading one slab of the input at a time along its slowest axis in memory."""
-    slow = int(np.argmax(np.abs(oriented.strides)))
-    second, third = (axis for axis in range(3) if axis != slow)
-    slabs = np.moveaxis(oriented, slow, 0)
-    reduced = np.empty((slabs.shape[0], weights[second].shape[0], weights[third].shape[0]), dtype=np.float32)
-    for index in range(slabs.shape[0]):
-        reduced[index] = weights[second] @ as_float(slabs[index]) @ weights[third].T
-    return np.moveaxis(np.tensordot(weights[slow], reduced, axes=1), 0, slow)
+def _shrink(
+    oriented: NDArray[Any], weights: Sequence[csr_array], as_float: Callable[[NDArray[Any]], FloatArray]
+) -> FloatArray:
+    """Apply the three weight matrices, reading the input one plane at a time along its slowest axis in memory."""
+    order = sorted(range(3), key=lambda axis: -abs(oriented.strides[axis]))
+    planes = oriented.transpose(order)
+    slow, middle, fast = (weights[axis] for axis in order)
+    columns = slow.tocsc()
+    result = np.zeros((slow.shape[0], middle.shape[0], fast.shape[0]), dtype=np.float32)
+    for index in range(planes.shape[0]):
+        part = slice(columns.indptr[index], columns.indptr[index + 1])
+        if part.start == part.stop:
+            continue
+        reduced = fast @ (middle @ np.ascontiguousarray(as_float(planes[index]))).T
+        for target, weight in zip(columns.indices[part], columns.data[part], strict=True):
+            result[target] += weight * reduced.T
+    return result.transpose(np.argsort(order))
