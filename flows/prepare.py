@@ -7,12 +7,17 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from db.queries.prepare import prepared_of
-from flows.artifacts import table
+from flows.artifacts import picture, table
 from flows.fan_out import fan_out, task_runner
 from flows.parameters import PrepareParameters
 from kits_core.errors import KitsError
+from kits_core.labels import KIDNEY, TUMOR
+from kits_core.recipe import Recipe
+from kits_core.report.figures import ceiling_distribution
 from tasks.catalog import catalog
-from tasks.prepare import Plan, plan_preparation, prepare_case
+from tasks.prepare import Plan, draw_ceilings, plan_preparation, prepare_case
+
+_WORST = 10
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,16 @@ def prepare(parameters: PrepareParameters) -> Preparation:
     outcomes = fan_out(
         "prepare",
         plan.missing,
-        lambda case: [prepare_case.submit(case, recipe, plan.recipe_id)],
+        lambda case: [prepare_case.submit(case, recipe, plan.recipe_id, parameters.workers)],
         workers=parameters.workers,
         name=lambda case: case.name,
     )
     refused = [(outcome.item.name, str(outcome.error)) for outcome in outcomes if outcome.error]
     facts = _facts(plan)
     done = Preparation(plan.dataset, recipe.hash, len(facts), len(outcomes) - len(refused), len(refused))
-    create_markdown_artifact(_markdown(done, facts, refused), key="prepare", description="What a preparation did")
+    create_markdown_artifact(
+        _markdown(plan, recipe, done, facts, refused), key="prepare", description="What a preparation did"
+    )
     lost = facts[facts["tumour kept"] < parameters.least_tumor_kept]
     if not lost.empty:
         raise KitsError(
@@ -64,35 +71,58 @@ def _facts(plan: Plan) -> pd.DataFrame:
                 "case": prepared.case.name,
                 "tumour kept": prepared.tumor_kept,
                 "seconds": prepared.seconds,
-                **{f"ceiling {c.region}": c.value for c in prepared.ceilings if c.metric == "dice"},
+                "peak_bytes": prepared.peak_bytes,
+                "ceilings": {(c.region, c.metric): c.value for c in prepared.ceilings},
             }
             for prepared in prepared_of(session, plan.recipe_id).values()
             if prepared.case.dataset_id == plan.dataset_id
         ]
-    return pd.DataFrame(rows, columns=None if rows else ["case", "tumour kept", "seconds"]).astype(
-        {"tumour kept": float}
-    )
+    columns = ["case", "tumour kept", "seconds", "peak_bytes", "ceilings"]
+    return pd.DataFrame(rows, columns=columns).astype({"tumour kept": float, "seconds": float, "peak_bytes": float})
 
 
-def _markdown(done: Preparation, facts: pd.DataFrame, refused: list[tuple[str, str]]) -> str:
-    rows = [{"cases": done.prepared, "made now": done.made_now, "refused": done.refused, "recipe": done.recipe_hash}]
-    text = f"# Prepared {done.dataset}\n\n{table(rows)}\n"
-    if "ceiling tumor" in facts:
-        worst = facts.nsmallest(10, "ceiling tumor")
-        text += (
-            "\n## Lowest ceilings\n\nWhat a perfect model would score through this recipe, on the original grid.\n\n"
-        )
-        text += table(
-            [
-                {
-                    "case": row["case"],
-                    "tumour Dice": f"{row['ceiling tumor']:.3f}",
-                    "kidney Dice": f"{row['ceiling kidney']:.3f}",
-                    "tumour kept": f"{row['tumour kept']:.1%}",
-                }
-                for _, row in worst.iterrows()
-            ]
-        )
+def _markdown(
+    plan: Plan, recipe: Recipe, done: Preparation, facts: pd.DataFrame, refused: list[tuple[str, str]]
+) -> str:
+    summary = {
+        "cases": done.prepared,
+        "made now": done.made_now,
+        "refused": done.refused,
+        "recipe": f"{done.recipe_hash} ({recipe.frame}, {recipe.shape})",
+        "seconds a case, median": f"{facts['seconds'].median():.1f}",
+        "peak memory, GB": f"{facts['peak_bytes'].max() / 1e9:.2f}",
+    }
+    text = f"# Prepared {done.dataset}\n\n{table([summary])}\n"
+    measured = facts[facts["ceilings"].map(bool)]
+    if not measured.empty:
+        text += _ceilings(plan, measured, with_pictures=done.made_now > 0)
     if refused:
         text += f"\n\n## Refused\n\n{table([{'case': name, 'reason': reason} for name, reason in refused])}\n"
     return text
+
+
+def _ceilings(plan: Plan, facts: pd.DataFrame, *, with_pictures: bool) -> str:
+    tumor = facts["ceilings"].map(lambda found: found[TUMOR.name, "dice"])
+    worst = facts.assign(tumor=tumor).nsmallest(_WORST, "tumor")
+    rows = [
+        {
+            "case": row["case"],
+            "tumour Dice": f"{row['tumor']:.3f}",
+            "tumour surface Dice": f"{row['ceilings'][TUMOR.name, 'surface_dice']:.3f}",
+            "kidney Dice": f"{row['ceilings'][KIDNEY.name, 'dice']:.3f}",
+            "tumour kept": "no tumour" if pd.isna(row["tumour kept"]) else f"{row['tumour kept']:.1%}",
+        }
+        for _, row in worst.iterrows()
+    ]
+    text = "\n## Ceilings\n\nWhat a perfect model would score through this recipe, on the original grid.\n\n"
+    if not with_pictures:
+        return text + table(rows)
+    long = [
+        {"case": row["case"], "region": region, "metric": metric, "value": value}
+        for _, row in facts.iterrows()
+        for (region, metric), value in row["ceilings"].items()
+    ]
+    text += picture("ceilings", ceiling_distribution(pd.DataFrame(long)))
+    text += f"\n\n### The lowest\n\n{table(rows)}\n\n"
+    captions = {row["case"]: f"{row['case']} · tumour Dice {row['tumor']:.3f}" for _, row in worst.iterrows()}
+    return text + picture("lowest ceilings", draw_ceilings(plan, captions))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +16,12 @@ _OTHER = "other"
 
 @dataclass(frozen=True)
 class StratumFacts:
-    """What a case is stratified by; None where it is unknown."""
+    """What a case is stratified by, and whose scan it is; None where it is unknown."""
 
     tumor_ml: float
     phase: str | None
     has_cyst: bool
+    patient: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,19 @@ class Split:
 def make_split(facts: Mapping[str, StratumFacts], *, validation: float, folds: int | None, seed: int) -> Split:
     """Split cases over tumour-volume tercile x phase x cyst presence.
 
-    The validation side gets `round(validation * n)` cases. A stratum with fewer cases than the split can share out (2,
-    or `folds`) joins the one called `other`; should that still be too small, it joins the largest stratum.
+    The validation side gets `round(validation * n)` of n patients; a case of unknown patient counts as one. All cases
+    of a patient go where the first one goes. A stratum with fewer cases than the split can share out (2, or `folds`)
+    joins the one called `other`; should that still be too small, it joins the largest stratum.
     Raises `KitsError` where a side would be empty.
     """
-    names = sorted(facts)
+    cases_of: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(facts):
+        cases_of[f"patient {facts[name].patient}" if facts[name].patient else name].append(name)
+    names = [cases[0] for cases in cases_of.values()]
     held_out = round(validation * len(names))
     if held_out < 1 or held_out >= len(names):
         raise KitsError(
-            f"a split of {len(names)} cases: expected at least one case on each side, got {held_out} for validation "
+            f"a split of {len(names)} patients: expected at least one on each side, got {held_out} for validation "
             f"at a share of {validation}; ingest more cases or change the share"
         )
     strata = _strata([facts[name] for name in names], smallest=max(2, folds or 0))
@@ -52,17 +57,39 @@ def make_split(facts: Mapping[str, StratumFacts], *, validation: float, folds: i
         strata = [_OTHER] * len(names)
     shuffle = StratifiedShuffleSplit(n_splits=1, test_size=held_out, random_state=seed)
     train, test = next(shuffle.split(names, strata))
+    stratum_of = dict(zip(names, strata, strict=True))
+    fold_of = _folds(names, strata, folds, seed) if folds else {}
+    together = {cases[0]: cases for cases in cases_of.values()}
     return Split(
-        train=tuple(names[i] for i in sorted(train)),
-        validation=tuple(names[i] for i in sorted(test)),
-        strata=dict(zip(names, strata, strict=True)),
-        folds=_folds(names, strata, folds, seed) if folds else {},
+        train=tuple(sorted(case for i in train for case in together[names[i]])),
+        validation=tuple(sorted(case for i in test for case in together[names[i]])),
+        strata={case: stratum_of[first] for first, cases in together.items() for case in cases},
+        folds={case: fold_of[first] for first, cases in together.items() for case in cases} if folds else {},
     )
+
+
+def check_leaks(sides: Mapping[str, str], *, patients: Mapping[str, str | None], images: Mapping[str, str]) -> None:
+    """Raise `KitsError` where a patient, or an image of the same SHA-256, stands on both sides.
+
+    `sides`: subset by case; `patients`: the patient by case, None where unknown; `images`: the image's hash by case.
+    """
+    for what, known in (("patient", patients), ("image", images)):
+        cases_of: dict[str, list[str]] = defaultdict(list)
+        for case in sorted(sides):
+            if (value := known.get(case)) is not None:
+                cases_of[value].append(case)
+        leaks = [cases for cases in cases_of.values() if len({sides[case] for case in cases}) > 1]
+        if leaks:
+            found = "; ".join(", ".join(f"{case} ({sides[case]})" for case in cases) for cases in leaks[:3])
+            raise KitsError(
+                f"expected training and validation to share no {what}, got the same one in {found}; run kits split "
+                "again, or take all but one of them out of the source"
+            )
 
 
 def split_hash(facts: Mapping[str, StratumFacts], *, validation: float, folds: int | None, seed: int) -> str:
     """16 hexadecimal digits that name a split: the same cases, facts and settings give the same."""
-    rows = [(n, round(f.tumor_ml, 3), f.phase, f.has_cyst) for n, f in sorted(facts.items())]
+    rows = [(n, round(f.tumor_ml, 3), f.phase, f.has_cyst, f.patient) for n, f in sorted(facts.items())]
     return hashlib.sha256(json.dumps([rows, validation, folds, seed]).encode()).hexdigest()[:16]
 
 

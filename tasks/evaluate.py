@@ -4,21 +4,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
-from prefect import task
+from prefect import get_run_logger, task
 
 from db.models import Case, Evaluation, FileKind, Model, RunStatus, Subset
 from db.queries import evaluation as queries
 from db.queries import ingest as ingest_queries
-from db.queries import prepare as prepare_queries
 from db.queries import split as split_queries
-from db.queries.training import find_model
+from db.queries.training import find_locator, find_model
 from db.settings import Settings, current_settings
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
-from kits_core.geometry import GridMap, read_volume
+from kits_core.geometry import Volume, read_volume, write_volume
+from kits_core.inference.predict import Segmenter, segment
 from kits_core.metrics.case import score_case as score
 from kits_core.recipe.prepare import read_reference
 from kits_core.recipe.recipe import Recipe
@@ -46,7 +45,7 @@ class EvaluationPlan:
 
     evaluation_id: int
     model_id: int
-    recipe_id: int
+    locator_id: int | None
     cases: int
     missing: list[CaseToEvaluate]
 
@@ -57,13 +56,19 @@ def plan_evaluation(model: str, subset: str) -> EvaluationPlan:
     with catalog() as session:
         row = find_model(session, model)
         run = row.run
+        needs_locator = _recipe(row).frame == "kidneys"
         evaluation = queries.start_evaluation(
-            session, model_id=row.id, split_id=run.split_id, subset=Subset(subset), flow_run_id=flow_run_id()
+            session,
+            model_id=row.id,
+            locator_id=find_locator(session, run.split.dataset_id).id if needs_locator else None,
+            split_id=run.split_id,
+            subset=Subset(subset),
+            flow_run_id=flow_run_id(),
         )
         members = split_queries.members(session, run.split_id, Subset(subset))
         scored = queries.scored_cases(session, evaluation.id)
         missing = [CaseToEvaluate(m.case_id, m.case.name) for m in members if m.case_id not in scored]
-        return EvaluationPlan(evaluation.id, row.id, run.recipe_id, len(members), missing)
+        return EvaluationPlan(evaluation.id, row.id, evaluation.locator_id, len(members), missing)
 
 
 @task(name="predict-case", task_run_name="{case.name} · predict", **COMPUTE)
@@ -71,17 +76,18 @@ def predict_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
     """Segment one case on its original grid and keep the labels as a file."""
     settings = current_settings()
     with noting_problems(case.case_id, STAGE), _one_prediction:
-        from kits_core.inference.predict import segment  # noqa: PLC0415 - only where a model is at hand
-
         with reading() as session:
-            model = session.get_one(Model, plan.model_id)
-            recipe = Recipe.model_validate(model.run.recipe.settings)
-            prepared = prepare_queries.prepared_of(session, plan.recipe_id, [case.case_id])[case.case_id]
-        image = recipe.standardise(read_volume(settings.absolute(prepared.image_path)).data)
-        network = _load(settings.absolute(model.path), model.sha256)
-        segment(
-            network, image, GridMap.from_json(prepared.geometry), prediction_path(settings, plan.model_id, case.name)
-        )
+            file = session.get_one(Case, case.case_id).file(FileKind.IMAGE)
+            ids = (plan.model_id, plan.locator_id)
+            models = [session.get_one(Model, model_id) for model_id in ids if model_id is not None]
+            segmenters = [_load(settings.absolute(row.path), row.sha256, _recipe(row)) for row in models]
+        if file is None:
+            raise KitsError(f"{case.name}: expected an ingested image in the catalog, got none; run kits ingest")
+        image = read_volume(settings.absolute(file.path))
+        labels = segment(case.name, image, *segmenters)
+        if not labels.any():
+            get_run_logger().warning("%s: the model finds neither kidney nor tumour", case.name)
+        write_volume(prediction_path(settings, plan.model_id, case.name), Volume(labels, image.affine))
 
 
 @task(name="score-case", task_run_name="{case.name} · score", **COMPUTE)
@@ -113,12 +119,16 @@ def prediction_path(settings: Settings, model_id: int, case: str) -> Path:
     return settings.predictions / f"model_{model_id:05d}" / f"{case}.nii"
 
 
-@lru_cache(maxsize=1)
-def _load(path: Path, sha256: str) -> Any:
+def _recipe(model: Model) -> Recipe:
+    return Recipe.model_validate(model.run.recipe.settings)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path, sha256: str, recipe: Recipe) -> Segmenter:
     import kits_core.network.loss  # noqa: PLC0415
     import kits_core.network.unet  # noqa: F401, PLC0415 - registers the classes that the file names
     from kits_core.network.backend import keras  # noqa: PLC0415 - imports TensorFlow
 
     if not path.is_file() or sha256_of(path) != sha256:
         raise KitsError(f"{path}: expected the checkpoint with SHA-256 {sha256}, got another or no file; train again")
-    return keras.saving.load_model(path, safe_mode=True)
+    return Segmenter(keras.saving.load_model(path, safe_mode=True), recipe)

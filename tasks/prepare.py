@@ -1,22 +1,28 @@
 """Cases onto a recipe's grid, one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from prefect import get_run_logger, task
 
 from db.models import Case, CaseStatus, FileKind, PreparedCase
+from db.models import Recipe as RecipeRow
 from db.queries import ingest as ingest_queries
 from db.queries import prepare as queries
 from db.settings import Settings, current_settings
+from kits_core.geometry import GridMap, read_volume
 from kits_core.labels import Label
 from kits_core.recipe import PreparedCase as Prepared
 from kits_core.recipe import Recipe
 from kits_core.recipe import prepare_case as prepare
+from kits_core.recipe.ceiling import perfect_prediction
+from kits_core.report.figures import CaseView, case_slices
 from tasks.catalog import catalog, flow_run_id, reading
+from tasks.isolated import run_isolated
 from tasks.policy import CATALOG, COMPUTE
 
 STAGE = "prepare"
@@ -54,16 +60,20 @@ def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
         missing = [
             CaseToPrepare(case.id, case.name, row.name)
             for case in cases
-            if case.id not in known
-            or not queries.is_current(known[case.id], case)
-            or not files_are_there(settings, known[case.id])
+            # Without a reference nothing says where its kidneys are: prediction asks a model, and prepares by itself.
+            if (recipe.frame == "volume" or case.has_segmentation)
+            and (
+                case.id not in known
+                or not queries.is_current(known[case.id], case)
+                or not files_are_there(settings, known[case.id])
+            )
         ]
         return Plan(row.id, row.name, recipe_row.id, len(cases), missing)
 
 
 @task(name="prepare-case", task_run_name="{case.name} · prepare", **COMPUTE)
-def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int) -> None:
-    """Resample one case, write its files and then its row."""
+def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int, workers: int) -> None:
+    """Resample one case in one of `workers` processes, write its files and then its row."""
     settings = current_settings()
     with noting_problems(case.case_id, STAGE):
         with reading() as session:
@@ -71,22 +81,46 @@ def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int) -> None:
             image, segmentation = row.file(FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
         if image is None:
             raise LookupError(f"{case.name}: expected an ingested image in the catalog, got none; run kits ingest")
-        made = prepare(
+        done = run_isolated(
+            workers,
+            prepare,
             case.name,
             settings.absolute(image.path),
             settings.absolute(segmentation.path) if segmentation else None,
             recipe,
             settings.prepared / recipe.hash / case.dataset / case.name,
         )
-        facts = _facts(settings, made) | {
+        facts = _facts(settings, done.result) | {
+            "peak_bytes": done.peak_bytes,
             "source_image_sha256": image.sha256,
             "source_segmentation_sha256": segmentation.sha256 if segmentation else None,
         }
         with catalog() as session:
             queries.record_prepared(
-                session, recipe_id=recipe_id, case_id=case.case_id, facts=facts, ceilings=made.ceilings
+                session, recipe_id=recipe_id, case_id=case.case_id, facts=facts, ceilings=done.result.ceilings
             )
             ingest_queries.resolve_problems(session, case.case_id, STAGE)
+
+
+@task(name="draw-ceilings", **COMPUTE)
+def draw_ceilings(plan: Plan, captions: Mapping[str, str]) -> bytes:
+    """A picture of cases (names to captions): the reference, and what a perfect model would give through the recipe."""
+    settings = current_settings()
+    with reading() as session:
+        rows = {row.case.name: row for row in queries.prepared_of(session, plan.recipe_id).values()
+                if row.case.dataset_id == plan.dataset_id}  # fmt: skip
+        recipe = Recipe.model_validate(session.get_one(RecipeRow, plan.recipe_id).settings)
+        files = {name: {f.kind: settings.absolute(f.path) for f in rows[name].case.files if f.superseded_at is None}
+                 for name in captions}  # fmt: skip
+
+    def view(name: str) -> CaseView:
+        image = read_volume(files[name][FileKind.IMAGE])
+        reference = np.asarray(read_volume(files[name][FileKind.SEGMENTATION]).data)
+        labels = read_volume(settings.absolute(str(rows[name].label_path))).data
+        grid = GridMap.from_json(rows[name].geometry)
+        return CaseView(name, image, reference, perfect_prediction(recipe.central(np.asarray(labels)), grid))
+
+    return case_slices((view(name) for name in captions), list(captions.values()))
 
 
 @contextmanager
@@ -120,6 +154,8 @@ def _facts(settings: Settings, made: Prepared) -> dict[str, Any]:
         "kidney_kept": made.kept.get(Label.KIDNEY),
         "tumor_kept": made.kept.get(Label.TUMOR),
         "cyst_kept": made.kept.get(Label.CYST),
+        "kidney_ml": made.volumes_ml.get(Label.KIDNEY),
+        "tumor_ml": made.volumes_ml.get(Label.TUMOR),
         "seconds": made.seconds,
         "flow_run_id": flow_run_id(),
     }

@@ -1,16 +1,17 @@
 """A split of a dataset's cases, as rows."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prefect import task
 
-from db.models import Case, CaseStatus, FileKind
+from db.models import Case, CaseStatus, FileKind, SplitMember
 from db.queries import ingest as ingest_queries
 from db.queries import split as queries
 from kits_core.errors import KitsError
 from kits_core.labels import Label
-from kits_core.split import StratumFacts, make_split, split_hash
+from kits_core.split import StratumFacts, check_leaks, make_split, split_hash
 from tasks.catalog import catalog, flow_run_id
 from tasks.policy import CATALOG
 
@@ -50,7 +51,9 @@ def split_dataset(dataset: str | None, *, validation: float, folds: int | None, 
             )
             session.flush()
         sides: dict[str, list[Case]] = {"train": [], "validation": []}
-        for member in queries.members(session, split.id):
+        members = queries.members(session, split.id)
+        check_members(members)
+        for member in members:
             sides[member.subset].append(member.case)
         return SplitMade(split.id, row.name, len(sides["train"]), len(sides["validation"]), _compare(sides))
 
@@ -61,6 +64,16 @@ def _facts(case: Case) -> StratumFacts:
         tumor_ml=ml.get(Label.TUMOR, 0.0),
         phase=case.phase.value if case.phase else None,
         has_cyst=ml.get(Label.CYST, 0.0) > 0,
+        patient=case.clinical.patient_id if case.clinical else None,
+    )
+
+
+def check_members(members: Sequence[SplitMember]) -> None:
+    """Raise `KitsError` where the same patient or the same image stands on both sides of a split."""
+    check_leaks(
+        {member.case.name: member.subset.value for member in members},
+        patients={member.case.name: m.patient_id for member in members if (m := member.case.clinical)},
+        images={member.case.name: file.sha256 for member in members if (file := member.case.file(FileKind.IMAGE))},
     )
 
 

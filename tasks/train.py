@@ -23,6 +23,7 @@ from kits_core.recipe.recipe import Recipe
 from tasks.catalog import catalog, flow_run_id
 from tasks.policy import CATALOG, TRAINING
 from tasks.progress import report_progress
+from tasks.split import check_members
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def plan_training(dataset: str | None, split_id: int | None, recipe: Recipe, con
         split = split_queries.find_split(session, row.id, split_id)
         recipe_row = prepare_queries.ensure_recipe(session, recipe.hash, recipe.model_dump(mode="json"), flow_run_id())
         members = split_queries.members(session, split.id)
+        check_members(members)
         _check_prepared(members, prepare_queries.prepared_of(session, recipe_row.id), recipe)
         run = queries.start_or_resume_run(
             session,

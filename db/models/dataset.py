@@ -74,6 +74,7 @@ class ClinicalRecord(RowId, Base):
     __tablename__ = "clinical_record"
 
     case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), unique=True)
+    patient_id: Mapped[str | None]
     sex: Mapped[str | None]
     age_years: Mapped[int | None]
     body_mass_index: Mapped[float | None]

@@ -13,12 +13,13 @@ from kits_core.metrics.score import Status
 
 
 class Evaluation(RowId, Base):
-    """One model over one subset of one split."""
+    """One model over one subset of one split. `locator`: the model that found the kidneys for one that needs it."""
 
     __tablename__ = "evaluation"
     __table_args__ = (UniqueConstraint("model_id", "split_id", "subset"),)
 
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
+    locator_id: Mapped[int | None] = mapped_column(ForeignKey("model.id"), index=True)
     split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), index=True)
     subset: Mapped[Subset] = mapped_column(checked(Subset, "subset"))
     status: Mapped[RunStatus] = mapped_column(checked(RunStatus, "status"), default=RunStatus.RUNNING)
@@ -27,7 +28,8 @@ class Evaluation(RowId, Base):
     ended_at: Mapped[datetime | None]
     flow_run_id: Mapped[str | None] = mapped_column(index=True)
 
-    model: Mapped[Model] = relationship()
+    model: Mapped[Model] = relationship(foreign_keys=model_id)
+    locator: Mapped[Model | None] = relationship(foreign_keys=locator_id)
     split: Mapped[Split] = relationship()
 
 

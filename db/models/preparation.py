@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, Made, RowId
@@ -19,7 +19,12 @@ class Recipe(RowId, Made, Base):
 
 
 class PreparedCase(RowId, Made, Base):
-    """A case on a recipe's grid. `*_kept`: share of the label's voxels inside the grid, None where there are none."""
+    """A case on a recipe's grid.
+
+    `*_kept`: share of the label's voxels inside the grid, None where there are none. `*_ml`: volume on the grid, as the
+    network is to find it; before the preparation it is in `label_volume`. `peak_bytes`: most memory of the process that
+    made it.
+    """
 
     __tablename__ = "prepared_case"
     __table_args__ = (UniqueConstraint("recipe_id", "case_id"),)
@@ -36,7 +41,10 @@ class PreparedCase(RowId, Made, Base):
     kidney_kept: Mapped[float | None]
     tumor_kept: Mapped[float | None]
     cyst_kept: Mapped[float | None]
+    kidney_ml: Mapped[float | None]
+    tumor_ml: Mapped[float | None]
     seconds: Mapped[float]
+    peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
     case: Mapped[Case] = relationship()
     ceilings: Mapped[list["Ceiling"]] = relationship(cascade="all, delete-orphan")

@@ -14,13 +14,21 @@ from kits_core.metrics.score import Score
 
 
 def start_evaluation(
-    session: Session, *, model_id: int, split_id: int, subset: Subset, flow_run_id: str | None
+    session: Session,
+    *,
+    model_id: int,
+    split_id: int,
+    subset: Subset,
+    flow_run_id: str | None,
+    locator_id: int | None = None,
 ) -> Evaluation:
-    """The evaluation of a model over a subset, new or taken up again; a completed one as it is."""
+    """The evaluation of a model over a subset, new or taken up again with its own locator; a completed one as it is."""
     evaluation = find_or_add(session, Evaluation, {"model_id": model_id, "split_id": split_id, "subset": subset})
     if evaluation.status is RunStatus.COMPLETED:
         return evaluation
     evaluation.status, evaluation.ended_at, evaluation.flow_run_id = RunStatus.RUNNING, None, flow_run_id
+    if evaluation.locator_id is None:
+        evaluation.locator_id = locator_id
     session.flush()
     return evaluation
 

@@ -7,7 +7,7 @@ import pandas as pd
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from db.models import EpochMetric, Model, RunStatus, TrainingRun
+from db.models import EpochMetric, Model, RunStatus, Split, TrainingRun
 from db.models.base import now
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
@@ -104,6 +104,23 @@ def propose(session: Session, model: Model) -> bool:
             return False
     promote(session, model)
     return True
+
+
+def find_locator(session: Session, dataset_id: int) -> Model:
+    """The model that finds the kidneys of a dataset's scans: of those that see the whole scan the one of highest score.
+
+    Raises `KitsError` where there is none.
+    """
+    models = session.scalars(
+        select(Model).join(TrainingRun).join(Split).where(Split.dataset_id == dataset_id).order_by(Model.score.desc())
+    )
+    found = next((model for model in models if model.run.recipe.settings.get("frame") == "volume"), None)
+    if found is None:
+        raise KitsError(
+            "a model of the frame kidneys: expected one of the frame volume that finds them, got none; run kits train "
+            "--frame volume first"
+        )
+    return found
 
 
 def find_model(session: Session, wanted: str) -> Model:

@@ -16,6 +16,16 @@ app = typer.Typer(
 
 Dataset = Annotated[str | None, typer.Option(help="Name in the catalog.", show_default="the only one")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for a machine to read.")]
+Frame = Annotated[
+    str | None,
+    typer.Option(
+        help="What of the scan the grid covers: volume, or kidneys, a box around both.", show_default="volume"
+    ),
+]
+Spacing = Annotated[
+    float | None,
+    typer.Option(help="Equal spacing of the grid, in mm.", show_default="the frame is stretched to the shape"),
+]
 Shape = Annotated[int | None, typer.Option(help="Voxels along each side of the grid.", show_default="128")]
 CystTo = Annotated[
     str | None,

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.app import AsJson, CystTo, Dataset, Seed, Shape, app
+from deployments.cli.app import AsJson, CystTo, Dataset, Frame, Seed, Shape, Spacing, app
 from deployments.cli.output import err, show_result
 
 
@@ -66,10 +66,9 @@ def ingest(
 
 @app.command()
 def prepare(
-    frame: Annotated[
-        str | None, typer.Option(help="What of the scan the grid covers: volume.", show_default="volume")
-    ] = None,
+    frame: Frame = None,
     shape: Shape = None,
+    spacing: Spacing = None,
     cyst_to: CystTo = None,
     dataset: Dataset = None,
     workers: Annotated[int | None, typer.Option(help="Cases prepared at once.", show_default="2")] = None,
@@ -77,7 +76,7 @@ def prepare(
 ) -> None:
     """Resample ingested cases onto a network's grid, and measure what that costs.
 
-    Example: `kits prepare --shape 64`
+    Example: `kits prepare --frame kidneys --shape 128`
     """
     from db.settings import Settings
     from deployments.running import run_flow
@@ -87,7 +86,7 @@ def prepare(
         from flows.prepare import prepare as flow
         from kits_core.recipe import Recipe
 
-        recipe = Recipe(**given(frame=frame, shape=shape, cyst_to=cyst_to))
+        recipe = Recipe(**given(frame=frame, shape=shape, spacing_mm=spacing, cyst_to=cyst_to))
         return flow(PrepareParameters(recipe=recipe, **given(dataset=dataset, workers=workers)))
 
     done = run_flow(call, "flows.prepare", Settings(), err)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.app import AsJson, CystTo, Dataset, Seed, Shape, app
+from deployments.cli.app import AsJson, CystTo, Dataset, Frame, Seed, Shape, Spacing, app
 from deployments.cli.data import given
 from deployments.cli.output import err, out, print_json, show_result, show_scores
 
@@ -29,7 +29,9 @@ def train(
         float | None, typer.Option(help="Focal Tversky: weight of a voxel wrongly found.", show_default="0.3")
     ] = None,
     seed: Seed = None,
+    frame: Frame = None,
     shape: Shape = None,
+    spacing: Spacing = None,
     cyst_to: CystTo = None,
     split: Annotated[int | None, typer.Option(help="Id of the split.", show_default="the newest")] = None,
     dataset: Dataset = None,
@@ -61,7 +63,7 @@ def train(
                 seed=seed,
             )
         )
-        recipe = Recipe(**given(shape=shape, cyst_to=cyst_to))
+        recipe = Recipe(**given(frame=frame, shape=shape, spacing_mm=spacing, cyst_to=cyst_to))
         return flow(TrainParameters(recipe=recipe, config=config, **given(split=split, dataset=dataset)))
 
     trained = run_flow(call, "flows.train", Settings(), err)

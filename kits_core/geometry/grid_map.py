@@ -1,7 +1,7 @@
 """The record of how one grid was laid over another: orientation, crop, padding and resizing in one invertible map."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import nibabel as nib
@@ -61,6 +61,21 @@ class GridMap:
             step_vox=_triple(steps),
             shape=shape,
         )
+
+    @classmethod
+    def at_spacing(cls, source: Volume, box: Sequence[tuple[float, float]], shape: Shape, spacing_mm: float) -> Self:
+        """A grid of `shape` (the same on every axis) and of equal spacing, about the centre of a box of the source."""
+        around = []
+        for (first, last), mm in zip(box, source.spacing_mm, strict=True):
+            centre, reach = (first + last) / 2, (shape[0] * spacing_mm / mm - 1) / 2
+            around.append((centre - reach, centre + reach))
+        return cls.of_box(source, around, shape)
+
+    def padded(self, voxels: int) -> Self:
+        """The same grid with `voxels` more of the same size on all six sides."""
+        i, j, k = (n + 2 * voxels for n in self.shape)
+        origin = _triple(o - voxels * step for o, step in zip(self.origin_vox, self.step_vox, strict=True))
+        return replace(self, origin_vox=origin, shape=(i, j, k))
 
     @property
     def oriented_shape(self) -> Shape:

@@ -59,7 +59,7 @@ def resample_labels(labels: NDArray[np.uint8], grid: GridMap, values: Sequence[i
         if box is None:
             continue
         within = [csr_array(w[:, part]) for w, part in zip(weights, box, strict=True)]
-        share = _shrink(oriented[box], within, lambda plane, value=value: (plane == value).astype(np.float32))
+        share = _shrink(oriented[box] == value, within, lambda plane: plane.astype(np.float32))
         background -= share
         wins = share > best
         result[wins] = value
@@ -73,7 +73,7 @@ def restore_labels(probabilities: FloatArray, grid: GridMap) -> NDArray[np.uint8
 
     `probabilities`: float32 `(*grid.shape, classes)`. Returns uint8 of `grid.source_shape`; class 0 outside the grid.
     Each output plane is interpolated for all classes and reduced at once, so no probability volume of the source's size
-    is ever held. Where class 0 leads at all corners of a cell it leads inside, so only cells beside others are looked at.
+    is ever held. Where class 0 leads at all corners of a cell it leads inside: only cells beside others are looked at.
     """
     oriented = np.zeros(grid.oriented_shape, dtype=np.uint8)
     box = bounding_box(np.argmax(probabilities, axis=-1) > 0)

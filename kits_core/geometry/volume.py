@@ -40,6 +40,11 @@ class Volume:
         return i, j, k
 
     @property
+    def orientation(self) -> str:
+        """Where each axis points, e.g. `IPL`."""
+        return "".join(nib.aff2axcodes(self.affine))
+
+    @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between neighbouring voxel centres along each axis, in mm."""
         i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)

@@ -1,12 +1,24 @@
-"""Prediction of one case."""
+"""Prediction of one scan, on its original grid."""
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kits_core.geometry import GridMap, Volume, restore_labels, write_volume
+from kits_core.geometry import Volume, restore_labels
+from kits_core.geometry.body import Box
+from kits_core.geometry.organs import kidneys_box
+from kits_core.recipe.frame import frame_scan, stored_hu
+from kits_core.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """A trained network and the recipe of its input."""
+
+    model: Any
+    recipe: Recipe
 
 
 def predict_probabilities(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -19,8 +31,25 @@ def predict_labels(model: Any, image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.argmax(predict_probabilities(model, image), axis=-1).astype(np.uint8)
 
 
-def segment(model: Any, image: NDArray[np.float32], grid: GridMap, path: Path) -> NDArray[np.uint8]:
-    """Labels 0 to 2 on the scan's original grid, uint8, also written to `path` as an uncompressed NIfTI."""
-    labels = restore_labels(predict_probabilities(model, image), grid)
-    write_volume(path, Volume(labels, np.asarray(grid.source_affine)))
-    return labels
+def segment(case: str, image: Volume, segmenter: Segmenter, locator: Segmenter | None = None) -> NDArray[np.uint8]:
+    """Labels 0 to 2 on the scan's original grid, uint8.
+
+    A network of the frame `kidneys` is shown the box around what `locator`, a network of the frame `volume`, finds. If
+    that finds nothing, nothing is labelled. Raises `CaseError` for a scan that the recipe refuses, and `ValueError` for
+    a network of the frame `kidneys` without a locator.
+    """
+    recipe, kidneys = segmenter.recipe, None
+    if recipe.frame == "kidneys":
+        if locator is None:
+            raise ValueError("a network of the frame kidneys needs one of the frame volume to find them")
+        kidneys = find_kidneys(case, image, locator, recipe.margin_mm)
+        if kidneys is None:
+            return np.zeros(image.shape, np.uint8)
+    grid = frame_scan(case, image, recipe, kidneys)
+    network_input = recipe.standardise(stored_hu(case, image, grid))
+    return restore_labels(predict_probabilities(segmenter.model, network_input), grid)
+
+
+def find_kidneys(case: str, image: Volume, locator: Segmenter, margin_mm: float) -> Box | None:
+    """The box around the kidneys and tumours that a network of the frame `volume` finds, specks left out."""
+    return kidneys_box(segment(case, image, locator), image.spacing_mm, margin_mm, clean=True)

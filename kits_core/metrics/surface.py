@@ -48,7 +48,7 @@ def surface_dice(prediction: Mask, reference: Mask, spacing_mm: Spacing, toleran
         return 0.0
     offsets = _offsets(spacing_mm, tolerance_mm)
     near = _near_mm2(p, r, offsets) + _near_mm2(r, p, offsets)
-    return float(near / (p.area_mm2.sum() + r.area_mm2.sum()))
+    return min(1.0, float(near / (p.area_mm2.sum() + r.area_mm2.sum())))
 
 
 def _surface(mask: Mask, spacing_mm: Spacing) -> _Surface:

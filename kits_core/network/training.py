@@ -101,7 +101,7 @@ def validate(model: Any, cases: Sequence[TrainingCase], recipe: Recipe) -> dict[
     """Mean Dice over whole cases on the recipe's grid: `kidney_dice`, `tumor_dice` and their mean, `score`."""
     kidney, tumor = [], []
     for case in cases:
-        image, truth = read_pair(case, recipe)
+        image, truth = (recipe.central(stored) for stored in read_pair(case, recipe))
         found = predict_labels(model, image)
         kidney.append(dice(found == Label.KIDNEY, truth == Label.KIDNEY))
         tumor.append(dice(found == Label.TUMOR, truth == Label.TUMOR))

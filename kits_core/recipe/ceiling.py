@@ -4,18 +4,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kits_core.geometry import GridMap, restore_labels
-from kits_core.labels import REGIONS
-from kits_core.metrics.overlap import dice
+from kits_core.geometry.boxes import bounding_box
+from kits_core.labels import REGIONS, Label, Region
+from kits_core.metrics.overlap import Mask, dice
+from kits_core.metrics.surface import surface_dice
+
+Spacing = tuple[float, float, float]
 
 
-def ceilings(reference: NDArray[np.uint8], prepared: NDArray[np.uint8], grid: GridMap) -> dict[tuple[str, str], float]:
-    """Dice of the prepared labels, brought back to the original grid, against the reference they were made from.
+def ceilings(
+    reference: NDArray[np.uint8], prepared: NDArray[np.uint8], grid: GridMap, spacing_mm: Spacing
+) -> dict[tuple[str, str], float]:
+    """Scores of the prepared labels, brought back to the original grid, against the reference they were made from.
 
-    `reference`: uint8, original grid, labels 0 to 3. `prepared`: uint8, `grid.shape`, labels 0 to 2.
-    Returns `{(region, "dice"): value}`.
+    `reference`: uint8, original grid of spacing `spacing_mm`, labels 0 to 3. `prepared`: uint8, `grid.shape`, labels 0
+    to 2. Returns `{(region, "dice"): value}`, and `{(region, "surface_dice"): value}` where the challenge has a
+    tolerance for the region.
     """
-    perfect = restore_labels(np.eye(3, dtype=np.float32)[prepared], grid)
-    return {
-        (region.name, "dice"): dice(np.isin(perfect, region.labels), np.isin(reference, region.labels))
-        for region in REGIONS
-    }
+    perfect = perfect_prediction(prepared, grid)
+    box = bounding_box(perfect | reference)
+    if box is not None:
+        perfect, reference = perfect[box], reference[box]
+    found = {}
+    for region in REGIONS:
+        p, r = region_mask(perfect, region), region_mask(reference, region)
+        found[region.name, "dice"] = dice(p, r)
+        if region.tolerance_mm is not None:
+            found[region.name, "surface_dice"] = surface_dice(p, r, spacing_mm, region.tolerance_mm)
+    return found
+
+
+def perfect_prediction(prepared: NDArray[np.uint8], grid: GridMap) -> NDArray[np.uint8]:
+    """What a model without error would give: the prepared labels, uint8 `grid.shape`, on the scan's original grid."""
+    return restore_labels(np.eye(3, dtype=np.float32)[prepared], grid)
+
+
+def region_mask(labels: NDArray[np.uint8], region: Region) -> Mask:
+    """Where a label map of values 0 to 3 has one of the region's labels."""
+    table = np.zeros(len(Label), np.bool_)
+    table[list(region.labels)] = True
+    return table[labels]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kits_core.labels import Label
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised whenever the code makes other voxels of the same settings; part of the hash, so nothing stale is reused."""
 
 
@@ -21,8 +21,19 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    frame: Literal["volume"] = Field("volume", description="What of the scan the grid covers: volume, the whole scan.")
-    trim_air: bool = Field(True, description="Spend no voxels on the air around the patient.")
+    frame: Literal["volume", "kidneys"] = Field(
+        "volume",
+        description="What of the scan the grid covers: volume, the whole scan; kidneys, a box around both kidneys.",
+    )
+    trim_air: bool = Field(True, description="Frame volume: spend no voxels on the air around the patient.")
+    margin_mm: float = Field(20.0, ge=0, le=100, description="Frame kidneys: what the box leaves around them, in mm.")
+    spacing_mm: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="Equal spacing of the grid's voxels, in mm, about the frame's centre; a case whose kidneys or "
+        "tumours do not fit is refused. Empty stretches the frame to the grid's shape instead.",
+    )
     shape: int = Field(128, ge=32, le=512, multiple_of=32, description="Voxels along each side of the grid.")
     window_hu: tuple[float, float] = Field(
         (-79.0, 304.0), description="Intensities outside this range, in HU, are clipped to it."
@@ -46,9 +57,22 @@ class Recipe(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
+    def context(self) -> int:
+        """Voxels kept around a prepared pair on all sides, so that training can move and turn the box with real data.
+
+        An eighth of the shape for the frame `kidneys`, which cuts through the patient; none for the whole scan.
+        """
+        return self.shape // 8 if self.frame == "kidneys" else 0
+
+    @property
     def grid_shape(self) -> tuple[int, int, int]:
         """Voxels of the grid along R, A and S."""
         return self.shape, self.shape, self.shape
+
+    def central(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """The part of a stored array `(x, y, z)` that the grid covers: all but `context`."""
+        inner = slice(self.context, self.context + self.shape)
+        return stored[inner, inner, inner]
 
     def reduce(self, labels: NDArray[Any]) -> NDArray[np.uint8]:
         """Reference labels (0 to 3) as the network's (0 background, 1 kidney, 2 tumour), uint8, same shape."""

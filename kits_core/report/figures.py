@@ -1,6 +1,6 @@
 """Figures as PNG bytes. Each function draws one, on its own canvas, safe to call from any thread."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -56,6 +56,29 @@ def dice_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> by
     return png_of(figure)
 
 
+def ceiling_distribution(ceilings: pd.DataFrame) -> bytes:
+    """What a perfect model would score, every case a point. `ceilings`: columns `case, region, metric, value`."""
+    metrics = [metric for metric in ("dice", "surface_dice") if (ceilings["metric"] == metric).any()]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 2.6), layout="constrained")
+        panels = np.atleast_1d(np.asarray(figure.subplots(1, len(metrics), sharex=True)))
+        for axes, metric in zip(panels, metrics, strict=True):
+            data = ceilings[ceilings["metric"] == metric]
+            regions = [region.name for region in REGIONS if (data["region"] == region.name).any()]
+            sns.boxplot(
+                data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
+                width=0.5, fliersize=0, boxprops={"alpha": 0.35}, legend=False,
+            )  # fmt: skip
+            sns.stripplot(
+                data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
+                size=3, alpha=0.7, legend=False, jitter=0.2,
+            )  # fmt: skip
+            axes.set(xlabel=f"{metric.replace('_', ' ')} of a perfect model", ylabel="")
+            axes.set_xlim(right=1.005)
+            axes.set_yticks(range(len(regions)), [region.replace("_", " ") for region in regions])
+    return png_of(figure)
+
+
 def learning_curve(history: pd.DataFrame) -> bytes:
     """Loss and validation Dice over epochs. `history`: columns `epoch, loss, kidney_dice, tumor_dice, score`."""
     figure, axes = _canvas(6.0, 3.4)
@@ -91,18 +114,21 @@ def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     return png_of(figure)
 
 
-def case_slices(views: Sequence[CaseView], captions: Sequence[str]) -> bytes:
+def case_slices(views: Iterable[CaseView], captions: Sequence[str]) -> bytes:
     """One row a case: axial, coronal and sagittal slice through the largest tumour section, contours drawn.
 
     Radiological convention: the patient's right is on the left of axial and coronal pictures; up is anterior or head.
+    `views` are taken one at a time, so that no more than one scan need be in memory.
     """
+    compared = False
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 2.55 * len(views)), layout="constrained")
-        grid = np.atleast_2d(np.asarray(figure.subplots(len(views), 3)))
+        figure = Figure(figsize=(7.2, 2.55 * len(captions)), layout="constrained")
+        grid = np.atleast_2d(np.asarray(figure.subplots(len(captions), 3)))
         for row, view, caption in zip(grid, views, captions, strict=True):
             _draw_case(row, view)
             row[0].set_title(caption, loc="left", fontsize=8.5)
-        if any(view.prediction is not None for view in views):
+            compared = compared or view.prediction is not None
+        if compared:
             figure.supxlabel(
                 "reference: blue · prediction: orange · tumour solid, kidney dotted · bar: 5 cm", fontsize=8
             )

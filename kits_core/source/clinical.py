@@ -11,6 +11,7 @@ class ClinicalRecord(TypedDict):
     """One patient. None where the source has no value; `extra` holds every other key of the source, unchanged."""
 
     case_id: str
+    patient_id: str | None
     sex: str | None
     age_years: int | None
     body_mass_index: float | None
@@ -33,6 +34,7 @@ class ClinicalRecord(TypedDict):
 
 
 _COLUMNS: dict[str, tuple[str, type]] = {
+    "patient_id": ("patient_id", str),
     "sex": ("gender", str),
     "age_years": ("age_at_nephrectomy", int),
     "body_mass_index": ("bmi", float),
@@ -52,7 +54,10 @@ _COLUMNS: dict[str, tuple[str, type]] = {
     "vital_days_after_surgery": ("vital_days_after_surgery", int),
     "aua_risk_score": ("aua_risk_score", str),
 }
-"""Column: the source's key and the column's type. Lengths are centimetres in the source."""
+"""Column: the source's key and the column's type. Lengths are centimetres in the source.
+
+KiTS23 has one scan a patient and no `patient_id`; a hospital that has several names the patient there.
+"""
 
 
 def read_clinical(path: Path) -> list[ClinicalRecord]:

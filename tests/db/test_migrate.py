@@ -123,7 +123,8 @@ def test_a_draft_compares_the_models_with_a_catalog_at_head(monkeypatch):
 
 
 def test_files_of_an_older_catalog_become_their_first_version(settings, small, file_facts):
-    with make_engine(settings.catalog_url).begin() as connection:
+    engine = make_engine(settings.catalog_url)
+    with engine.connect() as connection, migrate._references_checked_at_the_end(connection), connection.begin():
         drop_views(connection)
         command.downgrade(config(connection), "0001")
         assert "version" not in {column["name"] for column in inspect(connection).get_columns("case_file")}

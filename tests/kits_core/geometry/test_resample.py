@@ -1,8 +1,9 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
@@ -64,6 +65,61 @@ def test_labels_go_there_and_back(order, flips, spacing, shape, seed):
     back = restore_labels(np.eye(2, dtype=np.float32)[there], grid)
     assert back.shape == labels.shape
     assert (back != labels).mean() < 0.03
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    matrix=st.lists(st.floats(-1, 1), min_size=9, max_size=9),
+    spacing=st.tuples(*[st.floats(0.39, 5)] * 3),
+    shape=st.tuples(st.integers(1, 30), st.integers(8, 30), st.integers(8, 30)),
+    order=st.permutations([0, 1, 2]),
+    seed=st.integers(0, 100),
+)
+def test_oblique_and_sheared_grids_and_single_slices_come_back_exactly(matrix, spacing, shape, order, seed):
+    turn = np.eye(3) + 0.3 * np.reshape(matrix, (3, 3))
+    assume(abs(np.linalg.det(turn)) > 0.2)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = (turn * spacing)[:, list(order)], (10, -20, 30)
+    labels = np.random.default_rng(seed).integers(0, 3, shape).astype(np.uint8)
+    # As many target voxels as source voxels: each lies on the other's centre, so nothing may be lost.
+    i, j, k = (int(n) for n in np.array(shape)[list(GridMap.whole(Volume(labels, affine), shape).axes)])
+    grid = GridMap.whole(Volume(labels, affine), (i, j, k))
+    assert GridMap.from_json(json.loads(json.dumps(grid.to_json()))) == grid
+    centres = grid.affine @ [*((np.array(grid.shape) - 1) / 2), 1]
+    np.testing.assert_allclose(centres, affine @ [*((np.array(shape) - 1) / 2), 1], atol=1e-6)
+    there = resample_labels(labels, grid, (0, 1, 2))
+    np.testing.assert_array_equal(restore_labels(np.eye(3, dtype=np.float32)[there], grid), labels)
+
+
+@settings(deadline=None, max_examples=20)
+@given(shape=st.tuples(*[st.integers(4, 24)] * 3), seed=st.integers(0, 100), flips=st.tuples(*[st.booleans()] * 3))
+def test_labels_are_the_arg_max_of_their_resampled_shares(shape, seed, flips):
+    labels = (gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 1) * 6).clip(0, 2).astype(np.uint8)
+    grid = GridMap.whole(Volume(labels, _affine(flips=flips)), (16, 16, 16))
+    shares = np.stack([resample_image((labels == v).astype(np.float32), grid, fill=0) for v in (0, 1, 2)])
+    top = np.sort(shares, axis=0)
+    clear = top[-1] - top[-2] > 1e-4
+    np.testing.assert_array_equal(resample_labels(labels, grid, (0, 1, 2))[clear], shares.argmax(axis=0)[clear])
+
+
+def test_only_where_another_class_leads_is_looked_at_and_the_result_is_that_of_the_whole():
+    rng = np.random.default_rng(1)
+    source = Volume(np.zeros((20, 41, 37)), _affine((1, 2, 0), (True, False, True), (3.0, 0.8, 0.9)))
+    grid = GridMap.whole(source, (24, 24, 24))
+    scores = gaussian_filter(rng.standard_normal((24, 24, 24, 3)), (2, 2, 2, 0)) * 20
+    scores[..., 0] += 1.5
+    probabilities = (np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)).astype(np.float32)
+    up = [
+        axis_weights(m, n, -origin / step, 1 / step)
+        for n, m, origin, step in zip(grid.oriented_shape, grid.shape, grid.origin_vox, grid.step_vox, strict=True)
+    ]
+    full = np.einsum("ai,bj,ck,ijkv->abcv", *up, probabilities)
+    top = np.sort(full, axis=-1)
+    clear = top[..., -1] - top[..., -2] > 1e-4
+    oriented = restore_labels(probabilities, grid).transpose(grid.axes)[
+        tuple(slice(None, None, -1 if flipped else 1) for flipped in grid.flipped)
+    ]
+    np.testing.assert_array_equal(oriented[clear], full.argmax(-1)[clear])
 
 
 def test_an_asymmetric_volume_comes_back_the_right_way_round():

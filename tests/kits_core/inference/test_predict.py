@@ -1,8 +1,13 @@
 import numpy as np
+import pytest
 
-from kits_core.geometry import GridMap, Volume, read_volume
-from kits_core.inference.predict import predict_labels, segment
+from kits_core.geometry import Volume
+from kits_core.inference.predict import Segmenter, predict_labels, segment
 from kits_core.phantom.dataset import kits_affine
+from kits_core.recipe import Recipe
+
+VOLUME = Recipe(shape=64, trim_air=False, mean_hu=0, deviation_hu=100, window_hu=(-1000, 1000))
+KIDNEYS = VOLUME.model_copy(update={"frame": "kidneys", "margin_mm": 5.0})
 
 
 class Threshold:
@@ -11,21 +16,41 @@ class Threshold:
     def predict_on_batch(self, images):
         x = images[..., 0]
         tumor, kidney = (x > 2).astype(np.float32), ((x > 1) & (x <= 2)).astype(np.float32)
+        self.seen = x[0]
         return np.stack([1 - tumor - kidney, kidney, tumor], axis=-1)
 
 
-def test_labels_come_back_to_the_scans_own_grid_and_file(tmp_path):
-    affine = kits_affine((3.0, 1.0, 1.0))
-    scan = np.zeros((16, 32, 64), np.float32)
-    scan[2:6, 4:12, 8:24] = 1.5
-    scan[3:5, 6:10, 30:40] = 3.0
-    grid = GridMap.whole(Volume(scan, affine), (64, 32, 16))
-    on_grid = scan.transpose(2, 1, 0)[::-1, ::-1, ::-1]
-    labels = segment(Threshold(), on_grid, grid, tmp_path / "p.nii")
-    np.testing.assert_array_equal(labels, np.where(scan > 2, 2, np.where(scan > 1, 1, 0)))
-    written = read_volume(tmp_path / "p.nii")
-    np.testing.assert_array_equal(written.data, labels)
-    np.testing.assert_array_equal(written.affine, affine)
+def _scan():
+    hu = np.full((32, 64, 96), -100, np.int16)
+    hu[8:20, 16:40, 16:48] = 150
+    hu[12:18, 24:36, 24:40] = 300
+    return Volume(hu, kits_affine((3.0, 1.0, 1.0)))
+
+
+def _expected(scan):
+    return np.where(scan.data > 200, 2, np.where(scan.data > 100, 1, 0))
+
+
+def test_labels_come_back_to_the_scans_own_grid():
+    scan = _scan()
+    labels = segment("case_00000", scan, Segmenter(Threshold(), VOLUME))
+    assert (labels.shape, labels.dtype) == (scan.shape, np.uint8)
+    assert (labels != _expected(scan)).mean() < 0.02
+
+
+def test_a_network_of_the_kidneys_sees_the_box_that_the_locator_finds():
+    scan, network = _scan(), Threshold()
+    labels = segment("case_00000", scan, Segmenter(network, KIDNEYS), Segmenter(Threshold(), VOLUME))
+    assert (labels != _expected(scan)).mean() < 0.01
+    # Of the box a good part is kidney; of the whole scan it is a twentieth.
+    assert (network.seen > 1).mean() > 0.3
+
+
+def test_where_the_locator_finds_nothing_nothing_is_labelled():
+    scan = Volume(np.where(_scan().data > 0, 50, -100).astype(np.int16), kits_affine((3.0, 1.0, 1.0)))
+    assert not segment("case_00000", scan, Segmenter(Threshold(), KIDNEYS), Segmenter(Threshold(), VOLUME)).any()
+    with pytest.raises(ValueError, match="needs one of the frame volume"):
+        segment("case_00000", scan, Segmenter(Threshold(), KIDNEYS))
 
 
 def test_labels_on_the_networks_grid():

@@ -32,7 +32,7 @@ def test_two_cubes_a_voxel_apart_by_hand():
     one, other = np.zeros((2, 12, 12, 12), np.bool_)
     one[3:7, 3:7, 3:7] = True
     other[3:7, 3:7, 4:8] = True
-    assert surface_dice(one, other, (1.0, 1.0, 1.0), 1.0) == 1.0
+    assert surface_dice(one, other, (1.0, 1.0, 1.0), 1.0) == pytest.approx(1.0)
     assert 0 < surface_dice(one, other, (1.0, 1.0, 1.0), 0.5) < 1
     assert surface_dice(one, other, (1.0, 1.0, 3.0), 1.0) < 1
 

@@ -1,9 +1,12 @@
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from kits_core.errors import CaseError
 from kits_core.network.loader import Loader
 from kits_core.recipe.recipe import Recipe
 
@@ -49,3 +52,26 @@ def test_leaving_an_epoch_early_leaves_no_thread_behind(prepared):
 def test_it_needs_no_keras():
     code = "import sys, kits_core.network.loader; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_it_goes_on_in_the_middle_of_an_epoch(prepared):
+    whole = list(_loader(prepared, batch_size=2).epoch(4))
+    rest = list(_loader(prepared, batch_size=2).epoch(4, start=1))
+    assert len(rest) == len(whole) - 1
+    for one, two in zip(whole[1:], rest, strict=True):
+        assert one.cases == two.cases
+        np.testing.assert_array_equal(one.images, two.images)
+
+
+def test_a_pair_that_cannot_be_read_is_named_at_once(prepared, tmp_path):
+    gone = replace(prepared[0], name="case_00099", image_path=tmp_path / "none.nii")
+    torn = tmp_path / "torn.nii"
+    torn.write_bytes(prepared[0].image_path.read_bytes()[:5000])
+    for case in (gone, replace(gone, image_path=torn)):
+        with pytest.raises(CaseError, match=r"case_00099: expected a prepared pair, got .*; run kits prepare again"):
+            list(_loader([*prepared, case]).epoch(1))
+
+
+def test_a_pair_of_another_recipe_is_refused(prepared):
+    with pytest.raises(CaseError, match="expected 64 voxels a side"):
+        next(Loader(prepared, Recipe(shape=64), batch_size=1, seed=0).epoch(1))
