@@ -120,7 +120,7 @@ def draw_ceilings(plan: Plan, captions: Mapping[str, str]) -> bytes:
         grid = GridMap.from_json(rows[name].geometry)
         return CaseView(name, image, reference, perfect_prediction(recipe.central(np.asarray(labels)), grid))
 
-    return case_slices((view(name) for name in captions), list(captions.values()))
+    return case_slices((view(name) for name in captions), list(captions.values()), compared="a perfect model")
 
 
 @contextmanager

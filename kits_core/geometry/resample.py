@@ -53,12 +53,12 @@ def resample_labels(labels: NDArray[np.uint8], grid: GridMap, values: Sequence[i
     """
     oriented, weights = _oriented(labels, grid), _weights(grid)
     result = np.full(grid.shape, values[0], dtype=np.uint8)
+    box = bounding_box(oriented != values[0])
+    if box is None:
+        return result
+    within = [csr_array(w[:, part]) for w, part in zip(weights, box, strict=True)]
     background, best = np.ones(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for value in values[1:]:
-        box = bounding_box(oriented == value)
-        if box is None:
-            continue
-        within = [csr_array(w[:, part]) for w, part in zip(weights, box, strict=True)]
         share = _shrink(oriented[box] == value, within, lambda plane: plane.astype(np.float32))
         background -= share
         wins = share > best
@@ -75,7 +75,7 @@ def restore_labels(probabilities: FloatArray, grid: GridMap) -> NDArray[np.uint8
     Each output plane is interpolated for all classes and reduced at once, so no probability volume of the source's size
     is ever held. Where class 0 leads at all corners of a cell it leads inside: only cells beside others are looked at.
     """
-    oriented = np.zeros(grid.oriented_shape, dtype=np.uint8)
+    result = np.zeros(grid.source_shape, dtype=np.uint8)
     box = bounding_box(np.argmax(probabilities, axis=-1) > 0)
     if box is not None:
         cells = grown(box, (1, 1, 1), grid.shape)
@@ -83,8 +83,8 @@ def restore_labels(probabilities: FloatArray, grid: GridMap) -> NDArray[np.uint8
         up = [_back(grid, axis, part) for axis, part in enumerate(cells)]
         target = tuple(_rows(w, part) for w, part in zip(up, whole, strict=True))
         near = np.ascontiguousarray(np.moveaxis(probabilities[cells], -1, 0), dtype=np.float32)
-        _restore(near, [w[rows] for w, rows in zip(up, target, strict=True)], oriented[target])
-    return _in_source_order(oriented, grid)
+        _restore(near, [w[rows] for w, rows in zip(up, target, strict=True)], _oriented(result, grid)[target])
+    return result
 
 
 def inside_grid(grid: GridMap) -> Slices:
@@ -144,11 +144,6 @@ def _oriented(data: NDArray[Any], grid: GridMap) -> NDArray[Any]:
         raise ValueError(f"the map was made for a source of shape {grid.source_shape}, got {data.shape}")
     flips = tuple(slice(None, None, -1 if flipped else 1) for flipped in grid.flipped)
     return data.transpose(grid.axes)[flips]
-
-
-def _in_source_order(oriented: NDArray[np.uint8], grid: GridMap) -> NDArray[np.uint8]:
-    flips = tuple(slice(None, None, -1 if flipped else 1) for flipped in grid.flipped)
-    return np.ascontiguousarray(oriented[flips].transpose(np.argsort(grid.axes)))
 
 
 def _shrink(

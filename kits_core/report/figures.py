@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from kits_core.geometry import GridMap, Volume, resample_image, resample_labels
+from kits_core.geometry.boxes import bounding_box
 from kits_core.labels import KIDNEY, REGIONS, TUMOR, Label
 
 REGION_COLORS = dict(zip([r.name for r in REGIONS], sns.color_palette("colorblind").as_hex(), strict=False))
@@ -58,11 +59,11 @@ def dice_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> by
 
 def ceiling_distribution(ceilings: pd.DataFrame) -> bytes:
     """What a perfect model would score, every case a point. `ceilings`: columns `case, region, metric, value`."""
-    metrics = [metric for metric in ("dice", "surface_dice") if (ceilings["metric"] == metric).any()]
+    metrics = {"dice": "Dice", "surface_dice": "surface Dice"}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.6), layout="constrained")
-        panels = np.atleast_1d(np.asarray(figure.subplots(1, len(metrics), sharex=True)))
-        for axes, metric in zip(panels, metrics, strict=True):
+        panels = np.asarray(figure.subplots(1, len(metrics), sharex=True))
+        for axes, (metric, name) in zip(panels, metrics.items(), strict=True):
             data = ceilings[ceilings["metric"] == metric]
             regions = [region.name for region in REGIONS if (data["region"] == region.name).any()]
             sns.boxplot(
@@ -73,7 +74,7 @@ def ceiling_distribution(ceilings: pd.DataFrame) -> bytes:
                 data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
                 size=3, alpha=0.7, legend=False, jitter=0.2,
             )  # fmt: skip
-            axes.set(xlabel=f"{metric.replace('_', ' ')} of a perfect model", ylabel="")
+            axes.set(xlabel=f"{name} of a perfect model", ylabel="")
             axes.set_xlim(right=1.005)
             axes.set_yticks(range(len(regions)), [region.replace("_", " ") for region in regions])
     return png_of(figure)
@@ -114,23 +115,24 @@ def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     return png_of(figure)
 
 
-def case_slices(views: Iterable[CaseView], captions: Sequence[str]) -> bytes:
+def case_slices(views: Iterable[CaseView], captions: Sequence[str], *, compared: str = "prediction") -> bytes:
     """One row a case: axial, coronal and sagittal slice through the largest tumour section, contours drawn.
 
     Radiological convention: the patient's right is on the left of axial and coronal pictures; up is anterior or head.
-    `views` are taken one at a time, so that no more than one scan need be in memory.
+    `views` are taken one at a time, so that no more than one scan need be in memory. `compared`: what their predictions
+    are.
     """
-    compared = False
+    has_predictions = False
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.55 * len(captions)), layout="constrained")
         grid = np.atleast_2d(np.asarray(figure.subplots(len(captions), 3)))
         for row, view, caption in zip(grid, views, captions, strict=True):
             _draw_case(row, view)
             row[0].set_title(caption, loc="left", fontsize=8.5)
-            compared = compared or view.prediction is not None
-        if compared:
+            has_predictions = has_predictions or view.prediction is not None
+        if has_predictions:
             figure.supxlabel(
-                "reference: blue · prediction: orange · tumour solid, kidney dotted · bar: 5 cm", fontsize=8
+                f"reference: blue · {compared}: orange · tumour solid, kidney dotted · bar: 5 cm", fontsize=8
             )
         else:
             figure.supxlabel("tumour solid, kidney dotted · bar: 5 cm", fontsize=8)
@@ -184,9 +186,9 @@ def _plane(volume: NDArray[np.generic], axis: int, centre: tuple[int, int, int])
 def _isotropic_view(view: CaseView) -> tuple[GridMap, tuple[int, int, int]]:
     """A cube of equal spacing about the foreground, and the voxel of it with the largest tumour sections."""
     spacing = view.image.spacing_mm
-    labels = view.reference if view.reference.any() or view.prediction is None else view.prediction
-    found = np.argwhere(labels > 0) if labels.any() else np.array([[0, 0, 0], np.array(labels.shape) - 1])
-    ends = list(zip(found.min(axis=0), found.max(axis=0), spacing, strict=True))
+    labels = view.reference if view.prediction is None or view.reference.any() else view.prediction
+    found = bounding_box(labels) or tuple(slice(0, n) for n in labels.shape)
+    ends = [(part.start, part.stop - 1, mm) for part, mm in zip(found, spacing, strict=True)]
     size_mm = max((last - first + 1) * mm for first, last, mm in ends) + 2 * _MARGIN_MM
     box = [((first + last - size_mm / mm + 1) / 2, (first + last + size_mm / mm - 1) / 2) for first, last, mm in ends]
     grid = GridMap.of_box(view.image, box, (_VIEW_VOXELS,) * 3)
