@@ -8,14 +8,13 @@ that a first start makes: Prefect's tables and a server of its own. Real KiTS23 
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from common import ROUNDS, in_turn, serving, show, write_dataset
+from common import ROUNDS, in_turn, medians, serving, show, write_dataset
 
 _THEIRS = """
 import sys, urllib.request
@@ -74,11 +73,11 @@ def main() -> None:
                 },
                 rounds,
             )
-    medians = {way: statistics.median(seconds) for way, seconds in found.items()}
-    serial = medians["urlretrieve, serial"]
+    taken = medians(found)
+    serial = taken["urlretrieve, serial"]
     show(
         f"{cases} cases, {size / 1e9:.2f} GB of images, {os.cpu_count()} cores, median of {rounds}",
-        [{"way": way, "seconds": seconds, "times faster": serial / seconds} for way, seconds in medians.items()],
+        [{"way": way, "seconds": seconds, "times faster": serial / seconds} for way, seconds in taken.items()],
     )
 
 

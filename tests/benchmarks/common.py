@@ -114,6 +114,11 @@ def in_turn(ways: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[
     return found
 
 
+def medians(found: dict[str, list[float]]) -> dict[str, float]:
+    """The median of each way."""
+    return {way: statistics.median(values) for way, values in found.items()}
+
+
 def show(title: str, rows: Sequence[dict[str, object]]) -> None:
     """A table for people, and the same as a line of JSON."""
     table = Table(title=title, title_justify="left")

@@ -92,3 +92,24 @@ def test_what_is_missing_before_a_stage_is_said(prefect_api, home):
         evaluate(EvaluateParameters())
     with pytest.raises(KitsError, match="run kits ingest"):
         train(TrainParameters(recipe=RECIPE, config=CONFIG))
+
+
+KIDNEYS = Recipe(frame="kidneys", shape=32)
+
+
+def test_a_network_of_the_kidneys_is_trained_on_references_and_evaluated_behind_one_of_the_whole_scan(ran, rows):
+    whole, _, _ = ran
+    made = prepare(PrepareParameters(recipe=KIDNEYS))
+    assert (made.prepared, made.made_now, made.refused) == (8, 8, 0)
+    trained = train(TrainParameters(recipe=KIDNEYS, config=CONFIG.model_copy(update={"epochs": 1})))
+    done = evaluate(EvaluateParameters(model=str(trained.model_id)))
+    assert rows(f"SELECT locator_id FROM evaluation WHERE id = {done.evaluation_id}") == [(whole.model_id,)]
+    assert rows(f"SELECT locator_id FROM evaluation WHERE id = {whole.evaluation_id}") == [(None,)]
+    assert rows(f"SELECT COUNT(DISTINCT case_id) FROM case_metric WHERE evaluation_id = {done.evaluation_id}") == [(2,)]
+    assert evaluate(EvaluateParameters(model=str(trained.model_id))).scores == done.scores
+
+
+def test_a_network_of_the_kidneys_needs_one_that_finds_them(phantoms, prefect_api, home):
+    parameters = PipelineParameters(source=str(phantoms), dataset="phantoms", recipe=KIDNEYS, config=CONFIG)
+    with pytest.raises(KitsError, match="run kits train --frame volume first"):
+        pipeline(parameters)
