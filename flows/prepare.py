@@ -12,7 +12,6 @@ from flows.fan_out import fan_out, task_runner
 from flows.parameters import PrepareParameters
 from kits_core.errors import KitsError
 from kits_core.labels import KIDNEY, TUMOR
-from kits_core.recipe import Recipe
 from kits_core.report.figures import ceiling_distribution
 from tasks.catalog import catalog
 from tasks.prepare import Plan, draw_ceilings, plan_preparation, prepare_case
@@ -51,7 +50,7 @@ def prepare(parameters: PrepareParameters) -> Preparation:
     facts = _facts(plan)
     done = Preparation(plan.dataset, recipe.hash, len(facts), len(outcomes) - len(refused), len(refused))
     create_markdown_artifact(
-        _markdown(plan, recipe, done, facts, refused), key="prepare", description="What a preparation did"
+        _markdown(plan, parameters, done, facts, refused), key="prepare", description="What a preparation did"
     )
     lost = facts[facts["tumour kept"] < parameters.least_tumor_kept]
     if not lost.empty:
@@ -82,8 +81,9 @@ def _facts(plan: Plan) -> pd.DataFrame:
 
 
 def _markdown(
-    plan: Plan, recipe: Recipe, done: Preparation, facts: pd.DataFrame, refused: list[tuple[str, str]]
+    plan: Plan, parameters: PrepareParameters, done: Preparation, facts: pd.DataFrame, refused: list[tuple[str, str]]
 ) -> str:
+    recipe, workers = parameters.recipe, parameters.workers
     summary = {
         "cases": done.prepared,
         "made now": done.made_now,
@@ -95,13 +95,13 @@ def _markdown(
     text = f"# Prepared {done.dataset}\n\n{table([summary])}\n"
     measured = facts[facts["ceilings"].map(bool)]
     if not measured.empty:
-        text += _ceilings(plan, measured, with_pictures=done.made_now > 0)
+        text += _ceilings(plan, measured, workers, with_pictures=done.made_now > 0)
     if refused:
         text += f"\n\n## Refused\n\n{table([{'case': name, 'reason': reason} for name, reason in refused])}\n"
     return text
 
 
-def _ceilings(plan: Plan, facts: pd.DataFrame, *, with_pictures: bool) -> str:
+def _ceilings(plan: Plan, facts: pd.DataFrame, workers: int, *, with_pictures: bool) -> str:
     tumor = facts["ceilings"].map(lambda found: found[TUMOR.name, "dice"])
     worst = facts.assign(tumor=tumor).nsmallest(_WORST, "tumor")
     rows = [
@@ -125,4 +125,4 @@ def _ceilings(plan: Plan, facts: pd.DataFrame, *, with_pictures: bool) -> str:
     text += picture("ceilings", ceiling_distribution(pd.DataFrame(long)))
     text += f"\n\n### The lowest\n\n{table(rows)}\n\n"
     captions = {row["case"]: f"{row['case']} · tumour Dice {row['tumor']:.3f}" for _, row in worst.iterrows()}
-    return text + picture("lowest ceilings", draw_ceilings(plan, captions))
+    return text + picture("lowest ceilings", draw_ceilings(plan, captions, workers))

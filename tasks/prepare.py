@@ -1,12 +1,12 @@
 """Cases onto a recipe's grid, one by one."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from prefect import get_run_logger, task
 
 from db.models import Case, CaseStatus, FileKind, PreparedCase
@@ -14,13 +14,13 @@ from db.models import Recipe as RecipeRow
 from db.queries import ingest as ingest_queries
 from db.queries import prepare as queries
 from db.settings import Settings, current_settings
-from kits_core.geometry import GridMap, read_volume
+from kits_core.geometry import GridMap
 from kits_core.labels import Label
 from kits_core.recipe import PreparedCase as Prepared
 from kits_core.recipe import Recipe
 from kits_core.recipe import prepare_case as prepare
-from kits_core.recipe.ceiling import perfect_prediction
-from kits_core.report.figures import CaseView, case_slices
+from kits_core.report.figures import case_slices
+from kits_core.report.sections import Section, ceiling_sections
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
 from tasks.policy import CATALOG, COMPUTE
@@ -103,7 +103,7 @@ def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int, workers: i
 
 
 @task(name="draw-ceilings", **COMPUTE)
-def draw_ceilings(plan: Plan, captions: Mapping[str, str]) -> bytes:
+def draw_ceilings(plan: Plan, captions: Mapping[str, str], workers: int) -> bytes:
     """A picture of cases (names to captions): the reference, and what a perfect model would give through the recipe."""
     settings = current_settings()
     with reading() as session:
@@ -113,14 +113,14 @@ def draw_ceilings(plan: Plan, captions: Mapping[str, str]) -> bytes:
         files = {name: {f.kind: settings.absolute(f.path) for f in rows[name].case.files if f.superseded_at is None}
                  for name in captions}  # fmt: skip
 
-    def view(name: str) -> CaseView:
-        image = read_volume(files[name][FileKind.IMAGE])
-        reference = np.asarray(read_volume(files[name][FileKind.SEGMENTATION]).data)
-        labels = read_volume(settings.absolute(str(rows[name].label_path))).data
+    def sections(name: str) -> list[Section]:
         grid = GridMap.from_json(rows[name].geometry)
-        return CaseView(name, image, reference, perfect_prediction(recipe.central(np.asarray(labels)), grid))
+        raw = files[name][FileKind.IMAGE], files[name][FileKind.SEGMENTATION]
+        labels = settings.absolute(str(rows[name].label_path))
+        return run_isolated(workers, ceiling_sections, *raw, labels, recipe, grid).result
 
-    return case_slices((view(name) for name in captions), list(captions.values()), compared="a perfect model")
+    with ThreadPoolExecutor(workers) as pool:
+        return case_slices(pool.map(sections, captions), list(captions.values()), compared="a perfect model")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from kits_core.recipe.recipe import Recipe
 from kits_core.report import figures
 from kits_core.report.methods import Lineage
 from kits_core.report.page import Report, render
+from kits_core.report.sections import Section, case_sections
 from tasks.catalog import reading
 from tasks.evaluate import prediction_path
 from tasks.policy import COMPUTE
@@ -100,23 +101,19 @@ def _pictures(scores: pd.DataFrame, cases: Sequence[Case], model_id: int) -> dic
         chosen["Median and best"] = list(dict.fromkeys([rest[len(rest) // 2], rest[-1]]))
     return {
         title: figures.case_slices(
-            [_view(by_name[name], model_id) for name in names],
+            (_sections(by_name[name], model_id) for name in names),
             [f"{name} · tumour Dice {tumor[name]:.3f}" for name in names],
         )
         for title, names in chosen.items()
     }
 
 
-def _view(case: Case, model_id: int) -> figures.CaseView:
+def _sections(case: Case, model_id: int) -> list[Section]:
     settings = current_settings()
     image_file, reference_file = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
     if image_file is None or reference_file is None:
         raise LookupError(f"{case.name}: expected an image and a reference in the catalog; run kits ingest")
     image = read_volume(settings.absolute(image_file.path))
+    reference = read_reference(case.name, settings.absolute(reference_file.path), image)
     prediction = read_volume(prediction_path(settings, model_id, case.name))
-    return figures.CaseView(
-        case.name,
-        image,
-        read_reference(case.name, settings.absolute(reference_file.path), image),
-        np.asarray(prediction.data),
-    )
+    return case_sections(image, reference, np.asarray(prediction.data))

@@ -77,6 +77,21 @@ class GridMap:
         origin = _triple(o - voxels * step for o, step in zip(self.origin_vox, self.step_vox, strict=True))
         return replace(self, origin_vox=origin, shape=(i, j, k))
 
+    def plane(self, axis: int, index: int) -> Self:
+        """The one plane of voxels `index` along a target axis."""
+        origin, shape = list(self.origin_vox), list(self.shape)
+        origin[axis] += index * self.step_vox[axis]
+        shape[axis] = 1
+        i, j, k = shape
+        return replace(self, origin_vox=_triple(origin), shape=(i, j, k))
+
+    def nearest(self, axis: int, source_index: int) -> int:
+        """The index along a target axis nearest to a voxel of the source, kept inside the grid."""
+        source_axis = self.axes[axis]
+        place = self.source_shape[source_axis] - 1 - source_index if self.flipped[axis] else source_index
+        found = round((place - self.origin_vox[axis]) / self.step_vox[axis])
+        return min(max(found, 0), self.shape[axis] - 1)
+
     @property
     def oriented_shape(self) -> Shape:
         """Shape of the source after its axes are put in the target's order."""

@@ -39,7 +39,7 @@ def axis_weights(n_in: int, n_out: int, origin: float, step: float) -> FloatArra
 def resample_image(data: NDArray[Any], grid: GridMap, fill: float) -> FloatArray:
     """`data` (source grid, any real dtype) as float32 on `grid.shape`; `fill` where the target leaves the source."""
     shift = np.float32(fill)
-    found = _shrink(_oriented(data, grid), _weights(grid), lambda plane: plane.astype(np.float32) - shift)
+    found = _shrink(*_read(data, grid), lambda plane: plane.astype(np.float32) - shift)
     found += shift
     return found
 
@@ -51,7 +51,7 @@ def resample_labels(labels: NDArray[np.uint8], grid: GridMap, values: Sequence[i
     fills the voxels outside the source. The others are resampled linearly, one at a time; of equals the first wins.
     Nearest neighbour would drop thin structures at random instead.
     """
-    oriented, weights = _oriented(labels, grid), _weights(grid)
+    oriented, weights = _read(labels, grid)
     result = np.full(grid.shape, values[0], dtype=np.uint8)
     box = bounding_box(oriented != values[0])
     if box is None:
@@ -100,11 +100,14 @@ def inside_grid(grid: GridMap) -> Slices:
     return slices[0], slices[1], slices[2]
 
 
-def _weights(grid: GridMap) -> list[csr_array]:
-    return [
+def _read(data: NDArray[Any], grid: GridMap) -> tuple[NDArray[Any], list[csr_array]]:
+    """The part of `data` that a grid's samples read, its axes in the target's order, and the weights of its voxels."""
+    weights = [
         csr_array(axis_weights(n, m, origin, step))
         for n, m, origin, step in zip(grid.oriented_shape, grid.shape, grid.origin_vox, grid.step_vox, strict=True)
     ]
+    part = tuple(_columns(w) for w in weights)
+    return _oriented(data, grid)[part], [csr_array(w[:, columns]) for w, columns in zip(weights, part, strict=True)]
 
 
 def _back(grid: GridMap, axis: int, cells: slice) -> csr_array:
@@ -118,6 +121,11 @@ def _rows(weights: csr_array, whole: slice) -> slice:
     """The rows from the first to the last that has a weight."""
     found = np.flatnonzero(np.diff(weights.indptr))
     return slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(whole.start, whole.start)
+
+
+def _columns(weights: csr_array) -> slice:
+    """The columns from the first to the last that has a weight."""
+    return slice(int(weights.indices.min()), int(weights.indices.max()) + 1) if weights.nnz else slice(0, 0)
 
 
 def _restore(near: FloatArray, up: Sequence[csr_array], target: NDArray[np.uint8]) -> None:
@@ -157,8 +165,6 @@ def _shrink(
     result = np.zeros((slow.shape[0], middle.shape[0], fast.shape[0]), dtype=np.float32)
     for index in range(planes.shape[0]):
         part = slice(columns.indptr[index], columns.indptr[index + 1])
-        if part.start == part.stop:
-            continue
         reduced = fast @ (middle @ np.ascontiguousarray(as_float(planes[index]))).T
         for target, weight in zip(columns.indices[part], columns.data[part], strict=True):
             result[target] += weight * reduced.T

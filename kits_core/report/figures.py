@@ -1,7 +1,6 @@
 """Figures as PNG bytes. Each function draws one, on its own canvas, safe to call from any thread."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 
 import matplotlib as mpl
@@ -12,28 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from numpy.typing import NDArray
 
-from kits_core.geometry import GridMap, Volume, resample_image, resample_labels
-from kits_core.geometry.boxes import bounding_box
 from kits_core.labels import KIDNEY, REGIONS, TUMOR, Label
+from kits_core.report.sections import Section
 
 REGION_COLORS = dict(zip([r.name for r in REGIONS], sns.color_palette("colorblind").as_hex(), strict=False))
 _WINDOW_HU = (-160.0, 240.0)  # the usual soft-tissue window of abdominal CT: width 400, level 40
 _REFERENCE_COLOR, _PREDICTION_COLOR = "#00d5ff", "#ffb000"
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
-_VIEW_VOXELS = 192
-_MARGIN_MM = 25.0
-
-
-@dataclass(frozen=True, eq=False)
-class CaseView:
-    """What a picture of a case needs, on the scan's own grid. `prediction` is None for a reference alone."""
-
-    name: str
-    image: Volume
-    reference: NDArray[np.uint8]
-    prediction: NDArray[np.uint8] | None = None
 
 
 def dice_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> bytes:
@@ -115,21 +100,17 @@ def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     return png_of(figure)
 
 
-def case_slices(views: Iterable[CaseView], captions: Sequence[str], *, compared: str = "prediction") -> bytes:
-    """One row a case: axial, coronal and sagittal slice through the largest tumour section, contours drawn.
-
-    Radiological convention: the patient's right is on the left of axial and coronal pictures; up is anterior or head.
-    `views` are taken one at a time, so that no more than one scan need be in memory. `compared`: what their predictions
-    are.
-    """
+def case_slices(cases: Iterable[Sequence[Section]], captions: Sequence[str], *, compared: str = "prediction") -> bytes:
+    """One row a case: its three sections with contours. `compared`: what their predictions are."""
     has_predictions = False
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.55 * len(captions)), layout="constrained")
         grid = np.atleast_2d(np.asarray(figure.subplots(len(captions), 3)))
-        for row, view, caption in zip(grid, views, captions, strict=True):
-            _draw_case(row, view)
+        for row, sections, caption in zip(grid, cases, captions, strict=True):
+            for axes, section in zip(row, sections, strict=True):
+                _draw_section(axes, section)
+                has_predictions = has_predictions or section.prediction is not None
             row[0].set_title(caption, loc="left", fontsize=8.5)
-            has_predictions = has_predictions or view.prediction is not None
         if has_predictions:
             figure.supxlabel(
                 f"reference: blue · {compared}: orange · tumour solid, kidney dotted · bar: 5 cm", fontsize=8
@@ -147,56 +128,23 @@ def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _draw_case(row: NDArray[np.object_], view: CaseView) -> None:
-    grid, centre = _isotropic_view(view)
-    image = resample_image(view.image.data, grid, fill=-1000.0)
-    values = tuple(int(label) for label in Label)
-    maps = [(resample_labels(view.reference, grid, values), _REFERENCE_COLOR)]
-    if view.prediction is not None:
-        maps.append((resample_labels(view.prediction, grid, values), _PREDICTION_COLOR))
-    mm = float(np.linalg.norm(grid.affine[:3, 0]))
-    for axes, axis, sides in zip(row, (2, 1, 0), (("R", "L"), ("R", "L"), ("P", "A")), strict=True):
-        picture = _plane(image, axis, centre)
-        axes.imshow(picture, cmap="gray", vmin=_WINDOW_HU[0], vmax=_WINDOW_HU[1], interpolation="bilinear")
-        for labels, color in maps:
-            plane = _plane(labels, axis, centre)
-            for values_of, style in (((Label.KIDNEY, Label.TUMOR, Label.CYST), ":"), ((Label.TUMOR,), "-")):
-                mask = np.isin(plane, values_of)
-                if mask.any() and not mask.all():
-                    axes.contour(mask, levels=[0.5], colors=[color], linewidths=1.1, linestyles=[style])
-        _mark(axes, picture.shape, sides, mm)
-
-
-def _mark(axes: Axes, shape: tuple[int, ...], sides: tuple[str, str], mm_per_pixel: float) -> None:
-    height, width = shape
+def _draw_section(axes: Axes, section: Section) -> None:
+    picture = section.picture
+    axes.imshow(picture, cmap="gray", vmin=_WINDOW_HU[0], vmax=_WINDOW_HU[1], interpolation="bilinear")
+    for labels, color in ((section.reference, _REFERENCE_COLOR), (section.prediction, _PREDICTION_COLOR)):
+        if labels is None:
+            continue
+        for values, style in (((Label.KIDNEY, Label.TUMOR, Label.CYST), ":"), ((Label.TUMOR,), "-")):
+            mask = np.isin(labels, values)
+            if mask.any() and not mask.all():
+                axes.contour(mask, levels=[0.5], colors=[color], linewidths=1.1, linestyles=[style])
+    height, width = picture.shape
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.text(width * 0.02, height / 2, sides[0], color="white", va="center", fontsize=8)
-    axes.text(width * 0.98, height / 2, sides[1], color="white", va="center", ha="right", fontsize=8)
-    axes.plot([width * 0.04, width * 0.04 + 50 / mm_per_pixel], [height * 0.95] * 2, color="white", lw=2)
-
-
-def _plane(volume: NDArray[np.generic], axis: int, centre: tuple[int, int, int]) -> NDArray[np.generic]:
-    """One slice of a RAS volume as rows and columns of a picture in radiological convention."""
-    plane = np.take(volume, centre[axis], axis=axis).T[::-1]  # rows from anterior or head down
-    return plane if axis == 0 else plane[:, ::-1]
-
-
-def _isotropic_view(view: CaseView) -> tuple[GridMap, tuple[int, int, int]]:
-    """A cube of equal spacing about the foreground, and the voxel of it with the largest tumour sections."""
-    spacing = view.image.spacing_mm
-    labels = view.reference if view.prediction is None or view.reference.any() else view.prediction
-    found = bounding_box(labels) or tuple(slice(0, n) for n in labels.shape)
-    ends = [(part.start, part.stop - 1, mm) for part, mm in zip(found, spacing, strict=True)]
-    size_mm = max((last - first + 1) * mm for first, last, mm in ends) + 2 * _MARGIN_MM
-    box = [((first + last - size_mm / mm + 1) / 2, (first + last + size_mm / mm - 1) / 2) for first, last, mm in ends]
-    grid = GridMap.of_box(view.image, box, (_VIEW_VOXELS,) * 3)
-    tumor = resample_labels(labels, grid, tuple(int(label) for label in Label)) == Label.TUMOR
-    if not tumor.any():
-        return grid, (_VIEW_VOXELS // 2,) * 3
-    i, j, k = (int(tumor.sum(axis=tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3))
-    return grid, (i, j, k)
+    axes.text(width * 0.02, height / 2, section.sides[0], color="white", va="center", fontsize=8)
+    axes.text(width * 0.98, height / 2, section.sides[1], color="white", va="center", ha="right", fontsize=8)
+    axes.plot([width * 0.04, width * 0.04 + 50 / section.mm_per_pixel], [height * 0.95] * 2, color="white", lw=2)
 
 
 def _canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:

@@ -9,13 +9,12 @@ from kits_core.geometry import Volume
 from kits_core.metrics.case import score_case
 from kits_core.phantom.dataset import kits_affine
 from kits_core.report.figures import (
-    CaseView,
-    _plane,
     case_slices,
     dice_distribution,
     learning_curve,
     tumor_volume_agreement,
 )
+from kits_core.report.sections import _rows, case_sections
 
 SPACING = (4.0, 2.0, 2.0)
 
@@ -28,11 +27,15 @@ def _labels(left):
     return labels
 
 
-def _view(left, *, predicted=True):
-    labels = _labels(left)
+def _image(labels):
     hu = np.full(labels.shape, -60, np.int16)
     hu[labels == 1], hu[labels == 2] = 150, 60
-    return CaseView("case_00001", Volume(hu, kits_affine(SPACING)), labels, labels if predicted else None)
+    return Volume(hu, kits_affine(SPACING))
+
+
+def _view(left, *, predicted=True):
+    labels = _labels(left)
+    return case_sections(_image(labels), labels, labels if predicted else None)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def test_radiological_convention():
     volume[2, :, :] = 1
     volume[:, 3, :] += 2
     volume[:, :, 4] += 4
-    axial, coronal, sagittal = (_plane(volume, axis, (1, 1, 1)) for axis in (2, 1, 0))
+    axial, coronal, sagittal = (_rows(volume.take([1], axis), axis) for axis in (2, 1, 0))
     assert (axial[:, 0] % 2 == 1).all()  # the right on the left of the picture
     assert (axial[0] >= 2).all()  # the front above
     assert (coronal[:, 0] % 2 == 1).all()
@@ -91,6 +94,17 @@ def test_one_row_a_case_and_contours_of_both_colours_only_with_a_prediction():
 
 
 def test_a_case_without_any_label_is_still_drawn():
-    view = _view(True, predicted=False)
-    empty = CaseView(view.name, view.image, np.zeros_like(view.reference))
+    labels = _labels(True)
+    empty = case_sections(_image(labels), np.zeros_like(labels))
     assert _pixels(case_slices([empty], ["a"])).shape[0] > 200
+
+
+def test_the_sections_go_through_the_largest_tumour_section_however_the_file_is_oriented():
+    labels = _labels(left=True)
+    labels[9, 18:24, 43:49] = 2
+    labels[9, 15:27, 43:55] = 2  # the largest, in slice 9 of 20
+    axial, *_ = case_sections(_image(labels), labels)
+    flipped = Volume(_image(labels).data[::-1], _image(labels).affine @ np.diag([-1.0, 1, 1, 1]))
+    again, *_ = case_sections(flipped, labels[::-1])
+    np.testing.assert_allclose(again.picture, axial.picture, atol=1e-3)
+    assert (axial.reference == 2).sum() * axial.mm_per_pixel**2 == pytest.approx(144 * 4.0, rel=0.1)
