@@ -39,6 +39,10 @@ class ConsoleProgress:
         if self._bars:
             self._bars.stop()
 
+    def say(self, text: str) -> None:
+        """See `tasks.progress.Listener`."""
+        (self._bars.console if self._bars else self._console).print(text, highlight=False, soft_wrap=True)
+
     def update(self, stage: str, done: int, total: int, note: str) -> None:
         """See `tasks.progress.Listener`."""
         if self._bars:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from db.settings import Settings
+from kits_core.errors import KitsError
 
 T = TypeVar("T")
 
@@ -27,6 +28,8 @@ def run_flow(call: Callable[[], T], module: str, settings: Settings, console: Co
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    from prefect.exceptions import CancelledRun  # noqa: PLC0415
+
     from deployments.console import ConsoleProgress  # noqa: PLC0415
     from deployments.server import prefect_server  # noqa: PLC0415
     from tasks.progress import listening  # noqa: PLC0415
@@ -36,4 +39,7 @@ def run_flow(call: Callable[[], T], module: str, settings: Settings, console: Co
         status.stop()
         console.print(f"[dim]follow it in the dashboard: {api_url.removesuffix('/api')}[/]", highlight=False)
         with ConsoleProgress(console) as progress, listening(progress):
-            return call()
+            try:
+                return call()
+            except CancelledRun as error:
+                raise KitsError(str(error)) from error

@@ -1,6 +1,8 @@
 """What each flow takes: frozen models, which the dashboard turns into forms and refuses before a run exists."""
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
@@ -64,6 +66,29 @@ class TrainParameters(_Parameters):
     split: int | None = Field(None, description="Id of the split; empty takes the dataset's newest.")
     recipe: Recipe = Field(default_factory=Recipe, description="The recipe whose prepared files are used.")
     config: TrainingConfig = Field(default_factory=TrainingConfig, description="Settings of the training.")
+    cascade: bool = Field(
+        False,
+        description="Train two networks: one of the whole scan, and one of the box around the kidneys that it finds.",
+    )
+    all_folds: bool = Field(False, description="Train once for each fold of the split, that fold held out.")
+    evaluate: bool = Field(False, description="Score each model on original grids when it is trained.")
+    resume: int | None = Field(
+        None, description="Id of a run to go on with; its own settings count and all others here are left aside."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.cascade and (self.recipe.frame != "volume" or self.recipe.spacing_mm is not None):
+            raise ValueError("a cascade begins with the whole scan: expected the frame volume without a spacing")
+        if self.all_folds and self.config.fold is not None:
+            raise ValueError(f"expected one fold or all, got both fold {self.config.fold} and all_folds")
+        return self
+
+
+class PromoteParameters(_Parameters):
+    """Which model prediction uses from now on."""
+
+    model: str = Field("latest", pattern=r"^(latest|\d+)$", description="latest, or a model's id.")
 
 
 class EvaluateParameters(_Parameters):

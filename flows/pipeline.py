@@ -26,9 +26,8 @@ def pipeline(parameters: PipelineParameters) -> Evaluated:
     dataset = ingested.dataset
     prepared = prepare(PrepareParameters(dataset=dataset, recipe=parameters.recipe))
     made = split(SplitParameters(dataset=dataset, validation=parameters.validation, seed=parameters.split_seed))
-    trained = train(
-        TrainParameters(dataset=dataset, split=made.split_id, recipe=parameters.recipe, config=parameters.config)
-    )
+    training = TrainParameters(dataset=dataset, split=made.split_id, recipe=parameters.recipe, config=parameters.config)
+    (trained,) = train(training)
     evaluated = evaluate(EvaluateParameters(model=str(trained.model_id)))
     stages = [
         {"stage": "ingest", "result": f"{ingested.chosen} cases, {ingested.refused} in quarantine"},

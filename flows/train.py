@@ -1,25 +1,89 @@
-"""Train a network on a split."""
+"""Train networks on a split."""
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.states import Cancelled
 
 from db.queries.training import history
 from flows.artifacts import picture, table
-from flows.parameters import TrainParameters
+from flows.evaluate import evaluate
+from flows.parameters import EvaluateParameters, PrepareParameters, PromoteParameters, TrainParameters
+from flows.prepare import prepare
 from kits_core.report.figures import learning_curve
+from tasks.cancel import CancelledRunError
 from tasks.catalog import catalog
-from tasks.train import Trained, TrainingPlan, plan_training, train_network, trained_before
+from tasks.train import (
+    Trained,
+    TrainingPlan,
+    find_folds,
+    plan_resumption,
+    plan_training,
+    promote_model,
+    train_network,
+    trained_before,
+)
 
 
 @flow(
     name="train",
     flow_run_name="train · {parameters.recipe.frame} {parameters.recipe.shape} · seed {parameters.config.seed}",
 )
-def train(parameters: TrainParameters) -> Trained:
-    """Open or take up the run, train it to its end, and propose its best checkpoint as champion."""
-    plan = plan_training(parameters.dataset, parameters.split, parameters.recipe, parameters.config)
+def train(parameters: TrainParameters) -> list[Trained]:
+    """Train what the parameters ask for: one network, the two of a cascade, or either for every fold; in that order.
+
+    Each run is opened or taken up, trained to its end and its best checkpoint registered. A cancelled run ends as
+    cancelled; the same call goes on with it.
+    """
+    try:
+        if parameters.resume is not None:
+            return [_train_one(plan_resumption(parameters.resume), parameters)]
+        if parameters.all_folds:
+            return _each_fold(parameters)
+        return _cascade(parameters) if parameters.cascade else [_train_one(_plan(parameters), parameters)]
+    except CancelledRunError as error:
+        return Cancelled(message=str(error))  # type: ignore[return-value]  # a state is a result to Prefect
+
+
+@flow(name="promote", flow_run_name="promote · model {parameters.model}")
+def promote(parameters: PromoteParameters) -> int:
+    """Make a model the champion, which prediction uses unless told otherwise; its id."""
+    return promote_model(parameters.model)
+
+
+def _plan(parameters: TrainParameters) -> TrainingPlan:
+    return plan_training(parameters.dataset, parameters.split, parameters.recipe, parameters.config)
+
+
+def _train_one(plan: TrainingPlan, parameters: TrainParameters) -> Trained:
     trained = trained_before(plan.run_id) if plan.finished else train_network(plan.run_id)
     create_markdown_artifact(_markdown(plan, trained), key="train", description="A training and its model")
+    if parameters.evaluate:
+        evaluate(EvaluateParameters(model=str(trained.model_id)))
+    return trained
+
+
+def _cascade(parameters: TrainParameters) -> list[Trained]:
+    """The second network learns on the boxes that the first one finds, as it will be shown them in prediction."""
+    prepare(PrepareParameters(dataset=parameters.dataset, recipe=parameters.recipe))
+    first = _train_one(_plan(parameters), parameters)
+    around = parameters.recipe.model_copy(update={"frame": "kidneys", "locator": first.sha256})
+    # What the first one overlooks is its own mistake: it is stored and shown, and no reason to stop.
+    prepare(PrepareParameters(dataset=parameters.dataset, recipe=around, least_tumor_kept=0))
+    second = parameters.model_copy(update={"recipe": around})
+    return [first, _train_one(_plan(second), second)]
+
+
+def _each_fold(parameters: TrainParameters) -> list[Trained]:
+    split_id, folds = find_folds(parameters.dataset, parameters.split)
+    trained: list[Trained] = []
+    for fold in range(folds):
+        config = parameters.config.model_copy(update={"fold": fold})
+        one = parameters.model_copy(update={"split": split_id, "config": config, "all_folds": False})
+        trained += _cascade(one) if one.cascade else [_train_one(_plan(one), one)]
+    rows = [{"run": t.run_id, "model": t.model_id, "validation Dice": f"{t.score:.3f}"} for t in trained]
+    create_markdown_artifact(
+        f"# {folds} folds of split {split_id}\n\n{table(rows)}\n", key="folds", description="A cross-validation"
+    )
     return trained
 
 
@@ -32,6 +96,13 @@ def _markdown(plan: TrainingPlan, trained: Trained) -> str:
         "best epoch": trained.epoch,
         "validation Dice": f"{trained.score:.3f}",
         "cases": f"{plan.train} + {plan.validation}",
-        "champion": "yes" if trained.champion else "no",
+        "champion": champion_note(trained),
     }
     return f"# Run {trained.run_id}\n\n{table([row])}\n\n{picture('learning curve', curve)}\n"
+
+
+def champion_note(trained: Trained) -> str:
+    """Whether a model is the champion, or ought to be."""
+    if trained.rival_id is not None:
+        return f"better than the champion, model {trained.rival_id}: kits promote {trained.model_id}"
+    return "yes" if trained.champion else "no"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from db.models import Case, CaseStatus, FileKind, PreparedCase
 from db.models import Recipe as RecipeRow
 from db.queries import ingest as ingest_queries
 from db.queries import prepare as queries
+from db.queries.training import model_of_sha256
 from db.settings import Settings, current_settings
-from kits_core.geometry import GridMap
+from kits_core.geometry import GridMap, read_volume
+from kits_core.geometry.body import Box
+from kits_core.inference.predict import find_kidneys
 from kits_core.labels import Label
 from kits_core.recipe import PreparedCase as Prepared
 from kits_core.recipe import Recipe
@@ -23,6 +27,7 @@ from kits_core.report.figures import case_slices
 from kits_core.report.sections import Section, ceiling_sections
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
+from tasks.models import one_prediction, segmenter_of
 from tasks.policy import CATALOG, COMPUTE
 
 STAGE = "prepare"
@@ -61,7 +66,7 @@ def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
             CaseToPrepare(case.id, case.name, row.name)
             for case in cases
             # Without a reference nothing says where its kidneys are: prediction asks a model, and prepares by itself.
-            if (recipe.frame == "volume" or case.has_segmentation)
+            if (recipe.frame == "volume" or recipe.locator or case.has_segmentation)
             and (
                 case.id not in known
                 or not queries.is_current(known[case.id], case)
@@ -81,14 +86,12 @@ def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int, workers: i
             image, segmentation = row.file(FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
         if image is None:
             raise LookupError(f"{case.name}: expected an ingested image in the catalog, got none; run kits ingest")
+        image_path = settings.absolute(image.path)
+        segmentation_path = settings.absolute(segmentation.path) if segmentation else None
+        folder = settings.prepared / recipe.hash / case.dataset / case.name
+        kidneys = _locate(case.name, image_path, recipe)
         done = run_isolated(
-            workers,
-            prepare,
-            case.name,
-            settings.absolute(image.path),
-            settings.absolute(segmentation.path) if segmentation else None,
-            recipe,
-            settings.prepared / recipe.hash / case.dataset / case.name,
+            workers, partial(prepare, case.name, image_path, segmentation_path, recipe, folder, kidneys=kidneys)
         )
         facts = _facts(settings, done.result) | {
             "peak_bytes": done.peak_bytes,
@@ -100,6 +103,16 @@ def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int, workers: i
                 session, recipe_id=recipe_id, case_id=case.case_id, facts=facts, ceilings=done.result.ceilings
             )
             ingest_queries.resolve_problems(session, case.case_id, STAGE)
+
+
+def _locate(name: str, image_path: Path, recipe: Recipe) -> Box | None:
+    """Where the recipe's locator finds the kidneys; None for a recipe without one."""
+    if recipe.locator is None:
+        return None
+    with reading() as session:
+        locator = segmenter_of(current_settings(), model_of_sha256(session, recipe.locator))
+    with one_prediction:
+        return find_kidneys(name, read_volume(image_path), locator, recipe.margin_mm)
 
 
 @task(name="draw-ceilings", **COMPUTE)

@@ -12,6 +12,9 @@ class Listener(Protocol):
     def update(self, stage: str, done: int, total: int, note: str) -> None:
         """`done` of `total` pieces of `stage` are finished; `note` says more, or is empty."""
 
+    def say(self, text: str) -> None:
+        """Something worth a line of its own."""
+
 
 _listener: ContextVar[Listener | None] = ContextVar("kits_progress_listener", default=None)
 
@@ -31,3 +34,10 @@ def report_progress(stage: str, done: int, total: int, note: str = "") -> None:
     listener = _listener.get()
     if listener is not None:
         listener.update(stage, done, total, note)
+
+
+def say(text: str) -> None:
+    """Tell the listener, if there is one, something worth a line of its own."""
+    listener = _listener.get()
+    if listener is not None:
+        listener.say(text)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from prefect import task
+from sqlalchemy.orm import Session
 
-from db.models import Case, Evaluation, FileKind, Subset
+from db.models import Case, Evaluation, FileKind, Model, Subset
 from db.models.base import now
 from db.queries import evaluation as queries
 from db.queries import split as split_queries
@@ -53,31 +54,15 @@ def read_report(evaluation_id: int) -> Report:
     with reading() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         model, run = evaluation.model, evaluation.model.run
-        members = split_queries.members(session, evaluation.split_id)
-        subset = [member.case for member in members if member.subset is evaluation.subset]
+        fold = run.config.get("fold")
+        subset = [m.case for m in split_queries.side(session, evaluation.split_id, evaluation.subset, fold)]
         scores = queries.score_frame(session, evaluation_id)
         ceilings = queries.mean_ceilings(session, run.recipe_id, [case.id for case in subset])
         curve = history(session, run.id)
-        train = sum(member.subset is Subset.TRAIN for member in members)
-        lineage = Lineage(
-            dataset=evaluation.split.dataset.name,
-            source=evaluation.split.dataset.source,
-            train_cases=train,
-            validation_cases=len(members) - train,
-            split_seed=evaluation.split.seed,
-            split_hash=evaluation.split.hash,
-            recipe=Recipe.model_validate(run.recipe.settings),
-            config=TrainingConfig.model_validate(run.config),
-            run_id=run.id,
-            model_id=model.id,
-            model_epoch=model.epoch,
-            model_sha256=model.sha256,
-            parameters=model.parameters,
-            subset=evaluation.subset.value,
-            environment=run.environment,
-        )
+        lineage = lineage_of(session, model)
     return Report(
-        title=f"Evaluation {evaluation_id}: model {lineage.model_id} on {len(subset)} {lineage.subset} cases",
+        title=f"Evaluation {evaluation_id}: model {lineage.model_id} on {len(subset)} {evaluation.subset} cases",
+        subset=evaluation.subset.value,
         scores=scores,
         ceilings=ceilings,
         lineage=lineage,
@@ -88,6 +73,30 @@ def read_report(evaluation_id: int) -> Report:
         },
         created=now().strftime("%Y-%m-%d %H:%M UTC"),
         cases_pictured=_pictures(scores, subset, lineage.model_id),
+    )
+
+
+def lineage_of(session: Session, model: Model) -> Lineage:
+    """Where a model comes from, as the catalog has it."""
+    run = model.run
+    fold = run.config.get("fold")
+    train, validation = (len(split_queries.side(session, run.split_id, subset, fold)) for subset in Subset)
+    return Lineage(
+        dataset=run.split.dataset.name,
+        source=run.split.dataset.source,
+        train_cases=train,
+        validation_cases=validation,
+        split_seed=run.split.seed,
+        split_hash=run.split.hash,
+        recipe=Recipe.model_validate(run.recipe.settings),
+        config=TrainingConfig.model_validate(run.config),
+        run_id=run.id,
+        model_id=model.id,
+        model_epoch=model.epoch,
+        model_sha256=model.sha256,
+        parameters=model.parameters,
+        score=model.score,
+        environment=run.environment,
     )
 
 

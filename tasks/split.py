@@ -1,12 +1,12 @@
 """A split of a dataset's cases, as rows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prefect import task
 
-from db.models import Case, CaseStatus, FileKind, SplitMember
+from db.models import Case, CaseStatus, FileKind, SplitMember, Subset
 from db.queries import ingest as ingest_queries
 from db.queries import split as queries
 from kits_core.errors import KitsError
@@ -50,12 +50,11 @@ def split_dataset(dataset: str | None, *, validation: float, folds: int | None, 
                 flow_run_id=flow_run_id(),
             )
             session.flush()
-        sides: dict[str, list[Case]] = {"train": [], "validation": []}
-        members = queries.members(session, split.id)
-        check_members(members)
-        for member in members:
-            sides[member.subset].append(member.case)
-        return SplitMade(split.id, row.name, len(sides["train"]), len(sides["validation"]), _compare(sides))
+        sides = {subset: queries.side(session, split.id, subset, fold=None) for subset in Subset}
+        check_members(sides)
+        cases_of = {subset.value: [member.case for member in side] for subset, side in sides.items()}
+        train, validation = (len(cases_of[subset.value]) for subset in (Subset.TRAIN, Subset.VALIDATION))
+        return SplitMade(split.id, row.name, train, validation, _compare(cases_of))
 
 
 def _facts(case: Case) -> StratumFacts:
@@ -68,10 +67,11 @@ def _facts(case: Case) -> StratumFacts:
     )
 
 
-def check_members(members: Sequence[SplitMember]) -> None:
+def check_members(sides: Mapping[Subset, Sequence[SplitMember]]) -> None:
     """Raise `KitsError` where the same patient or the same image stands on both sides of a split."""
+    members = [member for side in sides.values() for member in side]
     check_leaks(
-        {member.case.name: member.subset.value for member in members},
+        {member.case.name: subset.value for subset, side in sides.items() for member in side},
         patients={member.case.name: m.patient_id for member in members if (m := member.case.clinical)},
         images={member.case.name: file.sha256 for member in members if (file := member.case.file(FileKind.IMAGE))},
     )

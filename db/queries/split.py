@@ -77,11 +77,24 @@ def find_split(session: Session, dataset_id: int, split_id: int | None) -> Split
     return split
 
 
-def members(session: Session, split_id: int, subset: Subset | None = None) -> list[SplitMember]:
+def side(session: Session, split_id: int, subset: Subset, fold: int | None) -> list[SplitMember]:
+    """The members of a side: by the split's own sides, or with `fold` that fold for validation and the rest to train.
+
+    Raises `KitsError` for a fold that the split does not have.
+    """
+    split = session.get_one(Split, split_id)
+    if fold is not None and fold >= (split.folds or 0):
+        raise KitsError(
+            f"split {split_id}: expected fold {fold}, got {split.folds or 'no'} folds; they are numbered from 0, and "
+            "kits split --folds makes them"
+        )
+    held_out = {True: Subset.VALIDATION, False: Subset.TRAIN}
+    return [m for m in members(session, split_id) if (m.subset if fold is None else held_out[m.fold == fold]) is subset]
+
+
+def members(session: Session, split_id: int) -> list[SplitMember]:
     """The members of a split in the order of their cases' names, the cases, files and volumes at hand."""
     query = select(SplitMember).join(Case).where(SplitMember.split_id == split_id).order_by(Case.name)
-    if subset is not None:
-        query = query.where(SplitMember.subset == subset)
     loaded = selectinload(SplitMember.case)
     options = (loaded.selectinload(Case.files), loaded.selectinload(Case.volumes), loaded.selectinload(Case.clinical))
     return list(session.scalars(query.options(*options)))

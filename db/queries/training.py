@@ -25,12 +25,16 @@ def start_or_resume_run(
     """The run of a recipe, split and configuration, new or taken up again. A completed one is returned as it is."""
     key = {"recipe_id": recipe_id, "split_id": split_id, "config_hash": config_hash}
     run = find_or_add(session, TrainingRun, key, config=dict(config), environment={})
-    if run.status is RunStatus.COMPLETED:
-        return run
+    if run.status is not RunStatus.COMPLETED:
+        take_up(session, run, flow_run_id)
+    return run
+
+
+def take_up(session: Session, run: TrainingRun, flow_run_id: str | None) -> None:
+    """Note that a run is under way, in a flow run."""
     run.status, run.error, run.ended_at = RunStatus.RUNNING, None, None
     run.flow_run_id = flow_run_id
     session.flush()
-    return run
 
 
 def record_epoch(session: Session, run_id: int, epoch: int, values: Mapping[str, float]) -> None:
@@ -94,16 +98,27 @@ def promote(session: Session, model: Model) -> None:
     session.flush()
 
 
-def propose(session: Session, model: Model) -> bool:
-    """Promote a model if there is no champion, or one of the same recipe and split with a lower score."""
+def rival(session: Session, model: Model) -> Model | None:
+    """The champion that a model may take the place of: its score is lower, on the same recipe, split and fold.
+
+    Where there is no champion yet the model becomes it, so that there is one to predict with.
+    """
     take_turn(session, Model)
     current = champion(session)
-    if current is not None:
-        same = (current.run.recipe_id, current.run.split_id) == (model.run.recipe_id, model.run.split_id)
-        if current.id == model.id or not same or model.score <= current.score:
-            return False
-    promote(session, model)
-    return True
+    if current is None:
+        promote(session, model)
+        return None
+    runs = current.run, model.run
+    same = len({(run.recipe_id, run.split_id, run.config.get("fold")) for run in runs}) == 1
+    return current if same and model.score > current.score else None
+
+
+def find_run(session: Session, run_id: int) -> TrainingRun:
+    """The training run of an id. Raises `KitsError` where there is none."""
+    run = session.get(TrainingRun, run_id)
+    if run is None:
+        raise KitsError(f"expected training run {run_id} in the catalog, got none; look with kits status")
+    return run
 
 
 def find_locator(session: Session, dataset_id: int) -> Model:
@@ -121,6 +136,14 @@ def find_locator(session: Session, dataset_id: int) -> Model:
             "--frame volume first"
         )
     return found
+
+
+def model_of_sha256(session: Session, sha256: str) -> Model:
+    """The model whose checkpoint has this hash. Raises `KitsError` where there is none."""
+    model = session.scalars(select(Model).where(Model.sha256 == sha256)).first()
+    if model is None:
+        raise KitsError(f"expected the model with SHA-256 {sha256} in the catalog, got none; train it again")
+    return model
 
 
 def find_model(session: Session, wanted: str) -> Model:

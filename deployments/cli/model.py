@@ -1,5 +1,6 @@
-"""`kits train`, `kits evaluate`, `kits report`."""
+"""`kits train`, `kits promote`, `kits evaluate`, `kits report`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,32 +10,92 @@ from deployments.cli.app import AsJson, CystTo, Dataset, Frame, Seed, Shape, Spa
 from deployments.cli.data import given
 from deployments.cli.output import err, out, print_json, show_result, show_scores
 
+_STEPS, _NETWORK, _LOSS, _MACHINE, _DATA = "Steps", "Network", "Loss", "Machine", "Data"
+
 
 @app.command()
 def train(
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training cases.", show_default="50")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Cases per step.", show_default="8")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Adam's step size.", show_default="1e-4")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training cases.", show_default="50", rich_help_panel=_STEPS)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Cases per step.", show_default="8", rich_help_panel=_STEPS)
+    ] = None,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Cases in memory at once; gradients add up.", show_default="the batch", rich_help_panel=_STEPS
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Adam's step size.", show_default="1e-4", rich_help_panel=_STEPS)
+    ] = None,
     final_learning_rate: Annotated[
-        float | None, typer.Option(help="Fall to this along a half cosine.", show_default="constant")
+        float | None,
+        typer.Option(help="Fall to this along a half cosine.", show_default="constant", rich_help_panel=_STEPS),
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(help="Epochs without gain before it stops.", show_default="40")
+        int | None,
+        typer.Option(help="Epochs without gain before it stops.", show_default="40", rich_help_panel=_STEPS),
     ] = None,
-    filters: Annotated[int | None, typer.Option(help="Channels of the stem.", show_default="64")] = None,
-    miss_weight: Annotated[
-        float | None, typer.Option(help="Focal Tversky: weight of a missed voxel.", show_default="0.7")
-    ] = None,
-    false_alarm_weight: Annotated[
-        float | None, typer.Option(help="Focal Tversky: weight of a voxel wrongly found.", show_default="0.3")
+    selection_cases: Annotated[
+        int | None,
+        typer.Option(help="Validation cases that choose the best epoch.", show_default="all", rich_help_panel=_STEPS),
     ] = None,
     seed: Seed = None,
+    filters: Annotated[
+        int | None, typer.Option(help="Channels of the stem.", show_default="64", rich_help_panel=_NETWORK)
+    ] = None,
+    normalisation: Annotated[
+        str | None, typer.Option(help="batch, group or instance.", show_default="batch", rich_help_panel=_NETWORK)
+    ] = None,
+    deep_supervision: Annotated[
+        bool | None,
+        typer.Option("--deep-supervision", help="Coarser levels learn too.", rich_help_panel=_NETWORK),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="focal_tversky or dice_cross_entropy.", show_default="focal_tversky", rich_help_panel=_LOSS),
+    ] = None,
+    miss_weight: Annotated[
+        float | None,
+        typer.Option(help="Focal Tversky: weight of a missed voxel.", show_default="0.7", rich_help_panel=_LOSS),
+    ] = None,
+    false_alarm_weight: Annotated[
+        float | None,
+        typer.Option(help="Focal Tversky: weight of a voxel wrongly found.", show_default="0.3", rich_help_panel=_LOSS),
+    ] = None,
+    focus: Annotated[
+        float | None,
+        typer.Option(help="Focal Tversky: exponent.", show_default="0.75", rich_help_panel=_LOSS),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or gpu.", show_default="auto", rich_help_panel=_MACHINE)
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="auto, float32, bfloat16 or float16.", show_default="auto", rich_help_panel=_MACHINE),
+    ] = None,
     frame: Frame = None,
     shape: Shape = None,
     spacing: Spacing = None,
     cyst_to: CystTo = None,
-    split: Annotated[int | None, typer.Option(help="Id of the split.", show_default="the newest")] = None,
     dataset: Dataset = None,
+    split: Annotated[
+        int | None, typer.Option(help="Id of the split.", show_default="the newest", rich_help_panel=_DATA)
+    ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option("--fold", "--folds", help="Fold of the split to hold out, from 0, or all.", rich_help_panel=_DATA),
+    ] = None,
+    cascade: Annotated[
+        bool | None,
+        typer.Option("--cascade", help="Two networks: whole scan, then the kidneys it finds."),
+    ] = None,
+    evaluate_it: Annotated[
+        bool | None, typer.Option("--evaluate", help="Score the model on original grids afterwards.")
+    ] = None,
+    resume: Annotated[int | None, typer.Option(help="Id of a run to go on with, by its own settings.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the 3-D U-Net on prepared cases. Stopped or killed, the same command goes on where it was.
@@ -44,34 +105,80 @@ def train(
     from db.settings import Settings
     from deployments.running import run_flow
 
+    settings_of_run = given(
+        epochs=epochs,
+        batch_size=batch_size,
+        micro_batch=micro_batch,
+        learning_rate=learning_rate,
+        final_learning_rate=final_learning_rate,
+        patience=patience,
+        selection_cases=selection_cases,
+        seed=seed,
+        filters=filters,
+        normalisation=normalisation,
+        deep_supervision=deep_supervision,
+        loss=loss,
+        miss_weight=miss_weight,
+        false_alarm_weight=false_alarm_weight,
+        focus=focus,
+        device=device,
+        precision=precision,
+        fold=None if fold == "all" else fold,
+    )
+    settings_of_recipe = given(frame=frame, shape=shape, spacing_mm=spacing, cyst_to=cyst_to)
+    if resume is not None and (settings_of_run or settings_of_recipe or split or dataset or cascade or fold):
+        raise typer.BadParameter("a run goes on by its own settings: give --resume alone, or with --evaluate")
+
     def call() -> Any:
         from flows.parameters import TrainParameters
         from flows.train import train as flow
         from kits_core.network.config import TrainingConfig
         from kits_core.recipe import Recipe
 
-        config = TrainingConfig(
-            **given(
-                epochs=epochs,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
-                final_learning_rate=final_learning_rate,
-                patience=patience,
-                filters=filters,
-                miss_weight=miss_weight,
-                false_alarm_weight=false_alarm_weight,
-                seed=seed,
-            )
+        others = given(
+            split=split,
+            dataset=dataset,
+            cascade=cascade,
+            all_folds=fold == "all" or None,
+            evaluate=evaluate_it,
+            resume=resume,
         )
-        recipe = Recipe(**given(frame=frame, shape=shape, spacing_mm=spacing, cyst_to=cyst_to))
-        return flow(TrainParameters(recipe=recipe, config=config, **given(split=split, dataset=dataset)))
+        config, recipe = TrainingConfig(**settings_of_run), Recipe(**settings_of_recipe)
+        return flow(TrainParameters(recipe=recipe, config=config, **others))
 
     trained = run_flow(call, "flows.train", Settings(), err)
-    champion = ", the champion now" if trained.champion else ""
-    text = (
-        f"model {trained.model_id} (run {trained.run_id}, epoch {trained.epoch}): validation Dice {trained.score:.3f}"
-    )
-    show_result(trained, as_json=as_json, text=text + champion)
+    if as_json:
+        print_json([asdict(model) for model in trained])
+        return
+    for model in trained:
+        text = f"model {model.model_id} (run {model.run_id}, epoch {model.epoch}): validation Dice {model.score:.3f}"
+        if model.champion:
+            text += ", the champion"
+        if model.rival_id is not None:
+            text += f", better than the champion, model {model.rival_id}: kits promote {model.model_id}"
+        out.print(text, highlight=False)
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="latest, or a model's id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion: the one that evaluation and prediction use unless told otherwise.
+
+    Example: `kits promote 3`
+    """
+    from db.settings import Settings
+    from deployments.running import run_flow
+
+    def call() -> Any:
+        from flows.parameters import PromoteParameters
+        from flows.train import promote as flow
+
+        return flow(PromoteParameters(model=model))
+
+    promoted = run_flow(call, "flows.train", Settings(), err)
+    show_result({"model_id": promoted}, as_json=as_json, text=f"model {promoted} is the champion")
 
 
 @app.command()

@@ -1,10 +1,11 @@
-"""Keras on its backend, imported in this one place, and the record of what a training ran on."""
+"""Keras on its backend, imported in this one place, and what it runs on."""
 
 import os
-import platform
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 
 
 @contextmanager
@@ -27,9 +28,15 @@ with _without_chatter():
     import keras
     from keras import layers, ops
 
-__all__ = ["environment", "keras", "layers", "ops", "uses_xla"]
+__all__ = ["Gpu", "find_gpus", "is_out_of_memory", "keras", "layers", "ops", "peak_memory_bytes", "uses_xla"]
 
-_RECORDED = ("keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "scipy", "nibabel", "prefect", "kits-platform")
+
+@dataclass(frozen=True)
+class Gpu:
+    """A graphics card that the backend can use. `capability`: CUDA's, as (8, 0)."""
+
+    name: str
+    capability: tuple[int, int]
 
 
 def uses_xla() -> bool:
@@ -37,17 +44,41 @@ def uses_xla() -> bool:
     return keras.backend.backend() != "tensorflow"
 
 
-def environment() -> dict[str, str]:
-    """Names and versions of what a training runs on, for its record."""
-    found = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": str(os.cpu_count()),
-        "backend": keras.backend.backend(),
-    }
-    for name in _RECORDED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+def find_gpus() -> list[Gpu]:
+    """The graphics cards that the backend sees."""
+    if keras.backend.backend() == "jax":
+        import jax  # noqa: PLC0415 - only where it is the backend
+
+        cards = [device for device in jax.devices() if device.platform == "gpu"]
+        return [Gpu(c.device_kind, _capability(tuple(map(int, c.compute_capability.split("."))))) for c in cards]
+    import tensorflow as tf  # noqa: PLC0415
+
+    facts = [tf.config.experimental.get_device_details(card) for card in tf.config.list_physical_devices("GPU")]
+    return [Gpu(fact.get("device_name", "GPU"), _capability(fact.get("compute_capability"))) for fact in facts]
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that was in use: of the first graphics card where there is one, of this process otherwise."""
+    if find_gpus():
+        if keras.backend.backend() == "jax":
+            import jax  # noqa: PLC0415
+
+            return int(jax.devices()[0].memory_stats()["peak_bytes_in_use"])
+        import tensorflow as tf  # noqa: PLC0415
+
+        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, in the words of either backend."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "ResourceExhaustedError"
+        or "RESOURCE_EXHAUSTED" in str(error)
+    )
+
+
+def _capability(found: tuple[int, ...] | None) -> tuple[int, int]:
+    return (found[0], found[1]) if found else (0, 0)

@@ -5,8 +5,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import kits_core.network.loss  # noqa: F401 - registers the losses that a state names
 from kits_core.files import write_text_atomically, written_aside
-from kits_core.network.backend import keras
+from kits_core.network.backend import keras, uses_xla
+from kits_core.network.machine import choose_device, choose_policy
+from kits_core.network.unet import ResNetUNet
 
 _KEPT = 2
 
@@ -30,6 +33,17 @@ def save_model(model: Any, path: Path) -> None:
     """Write `model` with its optimizer as a `.keras` file, whole or not at all."""
     with written_aside(path, suffix=".keras") as aside:
         model.save(aside)
+
+
+def load_network(path: Path) -> ResNetUNet:
+    """The network of a `.keras` file, for prediction: in the precision it was trained in, in float32 on a CPU."""
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    if choose_device("auto") == "cpu" and model.policy != (wanted := choose_policy("auto", "cpu")):
+        weights = model.get_weights()
+        model = ResNetUNet.from_config({**model.get_config(), "policy": wanted})
+        model.set_weights(weights)
+    model.jit_compile = uses_xla()
+    return model
 
 
 def save_state(folder: Path, model: Any, progress: Progress) -> None:

@@ -1,8 +1,9 @@
 """The settings of a training. Imports no Keras, so that forms and command lines can show them."""
 
 import hashlib
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TrainingConfig(BaseModel):
@@ -10,18 +11,61 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # === Steps ===
     epochs: int = Field(50, ge=1, le=10_000, description="Passes over the training cases.")
-    batch_size: int = Field(8, ge=1, le=256, description="Cases per step; what memory allows.")
+    batch_size: int = Field(8, ge=1, le=256, description="Cases per step.")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Cases in memory at once; gradients add up to a whole batch. A divisor of the batch size; empty "
+        "takes all of it.",
+    )
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Adam's step size at the start.")
     final_learning_rate: float | None = Field(
         None, gt=0, le=1, description="Falls to this along a half cosine by the last epoch; empty keeps it constant."
     )
     patience: int = Field(40, ge=1, description="Epochs without a better validation score before training stops.")
+    # === Network ===
     filters: int = Field(64, ge=4, le=128, multiple_of=4, description="Channels of the stem; 64 is ResNet-18.")
+    normalisation: Literal["batch", "group", "instance"] = Field(
+        "batch", description="What normalises the features; group and instance do not depend on the batch."
+    )
+    deep_supervision: bool = Field(False, description="Whether the decoder's half and quarter resolution learn too.")
+    # === Loss ===
+    loss: Literal["focal_tversky", "dice_cross_entropy"] = Field("focal_tversky", description="What is minimised.")
     miss_weight: float = Field(0.7, ge=0, le=1, description="Focal Tversky: weight of a missed voxel.")
     false_alarm_weight: float = Field(0.3, ge=0, le=1, description="Focal Tversky: weight of a voxel wrongly found.")
     focus: float = Field(0.75, gt=0, le=4, description="Focal Tversky: exponent; the paper's gamma of 4/3 is 0.75.")
+    loss_background: bool = Field(False, description="Whether the loss counts the background as a class.")
+    loss_per: Literal["sample", "batch"] = Field("sample", description="What the loss counts together.")
+    # === Machine ===
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="Where it trains; auto takes a GPU where there is one, gpu refuses to do without."
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Of the layers' arithmetic; auto is float32 on a CPU and 16 bits on a GPU."
+    )
+    # === Data ===
+    fold: int | None = Field(
+        None, ge=0, description="Fold of the split that is held out instead of its validation side; empty for none."
+    )
+    selection_cases: int | None = Field(
+        None,
+        ge=1,
+        description="Validation cases, drawn by the seed, whose mean Dice chooses the best epoch; empty takes all.",
+    )
     seed: int = Field(23, ge=0, description="Of initial weights, case order and augmentation.")
+
+    @model_validator(mode="after")
+    def _micro_batch_divides(self) -> Self:
+        if self.batch_size % self.cases_at_once:
+            raise ValueError(f"micro_batch must divide batch_size {self.batch_size}, got {self.micro_batch}")
+        return self
+
+    @property
+    def cases_at_once(self) -> int:
+        """Cases in memory at once."""
+        return self.micro_batch or self.batch_size
 
     @property
     def hash(self) -> str:

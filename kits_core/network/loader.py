@@ -22,11 +22,13 @@ _MEND = "run kits prepare again"
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """A prepared pair on disk."""
+    """A prepared pair on disk. `kidney_kept` and `tumor_kept`: the share of each that lies inside the recipe's grid."""
 
     name: str
     image_path: Path
     label_path: Path
+    kidney_kept: float = 1.0
+    tumor_kept: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

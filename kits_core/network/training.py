@@ -1,30 +1,37 @@
-"""One training, from settings and prepared cases to its best checkpoint; continues where it was stopped."""
+"""One training, from settings and prepared cases to its best checkpoint; continues where it was stopped.
+
+What decides the steps to come is saved after every epoch: weights, Adam's moments and step count, the scale of a
+float16 loss, the epoch, the best score and every epoch's values. The order of the cases and their augmentation are a
+function of seed, epoch and place (`loader.Loader`), and the network has no randomness of its own, so nothing else has
+to be kept for a resumed training to see, and on a CPU to compute, just what the unbroken one would have.
+"""
 
 import math
+import shutil
+import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of, write_text_atomically
-from kits_core.inference.predict import predict_labels
-from kits_core.labels import Label
-from kits_core.metrics.overlap import dice
-from kits_core.network.backend import keras, uses_xla
+from kits_core.network.backend import keras, peak_memory_bytes, uses_xla
 from kits_core.network.checkpoint import Progress, load_state, save_model, save_state
 from kits_core.network.config import TrainingConfig
-from kits_core.network.loader import Batch, Loader, TrainingCase, read_pair
-from kits_core.network.loss import FocalTversky
-from kits_core.network.unet import ResNetUNet
+from kits_core.network.loader import Batch, Loader, TrainingCase
+from kits_core.network.loss import DiceCrossEntropy, FocalTversky
+from kits_core.network.machine import choose_device, choose_policy, running_on
+from kits_core.network.unet import DEEP_STRIDES, ResNetUNet
+from kits_core.network.validation import Validator
 from kits_core.recipe.recipe import Recipe
 
-BEST_NAME = "best.keras"
-EpochCallback = Callable[[int, Mapping[str, float]], None]
-StepCallback = Callable[[int, int, float], None]
+_MEASURED_STEPS = 3
+_BYTES_A_PARAMETER = 3 * 4  # the weight and Adam's two moments, float32
+_CHECKPOINTS = 5  # two states, the best, and one of each being written
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,41 @@ class TrainedModel:
     parameters: int
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What the rest of a training will take, as its first three steps say.
+
+    `seconds`: of all steps to come, validation not counted. `peak_bytes`: of the graphics card, or of the process.
+    `disk_bytes`: of all checkpoints. `policy`: Keras's dtype policy.
+    """
+
+    steps: int
+    seconds_a_step: float
+    seconds: float
+    peak_bytes: int
+    disk_bytes: int
+    free_disk_bytes: int
+    device: str
+    policy: str
+
+
+class Watcher(Protocol):
+    """Who is told how a training goes, and may end it by raising."""
+
+    def budget(self, budget: Budget) -> None:
+        """After the third step of a call."""
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        """After every step; `step` counts from the first epoch."""
+
+    def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Before an epoch's state is saved, so an epoch may be told again after a kill.
+
+        `values`: `loss`, `kidney_dice`, `tumor_dice`, `score` (their mean), `learning_rate`, `seconds` of the whole
+        epoch and `step_seconds` of its steps alone.
+        """
+
+
 def train(
     config: TrainingConfig,
     recipe: Recipe,
@@ -45,46 +87,51 @@ def train(
     train_cases: Sequence[TrainingCase],
     validation_cases: Sequence[TrainingCase],
     folder: Path,
-    on_epoch: EpochCallback,
-    on_step: StepCallback,
+    watcher: Watcher,
 ) -> TrainedModel:
     """Train in `folder`, which holds the state of an earlier, stopped call of the same settings or nothing.
 
-    `on_epoch(epoch, values)` is called before an epoch's state is saved, so it may see an epoch again after a kill;
-    `on_step(step, steps, loss)` after every step, `step` counting from the first epoch. The best checkpoint is that of
-    the largest mean Dice of kidney and tumour over whole validation cases on the recipe's grid.
-    Raises `KitsError` for a loss that is not finite; the last good state stays.
+    The best checkpoint is that of the largest mean Dice of kidney and tumour over whole validation cases on the
+    recipe's grid. Raises `KitsError` for a loss that is not finite (the last good state stays), for a device that is
+    not there, and where memory or disk do not suffice.
     """
     write_text_atomically(folder / "config.json", config.model_dump_json(indent=2))
     write_text_atomically(folder / "recipe.json", recipe.model_dump_json(indent=2))
-    model, progress = load_state(folder / "state") or (build_model(config, recipe), Progress())
-    loader = Loader(train_cases, recipe, config.batch_size, config.seed)
-    while progress.epoch < config.epochs and progress.epochs_without_gain < config.patience:
-        epoch = progress.epoch + 1
-        start = time.perf_counter()
-        model.optimizer.learning_rate = learning_rate(config, epoch)
-        loss = _run_epoch(model, loader, epoch, config.epochs, on_step)
-        values = {"loss": loss, **validate(model, validation_cases, recipe)}
-        values |= {"learning_rate": learning_rate(config, epoch), "seconds": time.perf_counter() - start}
-        best_epoch, best_score = progress.best_epoch, progress.best_score
-        if values["score"] > best_score:
-            best_epoch, best_score = epoch, values["score"]
-            save_model(model, folder / BEST_NAME)
-        progress = Progress(epoch, best_epoch, best_score, [*progress.history, values])
-        on_epoch(epoch, values)
-        save_state(folder / "state", model, progress)
-    best = folder / BEST_NAME
-    return TrainedModel(best, sha256_of(best), progress.best_epoch, progress.best_score, int(model.count_params()))
+    device = choose_device(config.device)
+    with running_on(device, config):
+        training = _Training(config, recipe, folder, device, watcher)
+        return training.run(train_cases, selected_cases(validation_cases, config))
 
 
-def build_model(config: TrainingConfig, recipe: Recipe) -> Any:
-    """A compiled network with seeded initial weights."""
-    model = ResNetUNet(shape=recipe.shape, filters=config.filters, seed=config.seed)
-    model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss=FocalTversky(config.miss_weight, config.false_alarm_weight, config.focus),
-        jit_compile=uses_xla(),
+def selected_cases(cases: Sequence[TrainingCase], config: TrainingConfig) -> Sequence[TrainingCase]:
+    """The validation cases on which the best epoch is chosen, in the order of `cases`."""
+    if config.selection_cases is None or config.selection_cases >= len(cases):
+        return cases
+    chosen = np.random.default_rng(config.seed).choice(len(cases), config.selection_cases, replace=False)
+    return [cases[index] for index in sorted(chosen)]
+
+
+def build_model(config: TrainingConfig, recipe: Recipe, policy: str = "float32") -> Any:
+    """A compiled network with seeded initial weights. `policy`: Keras's dtype policy."""
+    model = ResNetUNet(
+        shape=recipe.shape,
+        filters=config.filters,
+        normalisation=config.normalisation,
+        deep_supervision=config.deep_supervision,
+        policy=policy,
+        seed=config.seed,
     )
+    parts = config.batch_size // config.cases_at_once
+    optimizer = keras.optimizers.Adam(config.learning_rate, gradient_accumulation_steps=parts if parts > 1 else None)
+    if policy == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    losses: Any = _loss(config)
+    weights = None
+    if config.deep_supervision:
+        # Each coarser output counts half as much as the one before, all together as much as one.
+        shares = [0.5**place for place in range(1 + len(DEEP_STRIDES))]
+        losses, weights = [_loss(config) for _ in shares], [share / sum(shares) for share in shares]
+    model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, jit_compile=uses_xla())
     return model
 
 
@@ -97,26 +144,105 @@ def learning_rate(config: TrainingConfig, epoch: int) -> float:
     return config.final_learning_rate + span * (1 + math.cos(math.pi * share)) / 2
 
 
-def validate(model: Any, cases: Sequence[TrainingCase], recipe: Recipe) -> dict[str, float]:
-    """Mean Dice over whole cases on the recipe's grid: `kidney_dice`, `tumor_dice` and their mean, `score`."""
-    kidney, tumor = [], []
-    for case in cases:
-        image, truth = (recipe.central(stored) for stored in read_pair(case, recipe))
-        found = predict_labels(model, image)
-        kidney.append(dice(found == Label.KIDNEY, truth == Label.KIDNEY))
-        tumor.append(dice(found == Label.TUMOR, truth == Label.TUMOR))
-    means = float(np.mean(kidney)), float(np.mean(tumor))
-    return {"kidney_dice": means[0], "tumor_dice": means[1], "score": sum(means) / 2}
-
-
-def _run_epoch(model: Any, loader: Loader, epoch: int, epochs: int, on_step: StepCallback) -> float:
+def train_on(model: Any, batch: Batch, cases_at_once: int) -> float:
+    """One step on a batch, in parts of `cases_at_once` whose gradients add up; the batch's mean loss."""
     losses = []
-    for step, batch in enumerate(loader.epoch(epoch), start=1):
-        loss = float(model.train_on_batch(batch.images, batch.labels))
-        _check_finite(loss, epoch, step, batch)
-        losses.append(loss)
-        on_step((epoch - 1) * len(loader) + step, epochs * len(loader), loss)
+    for start in range(0, len(batch.cases), cases_at_once):
+        part = slice(start, start + cases_at_once)
+        targets: Any = batch.labels[part]
+        if model.deep_supervision:
+            targets = [targets, *(targets[:, ::stride, ::stride, ::stride] for stride in DEEP_STRIDES)]
+        losses.append(float(model.train_on_batch(batch.images[part], targets, return_dict=True)["loss"]))
     return float(np.mean(losses))
+
+
+def _loss(config: TrainingConfig) -> Any:
+    background, per = config.loss_background, config.loss_per
+    if config.loss == "dice_cross_entropy":
+        return DiceCrossEntropy(background=background, per=per)
+    weights = config.miss_weight, config.false_alarm_weight, config.focus
+    return FocalTversky(*weights, background=background, per=per)
+
+
+@dataclass
+class _Training:
+    config: TrainingConfig
+    recipe: Recipe
+    folder: Path
+    device: str
+    watcher: Watcher
+    _step_seconds: list[float] = field(default_factory=list)
+
+    def run(self, train_cases: Sequence[TrainingCase], validation_cases: Sequence[TrainingCase]) -> TrainedModel:
+        config = self.config
+        policy = choose_policy(config.precision, self.device)
+        model, progress = load_state(self.folder / "state") or (build_model(config, self.recipe, policy), Progress())
+        self._check_disk(model)
+        loader = Loader(train_cases, self.recipe, config.batch_size, config.seed)
+        validator = Validator(model, validation_cases, self.recipe)
+        while progress.epoch < config.epochs and progress.epochs_without_gain < config.patience:
+            epoch, start = progress.epoch + 1, time.perf_counter()
+            model.optimizer.learning_rate = learning_rate(config, epoch)
+            values = self._run_epoch(model, loader, epoch) | validator.scores()
+            values |= {"learning_rate": learning_rate(config, epoch), "seconds": time.perf_counter() - start}
+            best_epoch, best_score = progress.best_epoch, progress.best_score
+            if values["score"] > best_score:
+                best_epoch, best_score = epoch, values["score"]
+                save_model(model, self._best(epoch))
+            progress = Progress(epoch, best_epoch, best_score, [*progress.history, values])
+            self.watcher.epoch(epoch, values)
+            save_state(self.folder / "state", model, progress)
+            self._forget_all_but(best_epoch)
+        best = self._best(progress.best_epoch)
+        return TrainedModel(best, sha256_of(best), progress.best_epoch, progress.best_score, int(model.count_params()))
+
+    def _run_epoch(self, model: Any, loader: Loader, epoch: int) -> dict[str, float]:
+        losses, before = [], len(self._step_seconds)
+        for step, batch in enumerate(loader.epoch(epoch), start=1):
+            start = time.perf_counter()
+            loss = train_on(model, batch, self.config.cases_at_once)
+            self._step_seconds.append(time.perf_counter() - start)
+            _check_finite(loss, epoch, step, batch)
+            losses.append(loss)
+            done, steps = (epoch - 1) * len(loader) + step, self.config.epochs * len(loader)
+            if len(self._step_seconds) == _MEASURED_STEPS:
+                self.watcher.budget(self._budget(model, steps - done))
+            self.watcher.step(done, steps, loss)
+        return {"loss": float(np.mean(losses)), "step_seconds": sum(self._step_seconds[before:])}
+
+    def _budget(self, model: Any, steps: int) -> Budget:
+        seconds = statistics.median(self._step_seconds[1:])  # the first one compiles
+        return Budget(
+            steps=steps,
+            seconds_a_step=seconds,
+            seconds=seconds * steps,
+            peak_bytes=peak_memory_bytes(),
+            disk_bytes=_disk_bytes(model),
+            free_disk_bytes=shutil.disk_usage(self.folder).free,
+            device=self.device,
+            policy=model.policy,
+        )
+
+    def _check_disk(self, model: Any) -> None:
+        free, needed = shutil.disk_usage(self.folder).free, _disk_bytes(model)
+        if free < needed:
+            raise KitsError(
+                f"{self.folder}: expected {needed / 1e9:.2f} GB for checkpoints, got {free / 1e9:.2f} GB free; "
+                "make room, then train again"
+            )
+
+    def _best(self, epoch: int) -> Path:
+        return self.folder / f"best_epoch_{epoch:05d}.keras"
+
+    def _forget_all_but(self, epoch: int) -> None:
+        """Only now that the state names another best epoch: a kill must not leave a state whose best is gone."""
+        for path in self.folder.glob("best_epoch_*.keras"):
+            if path != self._best(epoch):
+                path.unlink()
+
+
+def _disk_bytes(model: Any) -> int:
+    return int(model.count_params()) * _BYTES_A_PARAMETER * _CHECKPOINTS
 
 
 def _check_finite(loss: float, epoch: int, step: int, batch: Batch) -> None:

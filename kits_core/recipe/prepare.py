@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kits_core.errors import CaseError
 from kits_core.files import sha256_of
 from kits_core.geometry import GridMap, Volume, read_volume, resample_labels, write_volume
+from kits_core.geometry.body import Box
 from kits_core.geometry.boxes import Slices, bounding_box
 from kits_core.geometry.resample import inside_grid
 from kits_core.labels import Label
@@ -44,19 +45,25 @@ class PreparedCase:
 
 
 def prepare_case(
-    case: str, image_path: Path, segmentation_path: Path | None, recipe: Recipe, folder: Path
+    case: str,
+    image_path: Path,
+    segmentation_path: Path | None,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    kidneys: Box | None = None,
 ) -> PreparedCase:
     """Resample a case onto the recipe's grid and write `image.nii` (int16 HU) and `labels.nii` (uint8) into `folder`.
 
-    The frame `kidneys` takes its box from the reference. Raises `CaseError` where image and segmentation lie on
+    `kidneys`: for the frame of that name, where a model found them, in voxels of the scan; without it the box comes
+    from the reference. Raises `CaseError` where image and segmentation lie on
     different grids, the reference has other labels or no kidney, the scan is constant, not finite or too small, and
     where a fixed spacing would cut off what is labelled.
     """
     start = time.perf_counter()
     image = read_volume(image_path)
     reference = None if segmentation_path is None else read_reference(case, segmentation_path, image)
-    kidneys = None
-    if recipe.frame == "kidneys":
+    if recipe.frame == "kidneys" and kidneys is None:
         if reference is None:
             raise CaseError(
                 case,

@@ -27,6 +27,12 @@ class Recipe(BaseModel):
     )
     trim_air: bool = Field(True, description="Frame volume: spend no voxels on the air around the patient.")
     margin_mm: float = Field(20.0, ge=0, le=100, description="Frame kidneys: what the box leaves around them, in mm.")
+    locator: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="Frame kidneys: SHA-256 of the model that finds them, for training as for prediction; empty takes "
+        "the reference for training.",
+    )
     spacing_mm: float | None = Field(
         None,
         gt=0,
@@ -45,7 +51,9 @@ class Recipe(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _window_is_a_range(self) -> Self:
+    def _fits_together(self) -> Self:
+        if self.locator is not None and self.frame != "kidneys":
+            raise ValueError(f"a locator goes with the frame kidneys, got the frame {self.frame}")
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError(f"window_hu must rise, got {self.window_hu}")
         return self

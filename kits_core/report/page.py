@@ -27,6 +27,7 @@ class Report:
     """What a page shows. `scores`: long, columns `case, region, metric, value, status`. Figures: PNG by title."""
 
     title: str
+    subset: str
     scores: pd.DataFrame
     ceilings: Mapping[str, float]
     lineage: Lineage
@@ -83,12 +84,13 @@ def render(report: Report) -> str:
     environment = Environment(loader=PackageLoader("kits_core.report", "."), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("page.html.j2").render(
         title=report.title,
+        subset=report.subset,
         created=report.created,
         score_rows=score_rows(report.scores, report.ceilings),
         case_rows=case_rows(report.scores),
         figures={title: data_url(png) for title, png in report.figures.items()},
         cases_pictured={title: data_url(png) for title, png in report.cases_pictured.items()},
-        methods=methods_paragraph(report.lineage),
+        methods=methods_paragraph(report.lineage, report.subset),
         lineage=report.lineage,
     )
 

@@ -62,8 +62,8 @@ def test_a_hash_that_nobody_has_gives_none(session):
 
 def test_members_come_by_subset_with_all_at_hand(settings, small):
     with catalog_session(settings) as session:
-        held_out = split.members(session, small.split, Subset.VALIDATION)
-        assert [m.case.name for m in split.members(session, small.split, Subset.TRAIN)] == ["case_00000"]
+        held_out = split.side(session, small.split, Subset.VALIDATION, fold=None)
+        assert [m.case.name for m in split.side(session, small.split, Subset.TRAIN, fold=None)] == ["case_00000"]
         assert split.members(session, small.split + 1) == []
     assert [m.case.name for m in held_out] == ["case_00001", "case_00002"]
     assert held_out[0].case.file(FileKind.IMAGE).sha256 == "sha-image-1"

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kits_core.network.loss import FocalTversky
+from kits_core.network.loss import DiceCrossEntropy, FocalTversky
 
 
 def _pair(truth, prediction):
@@ -18,6 +18,36 @@ def test_by_hand():
     tumor = (0.9 + 1) / (0.9 + 0.7 * 0.1 + 0 + 1)
     expected = ((1 - kidney) ** 0.75 + (1 - tumor) ** 0.75) / 2
     assert float(FocalTversky()(y_true, y_pred)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_by_hand_with_the_background_over_a_batch():
+    y_true = np.array([[0, 1], [1, 1]], np.uint8).reshape(2, 2, 1, 1, 1)
+    y_pred = np.array([[[0.9, 0.1], [0.4, 0.6]], [[0.2, 0.8], [0.3, 0.7]]], np.float32).reshape(2, 2, 1, 1, 2)
+    background = (0.9 + 1) / (0.9 + 0.6 * 0.1 + 0.4 * (0.4 + 0.2 + 0.3) + 1)
+    kidney = (2.1 + 1) / (2.1 + 0.6 * 0.9 + 0.4 * 0.1 + 1)
+    loss = FocalTversky(miss=0.6, false_alarm=0.4, focus=1.0, background=True, per="batch")
+    assert float(loss(y_true, y_pred)) == pytest.approx(1 - (background + kidney) / 2, rel=1e-5)
+
+
+def test_dice_and_cross_entropy_by_hand():
+    y_true, y_pred = _pair([0, 1, 1], [[0.6, 0.4], [0.2, 0.8], [0.5, 0.5]])
+    dice = (2 * 1.3 + 1) / (2 * 1.3 + 0.7 + 0.4 + 1)
+    entropy = -np.log([0.6, 0.8, 0.5]).mean()
+    assert float(DiceCrossEntropy()(y_true, y_pred)) == pytest.approx(1 - dice + entropy, rel=1e-5)
+    both = (2 * 0.6 + 1) / (2 * 0.6 + 0.4 + 0.7 + 1)
+    loss = DiceCrossEntropy(background=True, per="batch")
+    assert float(loss(y_true, y_pred)) == pytest.approx(1 - (dice + both) / 2 + entropy, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [FocalTversky(), FocalTversky(per="batch"), DiceCrossEntropy()], ids=lambda x: x.name)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_false_alarms_of_an_absent_class_are_pushed_down(loss, dtype):
+    """By the loss's change along the direction that lowers them, in every precision."""
+    y_true, _ = _pair([0] * 64, [[1, 0]] * 64)
+    high, low = (_pair([0] * 64, [[1 - p, p]] * 64)[1] for p in (0.25, 0.125))
+    values = [float(loss(y_true, ops.cast(ops.convert_to_tensor(y), dtype))) for y in (high, low)]
+    assert np.isfinite(values).all()
+    assert values[1] < values[0]
 
 
 def test_a_batch_is_the_mean_of_its_samples():
@@ -60,6 +90,8 @@ def test_training_on_it_moves_a_class_that_is_perfect_or_absent_without_a_nan():
 
 
 def test_its_settings_survive_a_round_trip():
-    loss = FocalTversky(miss=0.6, false_alarm=0.4, focus=1.5)
-    again = keras.losses.deserialize(keras.losses.serialize(loss))
-    assert (again.miss, again.false_alarm, again.focus) == (0.6, 0.4, 1.5)
+    for loss in (
+        FocalTversky(miss=0.6, false_alarm=0.4, focus=1.5, background=True, per="batch"),
+        DiceCrossEntropy(background=True, per="batch"),
+    ):
+        assert keras.losses.deserialize(keras.losses.serialize(loss)).get_config() == loss.get_config()

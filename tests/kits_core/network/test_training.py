@@ -1,29 +1,46 @@
 import json
 import shutil
+from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
 from kits_core.errors import KitsError
-from kits_core.network import training
-from kits_core.network.checkpoint import load_state
+from kits_core.network import machine, training
+from kits_core.network.checkpoint import load_network, load_state
 from kits_core.network.config import TrainingConfig
-from kits_core.network.training import learning_rate, train
+from kits_core.network.loader import Loader
+from kits_core.network.machine import choose_policy
+from kits_core.network.training import build_model, learning_rate, selected_cases, train, train_on
+from kits_core.network.validation import Validator
 from kits_core.recipe.recipe import Recipe
 
 CONFIG = TrainingConfig(epochs=4, batch_size=2, filters=4, learning_rate=3e-3, patience=4)
 RECIPE = Recipe(shape=32)
+SIXTEEN_BITS = pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow", reason="TensorFlow's 16-bit convolutions on a CPU are not finite"
+)
 
 
-def _train(prepared, folder, config=CONFIG, on_epoch=lambda *_: None, on_step=lambda *_: None):
+class _Told:
+    """A watcher that calls what it is given, and keeps the budget."""
+
+    def __init__(self, on_epoch=lambda *_: None, on_step=lambda *_: None):
+        self.epoch, self.step, self.budgets = on_epoch, on_step, []
+
+    def budget(self, budget):
+        self.budgets.append(budget)
+
+
+def _train(prepared, folder, config=CONFIG, watcher=None, **told):
     return train(
         config,
         RECIPE,
         train_cases=prepared[:4],
         validation_cases=prepared[4:],
         folder=folder,
-        on_epoch=on_epoch,
-        on_step=on_step,
+        watcher=watcher or _Told(**told),
     )
 
 
@@ -39,16 +56,20 @@ def unbroken(prepared, tmp_path_factory):
 
 
 def _curve(history):
-    return {epoch: {k: v for k, v in values.items() if k != "seconds"} for epoch, values in history.items()}
+    return {e: {k: v for k, v in values.items() if not k.endswith("seconds")} for e, values in history.items()}
 
 
-def test_it_learns_and_keeps_the_best_epoch(unbroken):
+def test_it_learns_and_keeps_the_best_epoch_and_not_the_last(unbroken, prepared):
     model, history, folder = unbroken
     assert list(history) == [1, 2, 3, 4]
     assert history[4]["loss"] < history[1]["loss"]
     assert model.score == max(v["score"] for v in history.values())
     assert history[model.epoch]["score"] == model.score
-    assert model.path == folder / "best.keras"
+    assert model.path == folder / f"best_epoch_{model.epoch:05d}.keras"
+    assert len(list(folder.glob("best_epoch_*"))) == 1
+    network = load_network(model.path)
+    scores = Validator(network, prepared[4:], RECIPE).scores()
+    assert scores["score"] == pytest.approx(model.score, abs=1e-6)
 
 
 def test_the_configuration_lies_beside_the_result(unbroken):
@@ -98,12 +119,22 @@ def test_a_finished_training_is_not_trained_again(unbroken, prepared):
     assert model == unbroken[0]
 
 
-def test_patience_stops_it(prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "validate", lambda *_: {"kidney_dice": 0.5, "tumor_dice": 0.5, "score": 0.5})
-    model = _train(prepared, tmp_path, CONFIG.model_copy(update={"patience": 1}))
+def test_patience_stops_it_and_the_budget_came_after_three_steps(prepared, tmp_path, monkeypatch):
+    same = {"kidney_dice": 0.5, "tumor_dice": 0.5, "score": 0.5}
+    monkeypatch.setattr(training.Validator, "scores", lambda _: same)
+    watcher = _Told()
+    model = _train(prepared, tmp_path, CONFIG.model_copy(update={"patience": 1}), watcher)
     assert model.epoch == 1
     assert json.loads((tmp_path / "state" / "epoch_00002.json").read_text())["epoch"] == 2
     assert not (tmp_path / "state" / "epoch_00003.keras").exists()
+    (budget,) = watcher.budgets
+    assert budget.steps == 5  # of 4 epochs of 2 steps
+    assert budget.seconds == pytest.approx(5 * budget.seconds_a_step)
+    assert 0 < budget.seconds_a_step < 60
+    assert budget.peak_bytes > 1e8
+    assert budget.disk_bytes == 5 * 12 * model.parameters
+    assert budget.free_disk_bytes > budget.disk_bytes
+    assert (budget.device, budget.policy) == ("cpu", "float32")
 
 
 def test_a_loss_that_is_not_finite_names_epoch_step_and_cases_and_spares_the_last_state(
@@ -127,3 +158,95 @@ def test_learning_rate_is_constant_or_falls_along_a_half_cosine():
     assert learning_rate(CONFIG, 4) == 3e-3
     falling = CONFIG.model_copy(update={"epochs": 5, "final_learning_rate": 1e-3})
     assert [learning_rate(falling, epoch) for epoch in (1, 3, 5)] == pytest.approx([3e-3, 2e-3, 1e-3])
+
+
+def _eager(config):
+    """A model that runs step by step: compiling the whole network takes longer than a few steps."""
+    model = build_model(config, RECIPE, choose_policy(config.precision, "cpu"))
+    model.run_eagerly = keras.backend.backend() == "tensorflow"
+    return model
+
+
+def test_parts_of_a_batch_add_up_to_it(prepared):
+    config = CONFIG.model_copy(update={"batch_size": 4, "normalisation": "instance"})
+    batch = next(Loader(prepared[:4], RECIPE, 4, seed=1).epoch(1))
+    whole, parts = _eager(config), _eager(config.model_copy(update={"micro_batch": 1}))
+    before = whole.get_weights()
+    assert train_on(parts, batch, 1) == pytest.approx(train_on(whole, batch, 4), abs=1e-4)
+    # Adam's first step is the gradient's sign; where that is nearly zero, rounding decides it.
+    moved = np.concatenate([(b - a).ravel() for a, b in zip(before, whole.get_weights(), strict=True)])
+    alike = np.concatenate([(b - a).ravel() for a, b in zip(before, parts.get_weights(), strict=True)])
+    assert np.abs(moved).mean() > 1e-4
+    assert np.corrcoef(moved, alike)[0, 1] > 0.98
+
+
+def test_parts_that_do_not_make_a_batch_are_refused():
+    with pytest.raises(ValueError, match="micro_batch must divide batch_size 8, got 3"):
+        TrainingConfig(micro_batch=3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"normalisation": "group", "deep_supervision": True},
+        {"loss": "dice_cross_entropy", "loss_per": "batch", "loss_background": True},
+        pytest.param({"precision": "bfloat16"}, marks=SIXTEEN_BITS),
+        pytest.param({"precision": "float16", "normalisation": "instance"}, marks=SIXTEEN_BITS),
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_every_setting_learns(prepared, settings):
+    config = TrainingConfig(**CONFIG.model_dump() | settings)
+    model = _eager(config)
+    batch = next(Loader(prepared[:4], RECIPE, 4, seed=1).epoch(1))
+    losses = [train_on(model, batch, 4) for _ in range(6)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def test_a_gpu_that_is_not_there_is_an_error_and_not_a_silent_cpu(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "find_gpus", list)
+    with pytest.raises(KitsError, match=r"device gpu: expected a graphics card .* got none"):
+        _train(prepared, tmp_path, CONFIG.model_copy(update={"device": "gpu"}))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX computes in 16 bits on a CPU too")
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_sixteen_bits_under_tensorflow_on_a_cpu_are_refused(prepared, tmp_path, precision):
+    config = CONFIG.model_copy(update={"precision": precision, "device": "cpu"})
+    with pytest.raises(KitsError, match=f"precision {precision}: expected float32 under TensorFlow on a CPU"):
+        _train(prepared, tmp_path, config)
+
+
+def test_memory_that_runs_out_says_what_to_lower(prepared, tmp_path, monkeypatch):
+    def exhausted(*_):
+        raise MemoryError("RESOURCE_EXHAUSTED: out of memory allocating 9 bytes")
+
+    monkeypatch.setattr(training, "build_model", exhausted)
+    with pytest.raises(KitsError, match=r"memory of the cpu, got: RESOURCE_EXHAUSTED.*; lower micro_batch \(now 2\)"):
+        _train(prepared, tmp_path)
+
+
+def test_a_full_disk_is_said_before_the_first_step(prepared, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(training.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    steps = []
+    with pytest.raises(KitsError, match=r"GB for checkpoints, got 0.00 GB free; make room"):
+        _train(prepared, tmp_path, on_step=lambda *step: steps.append(step))
+    assert not steps
+
+
+def test_a_seeded_subset_of_the_validation_cases_may_choose_the_epoch(prepared):
+    chosen = [selected_cases(prepared, CONFIG.model_copy(update={"selection_cases": n})) for n in (3, 3, 99)]
+    assert chosen[0] == chosen[1]
+    assert len(chosen[0]) == 3
+    assert chosen[2] == prepared
+
+
+def test_what_lies_outside_the_grid_counts_as_missed(prepared, unbroken):
+    network = load_network(unbroken[0].path)
+    inside = Validator(network, prepared[:1], RECIPE).scores()
+    half = Validator(network, [replace(prepared[0], kidney_kept=0.5)], RECIPE).scores()
+    assert half["kidney_dice"] < inside["kidney_dice"]
+    assert half["tumor_dice"] == inside["tumor_dice"]
+    assert Validator(network, [replace(prepared[0], tumor_kept=0.0)], RECIPE).scores()["tumor_dice"] == 0

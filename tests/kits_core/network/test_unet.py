@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from kits_core.network.encoder import pyramid
+from kits_core.network.checkpoint import load_network
+from kits_core.network.encoder import Style, pyramid
 from kits_core.network.unet import KITS_PRIORS, ResNetUNet
 
 
@@ -26,7 +27,7 @@ def test_an_untrained_network_gives_about_the_priors(tiny):
 
 
 def test_the_pyramid_has_five_levels_at_strides_2_to_32():
-    outputs = pyramid(keras.Input((64, 64, 64, 1)), filters=8, seed=0)
+    outputs = pyramid(keras.Input((64, 64, 64, 1)), filters=8, style=Style())
     assert {name: (x.shape[1], x.shape[-1]) for name, x in outputs.items()} == {
         "P1": (32, 8),
         "P2": (16, 8),
@@ -38,6 +39,43 @@ def test_the_pyramid_has_five_levels_at_strides_2_to_32():
 
 def test_with_64_filters_it_is_the_resnet18_unet_of_the_reference():
     assert ResNetUNet(shape=32, filters=64).count_params() == 42_623_571
+
+
+def test_its_multiply_adds_are_those_of_the_docstring():
+    model = ResNetUNet(shape=32)
+    macs = sum(
+        int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:4]))
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv3D)
+    )
+    assert macs / 32**3 == 66_384
+    assert pytest.approx(278e9, rel=0.01) == 2 * 66_384 * 128**3
+
+
+@pytest.mark.parametrize("normalisation", ["group", "instance"])
+def test_group_and_instance_normalisation_do_not_depend_on_the_batch(normalisation):
+    model = ResNetUNet(shape=32, filters=12, normalisation=normalisation)
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 32, 1)).astype(np.float32)
+    np.testing.assert_allclose(model(x, training=True)[:1], model(x[:1], training=True), atol=1e-5)
+
+
+def test_deep_supervision_adds_outputs_at_half_and_quarter_resolution():
+    model = ResNetUNet(shape=32, filters=4, deep_supervision=True)
+    assert [tuple(output.shape[1:]) for output in model.outputs] == [(32, 32, 32, 3), (16, 16, 16, 3), (8, 8, 8, 3)]
+
+
+def test_a_network_of_16_bits_predicts_in_float32_on_a_cpu(tmp_path):
+    model = ResNetUNet(shape=32, filters=4, policy="mixed_bfloat16", normalisation="group", deep_supervision=True)
+    assert {layer.compute_dtype for layer in model.layers if isinstance(layer, keras.layers.Conv3D)} == {
+        "bfloat16",
+        "float32",  # the heads
+    }
+    model.save(tmp_path / "m.keras")
+    again = load_network(tmp_path / "m.keras")
+    assert again.policy == "float32"
+    assert again.get_config() == {**model.get_config(), "policy": "float32"}
+    for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_saved_and_loaded_in_safe_mode_it_predicts_the_same(tiny, tmp_path):

@@ -1,11 +1,13 @@
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
-from kits_core.report.methods import Lineage, methods_paragraph
+from kits_core.report.card import model_card
+from kits_core.report.methods import Lineage, methods_paragraph, training_paragraph
 from kits_core.report.page import Report, case_rows, render, score_rows
 
 LINEAGE = Lineage(
@@ -22,7 +24,7 @@ LINEAGE = Lineage(
     model_epoch=6,
     model_sha256="f" * 64,
     parameters=1234567,
-    subset="validation",
+    score=0.7,
     environment={"keras": "3.9", "backend": "tensorflow"},
 )
 
@@ -65,7 +67,9 @@ def test_the_worst_case_comes_first_and_a_missing_distance_is_a_dash(scores):
 
 
 def test_the_page_stands_alone_and_escapes_what_users_named(scores):
-    page = render(Report("A title", scores, {}, LINEAGE, {"A figure": b"png"}, "today", {"Worst": b"png"}))
+    page = render(
+        Report("A title", "validation", scores, {}, LINEAGE, {"A figure": b"png"}, "today", {"Worst": b"png"})
+    )
     assert "hospital &lt;A&gt;" in page
     assert "<A>" not in page
     assert "Research only" in page
@@ -75,7 +79,7 @@ def test_the_page_stands_alone_and_escapes_what_users_named(scores):
 
 
 def test_the_methods_say_what_really_ran():
-    text = methods_paragraph(LINEAGE)
+    text = methods_paragraph(LINEAGE, "validation")
     for fact in (
         "10 cases",
         "8 for training",
@@ -87,3 +91,35 @@ def test_the_methods_say_what_really_ran():
     ):
         assert fact in text
     assert "selected on the same cases" in text
+
+
+def test_the_methods_say_whose_box_it_was_and_which_loss():
+    recipe = Recipe(frame="kidneys", margin_mm=15, spacing_mm=1.5)
+    config = TrainingConfig(loss="dice_cross_entropy", fold=3, normalisation="group")
+    text = training_paragraph(replace(LINEAGE, recipe=recipe, config=config))
+    for fact in (
+        "box around both kidneys from the reference",
+        "15 mm",
+        "of 1.5 mm",
+        "fold 3",
+        "cross-entropy",
+        "group",
+    ):
+        assert fact in text
+    found = recipe.model_copy(update={"locator": "a" * 64})
+    assert "what another network found" in training_paragraph(replace(LINEAGE, recipe=found))
+
+
+def test_the_model_card_has_what_judging_a_checkpoint_takes():
+    card = model_card(LINEAGE, "e" * 64)
+    for fact in (
+        "f" * 64,
+        "e" * 64,
+        "1,234,567",
+        "0.7000",
+        "seed 5",
+        LINEAGE.recipe.hash,
+        "Not a medical device",
+        "NC-SA",
+    ):
+        assert fact in card

@@ -1,0 +1,41 @@
+"""The model card: what lies beside a checkpoint so that it can be judged without the catalog (Mitchell et al. 2019)."""
+
+from kits_core.report.methods import Lineage, training_paragraph
+
+
+def model_card(lineage: Lineage, prepared_sha256: str) -> str:
+    """Markdown. `prepared_sha256`: of all prepared files that were trained on and validated with, by name."""
+    facts = {
+        "Checkpoint": f"SHA-256 `{lineage.model_sha256}`, epoch {lineage.model_epoch} of run {lineage.run_id}",
+        "Parameters": f"{lineage.parameters:,}",
+        "Score": f"{lineage.score:.4f}, mean validation Dice of kidney and tumour on the recipe's grid",
+        "Dataset": f"{lineage.dataset}, from {lineage.source}",
+        "Split": f"`{lineage.split_hash}` (seed {lineage.split_seed}): {lineage.train_cases} cases for training, "
+        f"{lineage.validation_cases} for validation",
+        "Recipe": f"`{lineage.recipe.hash}`, frame {lineage.recipe.frame}; all of it in `recipe.json`",
+        "Settings": f"`{lineage.config.hash}`; all of them in `config.json`",
+        "Prepared files": f"SHA-256 over their hashes `{prepared_sha256}`",
+        **{name.capitalize(): value for name, value in sorted(lineage.environment.items())},
+    }
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    return f"""# Model {lineage.model_id}
+
+**Research only. Not a medical device.** It segments kidneys and kidney tumours in CT of the abdomen, as input for
+research; no one may be treated by what it says.
+
+| | |
+|---|---|
+{rows}
+
+## How it was made
+
+{training_paragraph(lineage)}
+
+## What to keep in mind
+
+- The checkpoint was chosen by the validation cases, so its score on them flatters it. An evaluation on the original grid,
+  with intervals and the worst cases, is made by `kits evaluate --model {lineage.model_id}`.
+- It has seen contrast-enhanced CT of patients who all had a kidney tumour. On other scans, and on patients without one,
+  nothing was measured.
+- Models trained on KiTS23 data fall under its licence, CC BY-NC-SA 4.0: no commercial use.
+"""

@@ -1,0 +1,34 @@
+"""Models of the catalog as networks in memory. Keras is imported where one is loaded."""
+
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+from db.models import Model
+from db.settings import Settings
+from kits_core.errors import KitsError
+from kits_core.files import sha256_of
+from kits_core.inference.predict import Segmenter
+from kits_core.recipe.recipe import Recipe
+
+one_prediction = Lock()
+"""A network's prediction fills all cores and much memory by itself; two at once would only be slower."""
+
+
+def segmenter_of(settings: Settings, model: Model) -> Segmenter:
+    """The network of a model with its recipe. Raises `KitsError` where the checkpoint is not the one it was."""
+    return _load(settings.absolute(model.path), model.sha256, recipe_of(model))
+
+
+def recipe_of(model: Model) -> Recipe:
+    """The recipe that a model was trained with."""
+    return Recipe.model_validate(model.run.recipe.settings)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path, sha256: str, recipe: Recipe) -> Segmenter:
+    from kits_core.network.checkpoint import load_network  # noqa: PLC0415 - imports TensorFlow
+
+    if not path.is_file() or sha256_of(path) != sha256:
+        raise KitsError(f"{path}: expected the checkpoint with SHA-256 {sha256}, got another or no file; train again")
+    return Segmenter(load_network(path), recipe)

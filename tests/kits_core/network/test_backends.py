@@ -1,0 +1,77 @@
+"""The network, its losses and an epoch of training under JAX, in a process of their own: Keras picks a backend once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+CHOSEN = (
+    "test_unet.py",
+    "test_loss.py",
+    "test_training.py::test_it_learns_and_keeps_the_best_epoch_and_not_the_last",
+    "test_training.py::test_every_setting_learns[bfloat16]",
+)
+# Compiling takes longer than the few steps that follow.
+QUICKLY_COMPILED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="this is that process")
+def test_network_losses_and_training_under_jax():
+    pytest.importorskip("jax", reason="JAX is not installed")
+    _run_under_jax("-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in CHOSEN))
+
+
+_ONE_OR_TWO = """
+import sys
+import numpy as np
+from pathlib import Path
+from kits_core.network.config import TrainingConfig
+from kits_core.network.loader import Batch
+from kits_core.network.machine import running_on
+from kits_core.network.training import build_model, train_on
+from kits_core.recipe import Recipe
+from kits_core.network.backend import keras
+
+config = TrainingConfig(batch_size=4, filters=4, learning_rate=3e-3)
+rng = np.random.default_rng(0)
+labels = np.zeros((4, 32, 32, 32, 1), np.uint8)
+labels[:, 8:24, 8:24, 8:24] = 1
+images = (labels + rng.normal(0, 0.1, labels.shape)).astype(np.float32)
+with running_on("cpu", config):
+    model = build_model(config, Recipe(shape=32))
+    losses = [train_on(model, Batch(tuple("abcd"), images, labels), 4) for _ in range(4)]
+    kernel = model.get_layer("stem_conv").kernel.value
+print(len(keras.distribution.list_devices()), len(kernel.devices()), *losses)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="this is that process")
+def test_two_devices_that_share_the_batches_learn_as_one():
+    pytest.importorskip("jax", reason="JAX is not installed")
+    curves = {}
+    for devices in (1, 2):
+        flag = f"--xla_force_host_platform_device_count={devices}"
+        found, used, *losses = _run_under_jax("-c", _ONE_OR_TWO, flags=flag).split()
+        assert (int(found), int(used)) == (devices, devices)
+        curves[devices] = [float(loss) for loss in losses]
+    assert curves[2] == pytest.approx(curves[1], abs=2e-4)
+    assert curves[1][-1] < curves[1][0]
+
+
+def _run_under_jax(*words, flags=""):
+    run = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{QUICKLY_COMPILED} {flags}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-3000:]
+    return run.stdout
