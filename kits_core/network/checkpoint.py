@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import kits_core.network.loss  # noqa: F401 - registers the losses that a state names
-from kits_core.files import write_text_atomically, written_aside
+from kits_core.files import PARTIAL_SUFFIX, write_text_atomically, written_aside
 from kits_core.network.backend import keras, uses_xla
 from kits_core.network.machine import choose_device, choose_policy
 from kits_core.network.unet import ResNetUNet
 
 _KEPT = 2
+_STATES = "epoch_?????.keras"  # what a kill left half-written is called epoch_00003.keras.1234.partial.keras
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,16 @@ def save_state(folder: Path, model: Any, progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(_progress_path(folder, progress.epoch), json.dumps(asdict(progress)))
     save_model(model, _model_path(folder, progress.epoch))
-    for path in sorted(folder.glob("epoch_*.keras"))[:-_KEPT]:
+    for path in sorted(folder.glob(_STATES))[:-_KEPT]:
         path.unlink()
         path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def load_state(folder: Path) -> tuple[Any, Progress] | None:
     """Model and progress of the newest finished epoch; None where no epoch was finished."""
-    models = sorted(folder.glob("epoch_*.keras"))
+    for torn in folder.glob(f"*{PARTIAL_SUFFIX}*"):
+        torn.unlink()
+    models = sorted(folder.glob(_STATES))
     if not models:
         return None
     progress = json.loads(models[-1].with_suffix(".json").read_text(encoding="utf-8"))

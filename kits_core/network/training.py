@@ -6,11 +6,13 @@ function of seed, epoch and place (`loader.Loader`), and the network has no rand
 to be kept for a resumed training to see, and on a CPU to compute, just what the unbroken one would have.
 """
 
+import fcntl
 import math
 import shutil
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -93,14 +95,30 @@ def train(
 
     The best checkpoint is that of the largest mean Dice of kidney and tumour over whole validation cases on the
     recipe's grid. Raises `KitsError` for a loss that is not finite (the last good state stays), for a device that is
-    not there, and where memory or disk do not suffice.
+    not there, where memory or disk do not suffice, and while another process trains in `folder`.
     """
-    write_text_atomically(folder / "config.json", config.model_dump_json(indent=2))
-    write_text_atomically(folder / "recipe.json", recipe.model_dump_json(indent=2))
-    device = choose_device(config.device)
-    with running_on(device, config):
-        training = _Training(config, recipe, folder, device, watcher)
-        return training.run(train_cases, selected_cases(validation_cases, config))
+    with _alone_in(folder):
+        write_text_atomically(folder / "config.json", config.model_dump_json(indent=2))
+        write_text_atomically(folder / "recipe.json", recipe.model_dump_json(indent=2))
+        device = choose_device(config.device)
+        with running_on(device, config):
+            training = _Training(config, recipe, folder, device, watcher)
+            return training.run(train_cases, selected_cases(validation_cases, config))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock for the block; the system lets go of it however the process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise KitsError(
+                f"{folder.name}: expected no one else to train it, got another process that does; wait for it, or "
+                "stop it first"
+            ) from error
+        yield
 
 
 def selected_cases(cases: Sequence[TrainingCase], config: TrainingConfig) -> Sequence[TrainingCase]:

@@ -189,7 +189,7 @@ def _make_small(settings):
             flow_run_id="flow-4",
         )
         training.end_run(session, run.id, RunStatus.COMPLETED)
-        training.propose(session, model)
+        training.rival(session, model)
         scored = evaluation.start_evaluation(
             session, model_id=model.id, split_id=made.id, subset=Subset.VALIDATION, flow_run_id="flow-5"
         )

@@ -1,3 +1,5 @@
+import json
+
 import httpx
 import pytest
 
@@ -9,6 +11,7 @@ from flows.pipeline import pipeline
 from flows.prepare import prepare
 from flows.train import train
 from kits_core.errors import KitsError
+from kits_core.files import sha256_of
 from kits_core.network.config import TrainingConfig
 from kits_core.phantom.server import DatasetServer
 from kits_core.recipe import Recipe
@@ -27,6 +30,9 @@ class Heard:
 
     def update(self, stage, done, total, note):
         self.stages.setdefault(stage, []).append((done, total))
+
+    def say(self, text):
+        self.stages.setdefault("said", []).append(text)
 
 
 @pytest.fixture
@@ -58,17 +64,34 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, prefect_a
     assert shown["Dice"] == f"{tumor:.3f}"
     assert f">{tumor:.3f}<" in done.report.read_text(encoding="utf-8")
 
+    _the_models_folder_tells_where_it_comes_from(rows)
     assert heard.stages["ingest"][-1] == (8, 8)
     assert heard.stages["train"][-1] == (6, 6)
+    assert heard.stages["said"][0].startswith("3 steps to go at ")
     assert heard.stages["evaluate"][-1] == (2, 2)
 
     found = httpx.post(f"{prefect_api}/artifacts/filter", json={}).raise_for_status().json()
     artifacts = {artifact["key"]: artifact["data"] for artifact in found}
-    assert {"ingest", "prepare", "split", "train", "evaluation", "training", "pipeline"} <= set(artifacts)
+    assert {"ingest", "prepare", "split", "train", "evaluation", "training", "training-budget", "pipeline"} <= set(
+        artifacts
+    )
     assert f"| {tumor:.3f} |" in artifacts["evaluation"]
     assert "data:image/png;base64," in artifacts["evaluation"]
 
     _again_does_nothing_twice(done, parameters, rows)
+
+
+def _the_models_folder_tells_where_it_comes_from(rows):
+    ((path, sha256),) = rows("SELECT path, sha256 FROM model")
+    folder = Settings().absolute(path).parent
+    assert sha256_of(Settings().absolute(path)) == sha256
+    assert TrainingConfig.model_validate_json((folder / "config.json").read_text()) == CONFIG
+    assert Recipe.model_validate_json((folder / "recipe.json").read_text()) == RECIPE
+    assert json.loads((folder / "environment.json").read_text())["keras"]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert sha256 in card
+    assert "6 cases for training, 2 for validation" in card
+    assert len(list((folder / "tensorboard").iterdir())) == 1
 
 
 def _again_does_nothing_twice(done, parameters, rows):
@@ -92,24 +115,3 @@ def test_what_is_missing_before_a_stage_is_said(prefect_api, home):
         evaluate(EvaluateParameters())
     with pytest.raises(KitsError, match="run kits ingest"):
         train(TrainParameters(recipe=RECIPE, config=CONFIG))
-
-
-KIDNEYS = Recipe(frame="kidneys", shape=32)
-
-
-def test_a_network_of_the_kidneys_is_trained_on_references_and_evaluated_behind_one_of_the_whole_scan(ran, rows):
-    whole, _, _ = ran
-    made = prepare(PrepareParameters(recipe=KIDNEYS))
-    assert (made.prepared, made.made_now, made.refused) == (8, 8, 0)
-    trained = train(TrainParameters(recipe=KIDNEYS, config=CONFIG.model_copy(update={"epochs": 1})))
-    done = evaluate(EvaluateParameters(model=str(trained.model_id)))
-    assert rows(f"SELECT locator_id FROM evaluation WHERE id = {done.evaluation_id}") == [(whole.model_id,)]
-    assert rows(f"SELECT locator_id FROM evaluation WHERE id = {whole.evaluation_id}") == [(None,)]
-    assert rows(f"SELECT COUNT(DISTINCT case_id) FROM case_metric WHERE evaluation_id = {done.evaluation_id}") == [(2,)]
-    assert evaluate(EvaluateParameters(model=str(trained.model_id))).scores == done.scores
-
-
-def test_a_network_of_the_kidneys_needs_one_that_finds_them(phantoms, prefect_api, home):
-    parameters = PipelineParameters(source=str(phantoms), dataset="phantoms", recipe=KIDNEYS, config=CONFIG)
-    with pytest.raises(KitsError, match="run kits train --frame volume first"):
-        pipeline(parameters)

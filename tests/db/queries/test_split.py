@@ -71,6 +71,18 @@ def test_members_come_by_subset_with_all_at_hand(settings, small):
     assert held_out[0].case.clinical is None
 
 
+def test_a_fold_takes_the_place_of_the_sides(settings, small):
+    with catalog_session(settings) as session:
+        made = _record(session, small, "split-b")
+        sides = {fold: [[m.case.name[-1] for m in split.side(session, made.id, subset, fold)] for subset in Subset]
+                 for fold in (None, 0, 1)}  # fmt: skip
+        assert sides == {None: [["0", "1"], ["2"]], 0: [["1"], ["0", "2"]], 1: [["0", "2"], ["1"]]}
+        with pytest.raises(KitsError, match="expected fold 2, got 2 folds"):
+            split.side(session, made.id, Subset.TRAIN, 2)
+        with pytest.raises(KitsError, match="expected fold 0, got no folds"):
+            split.side(session, small.split, Subset.TRAIN, 0)
+
+
 def test_the_newest_split_of_a_dataset_is_found_unless_told_otherwise(settings, small):
     with catalog_session(settings) as session:
         newest = _record(session, small, "split-b")

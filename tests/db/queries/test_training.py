@@ -94,11 +94,13 @@ def test_the_first_model_becomes_champion(settings, small):
         assert training.champion(session).id == small.model
 
 
-def test_a_better_model_of_the_same_recipe_and_split_becomes_champion(settings, small):
+def test_a_better_model_of_the_same_recipe_and_split_is_proposed_and_a_call_promotes_it(settings, small):
     with catalog_session(settings) as session:
         better = _model(session, small, 0.51, "better")
-        assert training.propose(session, better)
-        assert training.propose(session, better) is False
+        assert training.rival(session, better).id == small.model
+        assert training.champion(session).id == small.model
+        training.promote(session, better)
+        assert training.rival(session, better) is None
     with catalog_session(settings) as session:
         assert training.champion(session).id == better.id
         assert not session.get_one(Model, small.model).is_champion
@@ -106,7 +108,7 @@ def test_a_better_model_of_the_same_recipe_and_split_becomes_champion(settings, 
 
 @pytest.mark.parametrize("score", [0.49, 0.5])
 def test_a_model_that_is_not_better_does_not(session, small, score):
-    assert not training.propose(session, _model(session, small, score, "worse"))
+    assert training.rival(session, _model(session, small, score, "worse")) is None
     assert training.champion(session).id == small.model
 
 
@@ -115,9 +117,24 @@ def test_a_model_of_another_split_or_recipe_cannot_be_compared(session, small):
     session.add(split)
     session.flush()
     recipe = prepare.ensure_recipe(session, "other", {}, None)
-    assert not training.propose(session, _model(session, small, 0.9, "a", split_id=split.id))
-    assert not training.propose(session, _model(session, small, 0.9, "a", recipe_id=recipe.id))
+    assert training.rival(session, _model(session, small, 0.9, "a", split_id=split.id)) is None
+    assert training.rival(session, _model(session, small, 0.9, "a", recipe_id=recipe.id)) is None
     assert training.champion(session).id == small.model
+
+
+def test_a_run_is_found_by_its_id_and_taken_up(session, small):
+    run = training.find_run(session, 1)
+    training.end_run(session, run.id, RunStatus.CANCELLED, "cancelled from the dashboard")
+    training.take_up(session, run, "flow-9")
+    assert (run.status, run.error, run.ended_at, run.flow_run_id) == (RunStatus.RUNNING, None, None, "flow-9")
+    with pytest.raises(KitsError, match="expected training run 77 in the catalog, got none"):
+        training.find_run(session, 77)
+
+
+def test_a_model_is_found_by_its_checkpoint(session, small):
+    assert training.model_of_sha256(session, "m").id == small.model
+    with pytest.raises(KitsError, match="expected the model with SHA-256 zzz in the catalog"):
+        training.model_of_sha256(session, "zzz")
 
 
 def test_any_model_can_be_made_champion_by_hand(session, small):

@@ -1,6 +1,7 @@
 """The network, its losses and an epoch of training under JAX, in a process of their own: Keras picks a backend once."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +18,6 @@ CHOSEN = (
 )
 # Compiling takes longer than the few steps that follow.
 QUICKLY_COMPILED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="this is that process")
-def test_network_losses_and_training_under_jax():
-    pytest.importorskip("jax", reason="JAX is not installed")
-    _run_under_jax("-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in CHOSEN))
 
 
 _ONE_OR_TWO = """
@@ -50,28 +44,46 @@ print(len(keras.distribution.list_devices()), len(kernel.devices()), *losses)
 """
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="this is that process")
-def test_two_devices_that_share_the_batches_learn_as_one():
+@pytest.fixture(scope="module")
+def outputs():
+    """What each process printed; they run side by side, since compiling takes one core each."""
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        pytest.skip("this is that process")
     pytest.importorskip("jax", reason="JAX is not installed")
+    chosen = [str(HERE / name) for name in CHOSEN]
+    running = {
+        "tests": _under_jax("-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen),
+        1: _under_jax("-c", _ONE_OR_TWO, flags="--xla_force_host_platform_device_count=1"),
+        2: _under_jax("-c", _ONE_OR_TWO, flags="--xla_force_host_platform_device_count=2"),
+    }
+    told = {name: process.communicate() for name, process in running.items()}
+    for name, process in running.items():
+        assert process.returncode == 0, told[name]
+    return {name: out for name, (out, _) in told.items()}
+
+
+def test_network_losses_and_an_epoch_of_training_pass_under_jax(outputs):
+    assert re.search(r"\d\d passed", outputs["tests"])
+    assert "failed" not in outputs["tests"]
+
+
+def test_two_devices_that_share_the_batches_learn_as_one(outputs):
     curves = {}
     for devices in (1, 2):
-        flag = f"--xla_force_host_platform_device_count={devices}"
-        found, used, *losses = _run_under_jax("-c", _ONE_OR_TWO, flags=flag).split()
+        found, used, *losses = outputs[devices].split()
         assert (int(found), int(used)) == (devices, devices)
         curves[devices] = [float(loss) for loss in losses]
     assert curves[2] == pytest.approx(curves[1], abs=2e-4)
     assert curves[1][-1] < curves[1][0]
 
 
-def _run_under_jax(*words, flags=""):
-    run = subprocess.run(
+def _under_jax(*words, flags=""):
+    environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{QUICKLY_COMPILED} {flags}"}
+    return subprocess.Popen(
         [sys.executable, *words],
         cwd=ROOT,
-        env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{QUICKLY_COMPILED} {flags}"},
-        capture_output=True,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-3000:]
-    return run.stdout

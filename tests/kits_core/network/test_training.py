@@ -1,3 +1,4 @@
+import fcntl
 import json
 import shutil
 from dataclasses import replace
@@ -105,6 +106,22 @@ def test_killed_before_an_epoch_is_saved_the_epoch_is_done_again(unbroken, prepa
     history = {}
     _train(prepared, tmp_path, on_epoch=lambda epoch, values: history.update({epoch: dict(values)}))
     assert _curve(history) == {epoch: v for epoch, v in _curve(unbroken[1]).items() if epoch >= 3}
+
+
+def test_what_a_kill_left_half_written_is_no_state(unbroken, tmp_path):
+    shutil.copytree(unbroken[2], tmp_path, dirs_exist_ok=True)
+    torn = tmp_path / "state" / "epoch_00005.keras.4711.partial.keras"
+    torn.write_bytes(b"half")
+    _, progress = load_state(tmp_path / "state")
+    assert progress.epoch == 4
+    assert not torn.exists()
+
+
+def test_two_processes_do_not_train_the_same_run(prepared, tmp_path):
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(KitsError, match="expected no one else to train it, got another process"):
+            _train(prepared, tmp_path)
 
 
 def test_only_the_last_two_states_are_kept(unbroken):

@@ -1,0 +1,191 @@
+"""Trainings as flows and as processes: killed, cancelled, in cascades and folds, and what the catalog says then."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from db.engine import open_catalog
+from db.settings import Settings
+from flows.evaluate import evaluate
+from flows.ingest import ingest
+from flows.parameters import (
+    EvaluateParameters,
+    IngestParameters,
+    PrepareParameters,
+    PromoteParameters,
+    SplitParameters,
+    TrainParameters,
+)
+from flows.prepare import prepare
+from flows.split import split
+from flows.train import promote, train
+from kits_core.errors import KitsError
+from kits_core.files import sha256_of
+from kits_core.network.config import TrainingConfig
+from kits_core.recipe import Recipe
+from tasks.train import run_folder
+
+pytestmark = pytest.mark.slow
+
+RECIPE = Recipe(shape=32)
+KIDNEYS = Recipe(frame="kidneys", shape=32)
+CONFIG = TrainingConfig(epochs=1, batch_size=2, filters=4, learning_rate=3e-3)
+MAIN = "from deployments.cli import main\nmain()"
+SETTINGS = ("--shape", "32", "--batch-size", "2", "--filters", "4", "--learning-rate", "3e-3")
+
+
+@pytest.fixture(scope="module")
+def ready(phantoms, prefect_api, tmp_path_factory):
+    """A home with phantoms ingested, prepared and split, with two folds. Not to be changed."""
+    home = tmp_path_factory.mktemp("ready")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KITS_HOME", str(home))
+        ingest(IngestParameters(source=str(phantoms), dataset="phantoms"))
+        prepare(PrepareParameters(recipe=RECIPE))
+        split(SplitParameters(folds=2))
+    return home
+
+
+@pytest.fixture
+def begun(ready, home):
+    """A copy of it, the test's own home."""
+    shutil.copytree(ready, home, dirs_exist_ok=True)
+    return home
+
+
+def _start(*words, home, server=None):
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment |= {"KITS_HOME": str(home)} | ({"PREFECT_API_URL": server} if server else {})
+    return subprocess.Popen(
+        [sys.executable, "-c", MAIN, "train", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _wait_for(condition, process):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "what the test waits for did not come"
+        time.sleep(0.002)
+
+
+CURVE = "SELECT epoch, name, value FROM epoch_metric WHERE name NOT LIKE '%seconds' ORDER BY 1, 2"
+
+
+def test_killed_at_any_instant_it_goes_on_to_the_same_curve(ready, begun, rows, tmp_path):
+    unbroken = tmp_path / "unbroken"
+    shutil.copytree(ready, unbroken)
+    epochs = ("--epochs", "3")
+    whole = _start(*SETTINGS, *epochs, home=unbroken)
+    state = run_folder(Settings(), 1) / "state"
+    # Within the first epoch; while a checkpoint is being written.
+    conditions = (
+        lambda: (begun / "runs").exists() and list((begun / "runs").glob("*/tensorboard/*")),
+        lambda: list(state.glob("*.partial*")),
+    )
+    for condition in conditions:
+        process = _start(*SETTINGS, *epochs, home=begun)
+        _wait_for(condition, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    last = _start("--resume", "1", home=begun)
+    for process in (whole, last):
+        output, _ = process.communicate(timeout=180)
+        assert process.returncode == 0, output[-2000:]
+    assert "steps to go at" in output or "model 1" in output
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KITS_HOME", str(unbroken))
+        with open_catalog(Settings()).connect() as connection:
+            expected = [tuple(row) for row in connection.execute(text(CURVE))]
+    assert len(expected) == 3 * 5
+    assert rows(CURVE) == expected
+    assert rows("SELECT status, error FROM training_run") == [("completed", None)]
+    ((path, sha256),) = rows("SELECT path, sha256 FROM model")
+    assert sha256_of(begun / path) == sha256
+    assert len(list((begun / path).parent.glob("*.keras"))) == 1
+    assert not list((begun / "runs").rglob("*.partial*"))
+
+
+def test_cancelled_from_the_dashboard_it_stops_soon_and_the_catalog_says_so(begun, prefect_api, rows):
+    process = _start(*SETTINGS, "--epochs", "5000", "--seed", "77", home=begun, server=prefect_api)
+    _wait_for(lambda: rows("SELECT COUNT(*) FROM epoch_metric")[0][0] > 0, process)
+    ((run_id,),) = rows("SELECT flow_run_id FROM training_run")
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    httpx.post(f"{prefect_api}/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+    start = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert time.monotonic() - start < 25  # a step, the 5 s between two looks, and the end of the process
+    assert process.returncode == 1
+    assert "cancelled from the dashboard; kits train --resume 1 goes on" in " ".join(output.split())
+    ((status, error),) = rows("SELECT status, error FROM training_run")
+    assert (status, "cancelled from the dashboard" in error) == ("cancelled", True)
+    state = httpx.get(f"{prefect_api}/flow_runs/{run_id}").raise_for_status().json()["state"]
+    assert state["type"] == "CANCELLED"
+
+
+def test_a_network_of_the_kidneys_with_and_without_a_locator(begun, rows):
+    prepare(PrepareParameters(recipe=KIDNEYS))
+    (alone,) = train(TrainParameters(recipe=KIDNEYS, config=CONFIG))
+    with pytest.raises(KitsError, match="run kits train --frame volume first"):
+        evaluate(EvaluateParameters(model=str(alone.model_id)))
+
+    whole, around = train(TrainParameters(recipe=RECIPE, config=CONFIG, cascade=True, evaluate=True))
+    frames = "SELECT json_extract(r.settings, '$.frame'), json_extract(r.settings, '$.locator') FROM training_run t "
+    assert rows(f"{frames} JOIN recipe r ON r.id = t.recipe_id ORDER BY t.id") == [
+        ("kidneys", None),
+        ("volume", None),
+        ("kidneys", whole.sha256),
+    ]
+    located = "SELECT COUNT(*), COUNT(tumor_kept) FROM prepared_case p JOIN recipe r ON r.id = p.recipe_id"
+    assert rows(f"{located} WHERE json_extract(r.settings, '$.locator') IS NOT NULL") == [(8, 8)]
+    seen = "SELECT model_id, locator_id FROM evaluation WHERE status = 'completed' ORDER BY id"
+    assert rows(seen) == [(whole.model_id, None), (around.model_id, whole.model_id)]
+
+    done = evaluate(EvaluateParameters(model=str(alone.model_id)))
+    assert rows(f"SELECT locator_id FROM evaluation WHERE id = {done.evaluation_id}") == [(whole.model_id,)]
+    assert rows("SELECT id FROM model WHERE is_champion") == [(alone.model_id,)]
+    assert promote(PromoteParameters(model=str(around.model_id))) == around.model_id
+    assert rows("SELECT id FROM model WHERE is_champion") == [(around.model_id,)]
+
+
+def test_every_fold_is_held_out_once(begun, rows):
+    _, second = train(TrainParameters(recipe=RECIPE, config=CONFIG, all_folds=True))
+    assert rows("SELECT json_extract(config, '$.fold') FROM training_run ORDER BY id") == [(0,), (1,)]
+    done = evaluate(EvaluateParameters(model=str(second.model_id)))
+    held_out = 'SELECT c.name FROM split_member m JOIN "case" c ON c.id = m.case_id WHERE m.fold = 1 ORDER BY 1'
+    scored = f"SELECT DISTINCT case_name FROM case_metric_wide WHERE evaluation_id = {done.evaluation_id} ORDER BY 1"
+    assert rows(scored) == rows(held_out)
+    assert len(rows(held_out)) == 4
+    with pytest.raises(KitsError, match="expected fold 2, got 2 folds"):
+        train(TrainParameters(recipe=RECIPE, config=CONFIG.model_copy(update={"fold": 2})))
+    split(SplitParameters(seed=99))
+    with pytest.raises(KitsError, match="expected folds, got none"):
+        train(TrainParameters(recipe=RECIPE, config=CONFIG, all_folds=True))
+
+
+def test_what_cannot_be_trained_on_is_refused_with_the_reason(begun, rows):
+    with pytest.raises(ValueError, match="a cascade begins with the whole scan"):
+        TrainParameters(recipe=KIDNEYS, cascade=True)
+    with pytest.raises(KitsError, match="expected training run 9 in the catalog, got none"):
+        train(TrainParameters(resume=9))
+    with pytest.raises(KitsError, match="expected prepared files of all 8 cases of the split"):
+        train(TrainParameters(recipe=RECIPE.model_copy(update={"cyst_to": "tumor"}), config=CONFIG))
+    ((path,),) = rows("SELECT label_path FROM prepared_case LIMIT 1")
+    with (begun / path).open("r+b") as file:
+        file.seek(400)
+        file.write(b"\x01")
+    with pytest.raises(KitsError, match="as it was prepared, got another or no file"):
+        train(TrainParameters(recipe=RECIPE, config=CONFIG))
+    ((status, error),) = rows("SELECT status, error FROM training_run")
+    assert (status, "as it was prepared" in error) == ("failed", True)
