@@ -11,7 +11,7 @@ demo: $(READY)
 
 # Two at a time: most tests wait for a process, a server or a disk. A file's tests stay together, and share what they set up.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check

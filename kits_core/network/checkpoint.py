@@ -30,12 +30,6 @@ class Progress:
         return self.epoch - self.best_epoch
 
 
-def save_model(model: Any, path: Path) -> None:
-    """Write `model` with its optimizer as a `.keras` file, whole or not at all."""
-    with written_aside(path, suffix=".keras") as aside:
-        model.save(aside)
-
-
 def load_network(path: Path) -> ResNetUNet:
     """The network of a `.keras` file, for prediction: in the precision it was trained in, in float32 on a CPU."""
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -51,7 +45,8 @@ def save_state(folder: Path, model: Any, progress: Progress) -> None:
     """Save an epoch's state. The model's file is written last: where it stands, its progress stands too."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(_progress_path(folder, progress.epoch), json.dumps(asdict(progress)))
-    save_model(model, _model_path(folder, progress.epoch))
+    with written_aside(state_path(folder, progress.epoch), suffix=".keras") as aside:
+        model.save(aside)
     for path in sorted(folder.glob(_STATES))[:-_KEPT]:
         path.unlink()
         path.with_suffix(".json").unlink(missing_ok=True)
@@ -68,7 +63,8 @@ def load_state(folder: Path) -> tuple[Any, Progress] | None:
     return keras.saving.load_model(models[-1], safe_mode=True), Progress(**progress)
 
 
-def _model_path(folder: Path, epoch: int) -> Path:
+def state_path(folder: Path, epoch: int) -> Path:
+    """The file of an epoch's model and optimizer."""
     return folder / f"epoch_{epoch:05d}.keras"
 
 

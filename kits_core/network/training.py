@@ -20,9 +20,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from kits_core.errors import KitsError
-from kits_core.files import sha256_of, write_text_atomically
+from kits_core.files import link_or_copy, sha256_of, write_text_atomically, written_aside
 from kits_core.network.backend import keras, peak_memory_bytes, uses_xla
-from kits_core.network.checkpoint import Progress, load_state, save_model, save_state
+from kits_core.network.checkpoint import Progress, load_state, save_state, state_path
 from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Batch, Loader, TrainingCase
 from kits_core.network.loss import DiceCrossEntropy, FocalTversky
@@ -33,7 +33,7 @@ from kits_core.recipe.recipe import Recipe
 
 _MEASURED_STEPS = 3
 _BYTES_A_PARAMETER = 3 * 4  # the weight and Adam's two moments, float32
-_CHECKPOINTS = 5  # two states, the best, and one of each being written
+_CHECKPOINTS = 4  # two states, the best, and a state being written
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,7 @@ class _Training:
         config = self.config
         policy = choose_policy(config.precision, self.device)
         model, progress = load_state(self.folder / "state") or (build_model(config, self.recipe, policy), Progress())
+        self._keep_best(progress)
         self._check_disk(model)
         loader = Loader(train_cases, self.recipe, config.batch_size, config.seed)
         validator = Validator(model, validation_cases, self.recipe)
@@ -206,11 +207,10 @@ class _Training:
             best_epoch, best_score = progress.best_epoch, progress.best_score
             if values["score"] > best_score:
                 best_epoch, best_score = epoch, values["score"]
-                save_model(model, self._best(epoch))
             progress = Progress(epoch, best_epoch, best_score, [*progress.history, values])
             self.watcher.epoch(epoch, values)
             save_state(self.folder / "state", model, progress)
-            self._forget_all_but(best_epoch)
+            self._keep_best(progress)
         best = self._best(progress.best_epoch)
         return TrainedModel(best, sha256_of(best), progress.best_epoch, progress.best_score, int(model.count_params()))
 
@@ -252,10 +252,17 @@ class _Training:
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best_epoch_{epoch:05d}.keras"
 
-    def _forget_all_but(self, epoch: int) -> None:
-        """Only now that the state names another best epoch: a kill must not leave a state whose best is gone."""
+    def _keep_best(self, progress: Progress) -> None:
+        """Give the newest state a second name where it is the best, and only then drop the one that was.
+
+        Where a kill came between a state and this, the next call starts here.
+        """
+        best = self._best(progress.best_epoch)
+        if progress.epoch and not best.exists():
+            with written_aside(best, suffix=".keras") as aside:
+                link_or_copy(state_path(self.folder / "state", progress.best_epoch), aside)
         for path in self.folder.glob("best_epoch_*.keras"):
-            if path != self._best(epoch):
+            if path != best:
                 path.unlink()
 
 

@@ -117,6 +117,18 @@ def test_what_a_kill_left_half_written_is_no_state(unbroken, tmp_path):
     assert not torn.exists()
 
 
+def test_killed_between_a_state_and_its_second_name_the_best_is_kept(unbroken, prepared, tmp_path):
+    shutil.copytree(unbroken[2], tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("best_epoch_*"):
+        path.unlink()
+    newest = json.loads((tmp_path / "state" / "epoch_00004.json").read_text())
+    newest |= {"best_epoch": 4, "best_score": 0.99}
+    (tmp_path / "state" / "epoch_00004.json").write_text(json.dumps(newest))
+    model = _train(prepared, tmp_path)
+    assert (model.epoch, model.score) == (4, 0.99)
+    assert model.path.read_bytes() == (tmp_path / "state" / "epoch_00004.keras").read_bytes()
+
+
 def test_two_processes_do_not_train_the_same_run(prepared, tmp_path):
     with (tmp_path / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -149,7 +161,7 @@ def test_patience_stops_it_and_the_budget_came_after_three_steps(prepared, tmp_p
     assert budget.seconds == pytest.approx(5 * budget.seconds_a_step)
     assert 0 < budget.seconds_a_step < 60
     assert budget.peak_bytes > 1e8
-    assert budget.disk_bytes == 5 * 12 * model.parameters
+    assert budget.disk_bytes == 4 * 12 * model.parameters
     assert budget.free_disk_bytes > budget.disk_bytes
     assert (budget.device, budget.policy) == ("cpu", "float32")
 

@@ -1,0 +1,79 @@
+"""What an epoch of 49 steps takes beside its steps: loading, validation, checkpoints, catalog, artifacts.
+
+    python tests/benchmarks/bench_epoch.py
+
+The flow `train` on 123 phantoms (98 to train, 25 to validate) at 64³ with the default network and batches of 2, against
+a running Prefect server. The first epoch, which compiles, is left out. At 128³ with batches of 8 the steps take some 30
+times as long and the checkpoints are the same, so this is the harder case.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
+
+from common import show
+
+BESIDE = "beside the steps, %"
+
+
+def main() -> None:
+    """Print the share of an epoch that is not steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--quick", action="store_true", help="20 phantoms, two epochs, 12 filters")
+    given = parser.parse_args()
+    cases, epochs, filters = (20, 2, 12) if given.quick else (123, given.epochs, 64)
+    with tempfile.TemporaryDirectory() as name:
+        from deployments.server import prefect_server
+
+        os.environ["KITS_HOME"] = str(Path(name) / "home")
+        with prefect_server(Path(name) / "prefect"):
+            rows = _train(Path(name) / "phantoms", cases, epochs, filters)
+    shares = [row[BESIDE] for row in rows]
+    show(
+        "an epoch",
+        [*rows, {"epoch": "median", "seconds": "", "steps, s": "", "beside the steps, %": statistics.median(shares)}],
+    )
+
+
+def _train(root: Path, cases: int, epochs: int, filters: int) -> list[dict[str, float]]:
+    from flows.ingest import ingest
+    from flows.parameters import IngestParameters, PrepareParameters, SplitParameters, TrainParameters
+    from flows.prepare import prepare
+    from flows.split import split
+    from flows.train import train
+    from kits_core.network.config import TrainingConfig
+    from kits_core.phantom.dataset import write_phantoms
+    from kits_core.recipe import Recipe
+    from tasks import train as tasks
+
+    write_phantoms(root, cases, 1, shape=(40, 96, 96), spacing_mm=(6.0, 3.6, 3.6))
+    recipe = Recipe(shape=64)
+    ingest(IngestParameters(source=str(root), dataset="phantoms"))
+    prepare(PrepareParameters(recipe=recipe))
+    split(SplitParameters())
+
+    ends: list[tuple[float, float]] = []
+    told = tasks._Watcher.epoch
+
+    def epoch(self, number, values):  # type: ignore[no-untyped-def]
+        ends.append((time.perf_counter(), values["step_seconds"]))
+        told(self, number, values)
+
+    tasks._Watcher.epoch = epoch  # type: ignore[method-assign]
+    train(TrainParameters(recipe=recipe, config=TrainingConfig(epochs=epochs, batch_size=2, filters=filters)))
+    rows = []
+    for number, ((before, _), (after, steps)) in enumerate(pairwise(ends), start=2):
+        seconds = after - before
+        rows.append({"epoch": number, "seconds": seconds, "steps, s": steps, BESIDE: 100 * (1 - steps / seconds)})
+    return rows
+
+
+if __name__ == "__main__":
+    main()
