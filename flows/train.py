@@ -96,12 +96,12 @@ def _markdown(plan: TrainingPlan, trained: Trained) -> str:
         "best epoch": trained.epoch,
         "validation Dice": f"{trained.score:.3f}",
         "cases": f"{plan.train} + {plan.validation}",
-        "champion": champion_note(trained),
+        "champion": _champion_note(trained),
     }
     return f"# Run {trained.run_id}\n\n{table([row])}\n\n{picture('learning curve', curve)}\n"
 
 
-def champion_note(trained: Trained) -> str:
+def _champion_note(trained: Trained) -> str:
     """Whether a model is the champion, or ought to be."""
     if trained.rival_id is not None:
         return f"better than the champion, model {trained.rival_id}: kits promote {trained.model_id}"
