@@ -1,6 +1,12 @@
-"""Whether someone has cancelled what is running."""
+"""Whether someone has cancelled what is running, asked of a server that may be away for a while."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
 from prefect import get_client, runtime
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.logging import get_run_logger
 
 from kits_core.errors import KitsError
 
@@ -9,13 +15,23 @@ class CancelledRunError(KitsError):
     """The flow run, or the one it is part of, was cancelled from the dashboard."""
 
 
+@contextmanager
+def surviving_the_server() -> Iterator[None]:
+    """Go on after the block where the Prefect server cannot be reached: hours of work do not depend on being shown."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        get_run_logger().warning("the Prefect server does not answer (%s); going on without it", error)
+
+
 def check_cancelled(next_step: str) -> None:
     """Raise `CancelledRunError` where the flow run, or the outermost one it is part of, is being cancelled.
 
     A worker ends a cancelled run by a signal. A run that the command line started has no worker, so it has to ask.
     """
-    ids = {runtime.flow_run.id, runtime.flow_run.root_flow_run_id} - {None}
-    with get_client(sync_client=True) as client:
+    states = []
+    with surviving_the_server(), get_client(sync_client=True) as client:
+        ids = {runtime.flow_run.id, runtime.flow_run.root_flow_run_id} - {None}
         states = [client.read_flow_run(flow_run_id).state for flow_run_id in ids]
     if any(state is not None and (state.is_cancelling() or state.is_cancelled()) for state in states):
         raise CancelledRunError(f"cancelled from the dashboard; {next_step}")

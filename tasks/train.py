@@ -30,7 +30,7 @@ from kits_core.recipe.recipe import Recipe
 from kits_core.report.card import model_card
 from kits_core.report.figures import learning_curve
 from kits_core.report.page import data_url
-from tasks.cancel import CancelledRunError, check_cancelled
+from tasks.cancel import CancelledRunError, check_cancelled, surviving_the_server
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.policy import CATALOG, TRAINING
 from tasks.progress import report_progress, say
@@ -202,12 +202,15 @@ class _Watcher:
         self._artifact: UUID = create_progress_artifact(0.0, key="training", description=f"Run {run_id}")  # type: ignore[assignment]
         self._looked = self._drawn = time.monotonic()
         self._board: SummaryWriter | None = None
-        self._steps = 0
+        self._steps, self._percent = 0, 0.0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with surviving_the_server():
+            percent = 100.0 if kind is None else self._percent
+            update_progress_artifact(self._artifact, percent, description=self._note)
         if self._board is not None:
             self._board.close()
 
@@ -217,19 +220,21 @@ class _Watcher:
         self._log.info(text)
         say(text)
         page = f"# Run {self._run_id}\n\n{text}\n"
-        create_markdown_artifact(page, key="training-budget", description="What a training takes")
+        with surviving_the_server():
+            create_markdown_artifact(page, key="training-budget", description="What a training takes")
 
     def step(self, step: int, steps: int, loss: float) -> None:
         """See `kits_core.network.training.Watcher`. Raises `CancelledRunError`."""
         if self._board is None:
             # What was written after the state that this call goes on from would stand there twice.
             self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step)
-        self._steps = step
+        self._steps, self._percent = step, 100 * step / steps
         self._board.add_scalar("step/loss", loss, step)
         report_progress("train", step, steps, self._note)
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
             self._looked = time.monotonic()
-            update_progress_artifact(self._artifact, 100 * step / steps, description=self._note)
+            with surviving_the_server():
+                update_progress_artifact(self._artifact, self._percent, description=self._note)
             check_cancelled(f"kits train --resume {self._run_id} goes on after the last whole epoch")
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
@@ -239,7 +244,6 @@ class _Watcher:
             f"Dice kidney {values['kidney_dice']:.3f} tumour {values['tumor_dice']:.3f}"
         )
         self._log.info(self._note)
-        update_progress_artifact(self._artifact, 100 * epoch / self._epochs, description=self._note)
         with catalog() as session:
             queries.record_epoch(session, self._run_id, epoch, values)
         if self._board is not None:
@@ -250,11 +254,9 @@ class _Watcher:
             self._drawn = time.monotonic()
             with reading() as session:
                 curve = learning_curve(queries.history(session, self._run_id))
-            create_markdown_artifact(
-                f"# Run {self._run_id}\n\n{self._note}\n\n![learning curve]({data_url(curve)})\n",
-                key="learning-curve",
-                description="A training that is under way",
-            )
+            page = f"# Run {self._run_id}\n\n{self._note}\n\n![learning curve]({data_url(curve)})\n"
+            with surviving_the_server():
+                create_markdown_artifact(page, key="learning-curve", description="A training that is under way")
 
 
 def _describe(budget: "Budget") -> str:

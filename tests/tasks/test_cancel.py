@@ -1,0 +1,46 @@
+import httpx
+import pytest
+from prefect import flow
+
+from tasks import cancel
+from tasks.cancel import CancelledRunError, check_cancelled
+
+
+def test_a_server_that_is_away_does_not_end_what_is_running(prefect_api, monkeypatch):
+    asked = []
+
+    def away(**_):
+        asked.append(1)
+        raise httpx.ConnectError("connection refused")
+
+    @flow
+    def working():
+        with monkeypatch.context() as patch:
+            patch.setattr(cancel, "get_client", away)
+            check_cancelled("go on")
+        return "done"
+
+    assert working() == "done"
+    assert asked == [1]
+
+
+def test_a_part_of_a_run_that_is_being_cancelled_stops_too(prefect_api):
+    stopped = []
+
+    @flow
+    def part():
+        check_cancelled("kits train --resume 1 goes on")
+
+    @flow
+    def whole():
+        from prefect.runtime import flow_run
+
+        part()  # nobody has cancelled it yet
+        cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        httpx.post(f"{prefect_api}/flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
+        with pytest.raises(CancelledRunError, match="cancelled from the dashboard; kits train --resume 1 goes on"):
+            part()
+        stopped.append(True)
+
+    whole(return_state=True)
+    assert stopped
