@@ -22,6 +22,7 @@ from kits_core.errors import CaseError, KitsError
 from kits_core.files import sha256_of, sync_folder, written_aside
 from kits_core.source.clinical import read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
+from kits_core.source.download import guard_file
 from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, SEGMENTATION_NAME, Location
 from kits_core.source.nifti import NiftiFacts
 from kits_core.source.transfer import Fetched, Known, TransferError, redacted
@@ -68,6 +69,7 @@ def convert_case(case: CaseToIngest, *, keep_archives: bool) -> None:
     for archive in archives.values():
         archive.unlink(missing_ok=True)
         _facts_file(archive).unlink(missing_ok=True)
+        guard_file(archive).unlink(missing_ok=True)
     shutil.rmtree(_quarantine_folder(case), ignore_errors=True)
     with suppress(OSError):
         incoming.rmdir()  # which an empty folder alone allows: another ingestion may fetch into it at this moment

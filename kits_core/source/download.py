@@ -30,13 +30,17 @@ class _Guard:
     etag: str
 
 
+def guard_file(target: Path) -> Path:
+    """Where the note lies of what guards a download's first bytes. A kill just after the last byte leaves it there."""
+    return target.with_name(f"{target.name}{PARTIAL_SUFFIX}.json")
+
+
 class Download:
     """The `.partial` of a target, its sidecar, and the hash of what is in it."""
 
-    def __init__(self, url: str, file: BinaryIO, partial: Path) -> None:
+    def __init__(self, url: str, file: BinaryIO, partial: Path, sidecar: Path) -> None:
         self.url = url
-        self._file, self._partial = file, partial
-        self._sidecar = partial.with_name(f"{partial.name}.json")
+        self._file, self._partial, self._sidecar = file, partial, sidecar
         self._digest = hashlib.sha256()
         self.bytes = 0
         self._guarded = False
@@ -179,7 +183,7 @@ def open_download(url: str, target: Path) -> Iterator[Download]:
         # A winner may have renamed the file between our open and our lock: then we hold what is now the finished one.
         if not _same_file(descriptor, partial):
             raise TransferError(url, f"another download has just finished {partial.name}", retryable=True)
-        yield Download(url, file, partial)
+        yield Download(url, file, partial, guard_file(target))
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -13,6 +13,7 @@ from kits_core.phantom.broken import Damage, damage
 from kits_core.phantom.faults import Fault, FaultKind
 from kits_core.phantom.mirror import Kits23Mirror
 from kits_core.phantom.server import DatasetServer
+from kits_core.source.download import guard_file
 from kits_core.source.probe import PROBE_BYTES
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "home")
@@ -123,8 +124,11 @@ def test_a_finished_archive_is_not_downloaded_again_after_a_kill_before_its_conv
                 _ingest(server.address, cases="4")
         sent = server.bytes_sent["case_00004/imaging.nii.gz"]
         assert sent > 0
+        # What a kill between the last byte's rename and the end of its download leaves.
+        guard_file(Settings().incoming / "phantoms" / "case_00004" / "imaging.nii.gz").write_text("{}")
         assert _ingest(server.address, cases="4").brought_in == 1
         assert server.bytes_sent["case_00004/imaging.nii.gz"] <= sent + 2 * PROBE_BYTES
+        assert not list(Settings().incoming.rglob("*.gz*"))
 
 
 @pytest.mark.parametrize(
