@@ -35,7 +35,7 @@ research; no one may be treated by what it says.
 
 - The checkpoint was chosen by the validation cases, so its score on them flatters it. An evaluation on the original grid,
   with intervals and the worst cases, is made by `kits evaluate --model {lineage.model_id}`.
-- It has seen contrast-enhanced CT of patients who all had a kidney tumour. On other scans, and on patients without one,
-  nothing was measured.
+- What it was trained on bounds what it can do. KiTS23, for one, holds contrast-enhanced CT of patients who all had a
+  kidney tumour; on other scans, and on patients without one, nothing was measured.
 - Models trained on KiTS23 data fall under its licence, CC BY-NC-SA 4.0: no commercial use.
 """
