@@ -67,14 +67,18 @@ CASE_METRIC_WIDE = View(
         "case_name": "name of the case",
         "region": "kidney, tumor, foreground, kidney_and_mass or mass",
         "status": "ok, prediction_empty, reference_empty, both_empty or missing",
-        "dice": "Dice, 0 to 1",
+        "dice": "Dice, 0 to 1; 1 where both masks are empty, 0 where one is or the prediction is missing",
         "iou": "intersection over union, 0 to 1",
         "volumetric_similarity": "0 to 1",
         "hausdorff_mm": "Hausdorff distance, mm; NULL where a mask is empty",
         "hausdorff95_mm": "95th percentile of it, mm; NULL where a mask is empty",
         "mean_surface_distance_mm": "mean distance of the surfaces, mm; NULL where a mask is empty",
-        "prediction_ml": "volume of the prediction, ml",
+        "prediction_ml": "volume of the prediction, ml; NULL where it is missing",
         "reference_ml": "volume of the reference, ml",
+        "run_id": "number of the training run that left the model",
+        "dataset": "name of the dataset",
+        "surface_dice": "surface Dice at the challenge's tolerance, 0 to 1; NULL for kidney and foreground",
+        "detected": "1 where prediction and reference share a voxel, else 0; NULL where the reference is empty",
     },
     """
     SELECT m.evaluation_id, e.model_id, e.subset, c.name AS case_name, m.region, MAX(m.status) AS status,
@@ -85,17 +89,22 @@ CASE_METRIC_WIDE = View(
            MAX(CASE WHEN m.metric = 'hausdorff95_mm' THEN m.value END) AS hausdorff95_mm,
            MAX(CASE WHEN m.metric = 'mean_surface_distance_mm' THEN m.value END) AS mean_surface_distance_mm,
            MAX(CASE WHEN m.metric = 'prediction_ml' THEN m.value END) AS prediction_ml,
-           MAX(CASE WHEN m.metric = 'reference_ml' THEN m.value END) AS reference_ml
+           MAX(CASE WHEN m.metric = 'reference_ml' THEN m.value END) AS reference_ml,
+           o.run_id, d.name AS dataset,
+           MAX(CASE WHEN m.metric = 'surface_dice' THEN m.value END) AS surface_dice,
+           MAX(CASE WHEN m.metric = 'detected' THEN m.value END) AS detected
     FROM case_metric m
     JOIN evaluation e ON e.id = m.evaluation_id
+    JOIN model o ON o.id = e.model_id
     JOIN "case" c ON c.id = m.case_id
-    GROUP BY m.evaluation_id, e.model_id, e.subset, c.name, m.region
+    JOIN dataset d ON d.id = c.dataset_id
+    GROUP BY m.evaluation_id, e.model_id, e.subset, c.name, m.region, o.run_id, d.name
     """,
 )
 
 LEADERBOARD = View(
     "leaderboard",
-    "One row an evaluation, with the mean Dice of its cases.",
+    "One row an evaluation, with means over its cases.",
     {
         "evaluation_id": "number of the evaluation",
         "model_id": "number of the model",
@@ -110,22 +119,36 @@ LEADERBOARD = View(
         "foreground_dice": "mean over the cases, original grid",
         "epoch": "epoch of the checkpoint",
         "is_champion": "whether prediction uses this model unless told otherwise",
+        "status": "running, completed, failed or cancelled",
+        "flips": "whether predictions are the mean of a scan and its mirror image",
+        "missing_cases": "cases without a prediction, which count as zero",
+        "official_dice": "mean over the challenge's three regions of the mean Dice: what it ranks by",
+        "official_surface_dice": "the same of surface Dice",
     },
     """
     SELECT e.id AS evaluation_id, e.model_id, o.run_id, d.name AS dataset, e.subset, p.hash AS recipe_hash, e.split_id,
            COUNT(DISTINCT m.case_id) AS cases,
-           AVG(CASE WHEN m.region = 'kidney' THEN m.value END) AS kidney_dice,
-           AVG(CASE WHEN m.region = 'tumor' THEN m.value END) AS tumor_dice,
-           AVG(CASE WHEN m.region = 'foreground' THEN m.value END) AS foreground_dice,
-           o.epoch, o.is_champion
+           AVG(CASE WHEN m.region = 'kidney' AND m.metric = 'dice' THEN m.value END) AS kidney_dice,
+           AVG(CASE WHEN m.region = 'tumor' AND m.metric = 'dice' THEN m.value END) AS tumor_dice,
+           AVG(CASE WHEN m.region = 'foreground' AND m.metric = 'dice' THEN m.value END) AS foreground_dice,
+           o.epoch, o.is_champion, e.status, e.flips,
+           COUNT(DISTINCT CASE WHEN m.status = 'missing' THEN m.case_id END) AS missing_cases,
+           (AVG(CASE WHEN m.region = 'kidney_and_mass' AND m.metric = 'dice' THEN m.value END)
+            + AVG(CASE WHEN m.region = 'mass' AND m.metric = 'dice' THEN m.value END)
+            + AVG(CASE WHEN m.region = 'tumor' AND m.metric = 'dice' THEN m.value END)) / 3 AS official_dice,
+           (AVG(CASE WHEN m.region = 'kidney_and_mass' AND m.metric = 'surface_dice' THEN m.value END)
+            + AVG(CASE WHEN m.region = 'mass' AND m.metric = 'surface_dice' THEN m.value END)
+            + AVG(CASE WHEN m.region = 'tumor' AND m.metric = 'surface_dice' THEN m.value END)) / 3
+            AS official_surface_dice
     FROM evaluation e
     JOIN model o ON o.id = e.model_id
     JOIN training_run r ON r.id = o.run_id
     JOIN recipe p ON p.id = r.recipe_id
     JOIN split s ON s.id = e.split_id
     JOIN dataset d ON d.id = s.dataset_id
-    LEFT JOIN case_metric m ON m.evaluation_id = e.id AND m.metric = 'dice'
-    GROUP BY e.id, e.model_id, o.run_id, d.name, e.subset, p.hash, e.split_id, o.epoch, o.is_champion
+    LEFT JOIN case_metric m ON m.evaluation_id = e.id AND m.metric IN ('dice', 'surface_dice')
+    GROUP BY e.id, e.model_id, o.run_id, d.name, e.subset, p.hash, e.split_id, o.epoch, o.is_champion, e.status,
+             e.flips
     """,
 )
 

@@ -1,33 +1,54 @@
 """Score a model on original grids and tell the result."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 
 from db.models import RunStatus
 from flows.artifacts import picture, table
-from flows.fan_out import fan_out, task_runner
+from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import EvaluateParameters
-from kits_core.errors import KitsError
-from kits_core.report.page import case_rows, score_rows
-from tasks.evaluate import CaseToEvaluate, EvaluationPlan, end_evaluation, plan_evaluation, predict_case, score_case
+from kits_core.errors import CaseError, KitsError
+from kits_core.report.methods import comparability
+from kits_core.report.tables import case_rows, official_rows, score_rows
+from tasks.evaluate import (
+    CaseToEvaluate,
+    EvaluationPlan,
+    choose_cleanup,
+    end_evaluation,
+    find_islands,
+    plan_evaluation,
+    predict_case,
+    score_case,
+    score_missing_case,
+)
 from tasks.report import Written, write_report
 
-# Scoring runs beside the next case's prediction; more would hold more scans in memory than it gains.
-_CASES_AT_ONCE = 3
+# Islands are counted beside the next case's prediction; more would hold more scans in memory than it gains.
+_PREDICTED_AT_ONCE = 2
+_PICTURED = 3
+
+Outcomes = list[Outcome[CaseToEvaluate]]
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation in the catalog and its page. `scores`: a row of text a region, read back from the catalog."""
+    """An evaluation in the catalog and its page.
+
+    `scores`: a row of text a region, read back from the catalog. `missing`: cases without a prediction, which count as
+    zero.
+    """
 
     evaluation_id: int
     model_id: int
     report: Path
     scores: list[dict[str, str]]
+    missing: list[str]
 
 
 @flow(
@@ -36,32 +57,67 @@ class Evaluated:
     task_runner=task_runner(),
 )
 def evaluate(parameters: EvaluateParameters) -> Evaluated:
-    """Predict and score the cases that lack scores, then write the report from the catalog."""
-    plan = plan_evaluation(parameters.model, parameters.subset)
-    outcomes = fan_out(
-        "evaluate",
-        plan.missing,
-        lambda case: _submit(case, plan),
-        workers=_CASES_AT_ONCE,
-        name=lambda case: case.name,
+    """Predict and score the cases that lack scores, then write the report from the catalog.
+
+    A case that the recipe refuses counts as zero; whatever else fails, fails the flow, and the next run goes on there.
+    """
+    plan = plan_evaluation(parameters.model, parameters.subset, parameters.flips, parameters.workers)
+    predicted = fan_out(
+        "predict", plan.missing, lambda case: _predict(case, plan), workers=_PREDICTED_AT_ONCE, name=_name
     )
-    failed = [(outcome.item.name, str(outcome.error)) for outcome in outcomes if outcome.error]
+    refused = [outcome.item for outcome in predicted if isinstance(outcome.error, CaseError)]
+    _stop_on_errors(plan, [outcome for outcome in predicted if outcome.item not in refused])
+    if refused and len(refused) == plan.cases:
+        end_evaluation(plan.evaluation_id, RunStatus.FAILED, None)
+        raise KitsError(f"expected some case to be predicted, got none of {plan.cases} (first: {predicted[0].error})")
+    chosen = plan.cleanup
+    if chosen is None:
+        chosen = choose_cleanup(plan, [outcome.result for outcome in predicted if outcome.error is None])
+    rules = chosen.rules
+
+    def score(case: CaseToEvaluate) -> list[PrefectFuture[None]]:
+        return [score_missing_case.submit(case, plan) if case in refused else score_case.submit(case, plan, rules)]
+
+    _stop_on_errors(plan, fan_out("evaluate", plan.missing, score, workers=parameters.workers, name=_name))
+    written = write_report(plan.evaluation_id, plan.workers)
+    end_evaluation(plan.evaluation_id, RunStatus.COMPLETED, written.path)
+    create_markdown_artifact(_markdown(written), key="evaluation", description="Scores of a model")
+    for case in refused:
+        get_run_logger().warning("%s: no prediction, so it counts as zero", case.name)
+    return Evaluated(
+        evaluation_id=plan.evaluation_id,
+        model_id=plan.model_id,
+        report=written.path,
+        scores=score_rows(written.report.scores, written.report.ceilings),
+        missing=sorted(case.name for case in refused),
+    )
+
+
+def _predict(case: CaseToEvaluate, plan: EvaluationPlan) -> list[PrefectFuture[Any]]:
+    predicted = predict_case.submit(case, plan)
+    if plan.cleanup is not None:
+        return [predicted]
+    return [predicted, find_islands.submit(case, plan, wait_for=[predicted], return_state=False)]
+
+
+def _name(case: CaseToEvaluate) -> str:
+    return case.name
+
+
+def _stop_on_errors(plan: EvaluationPlan, outcomes: Outcomes) -> None:
+    failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         end_evaluation(plan.evaluation_id, RunStatus.FAILED, None)
         raise KitsError(
             f"evaluation {plan.evaluation_id}: expected scores of {plan.cases} cases, got none of {len(failed)} "
-            f"(first: {failed[0][1]}); mend these and run evaluate again, which goes on from here"
+            f"(first: {failed[0].error}); mend these and run evaluate again, which goes on from here"
         )
-    written = write_report(plan.evaluation_id)
-    end_evaluation(plan.evaluation_id, RunStatus.COMPLETED, written.path)
-    create_markdown_artifact(_markdown(written), key="evaluation", description="Scores of a model")
-    scores = score_rows(written.report.scores, written.report.ceilings)
-    return Evaluated(plan.evaluation_id, plan.model_id, written.path, scores)
 
 
-def _submit(case: CaseToEvaluate, plan: EvaluationPlan) -> list[PrefectFuture[None]]:
-    predicted = predict_case.submit(case, plan)
-    return [predicted, score_case.submit(case, plan, wait_for=[predicted], return_state=False)]
+def _some_cases(pictured: Mapping[str, Mapping[str, bytes]]) -> list[str]:
+    """The first few of each kind: an artifact lies in Prefect's database, and the page has them all."""
+    shown = [item for pictures in pictured.values() for item in list(pictures.items())[:_PICTURED]]
+    return [f"{caption}\n\n{picture(caption, png)}" for caption, png in shown]
 
 
 def _markdown(written: Written) -> str:
@@ -70,7 +126,10 @@ def _markdown(written: Written) -> str:
         f"# {report.title}",
         "Research only; not a medical device.",
         table(score_rows(report.scores, report.ceilings)),
-        *(picture(title, png) for title, png in report.figures.items()),
+        table(official_rows(report.official)),
+        comparability(report.official),
+        *(picture(title, png) for title, png in written.figures.items()),
+        *_some_cases(report.cases_pictured),
         "## Every case",
         table(case_rows(report.scores)),
         f"The whole report: `{written.path}`",

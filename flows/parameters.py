@@ -96,6 +96,8 @@ class EvaluateParameters(_Parameters):
 
     model: str = Field("champion", pattern=r"^(champion|latest|\d+)$", description="champion, latest, or a model's id.")
     subset: str = Field("validation", pattern="^(train|validation)$", description="Which side of the split is scored.")
+    flips: bool = Field(False, description="Average what the network says of each scan and of its mirror image.")
+    workers: int = Field(2, ge=1, le=64, description="Cases scored at once, each in a process of its own.")
 
 
 class PipelineParameters(_SourceParameters):

@@ -1,9 +1,8 @@
-"""A model's predictions on original grids, their scores, and the report. Keras is imported where a model is loaded."""
+"""A model's predictions on original grids, and their scores. Keras is imported where a model is loaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from prefect import get_run_logger, task
 from sqlalchemy.orm import Session
 
@@ -13,12 +12,13 @@ from db.queries import ingest as ingest_queries
 from db.queries import split as split_queries
 from db.queries.training import find_locator, find_model, model_of_sha256
 from db.settings import Settings, current_settings
-from kits_core.errors import KitsError
+from kits_core.errors import CaseError
 from kits_core.geometry import Volume, read_volume, write_volume
+from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Islands, Rules, choose
+from kits_core.inference.files import is_prediction, islands_of, note_of, score_missing, score_prediction
 from kits_core.inference.predict import segment
-from kits_core.metrics.case import score_case as score
-from kits_core.recipe.prepare import read_reference
 from tasks.catalog import catalog, flow_run_id, reading
+from tasks.isolated import run_isolated
 from tasks.models import one_prediction, recipe_of, segmenter_of
 from tasks.policy import CATALOG, COMPUTE
 from tasks.prepare import noting_problems
@@ -36,17 +36,33 @@ class CaseToEvaluate:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """An evaluation in the catalog and what it still lacks."""
+    """An evaluation in the catalog and what it still lacks.
+
+    `cleanup`: None where these very predictions are to decide it. `workers`: processes that score.
+    """
 
     evaluation_id: int
     model_id: int
     locator_id: int | None
+    flips: bool
+    cleanup: Choice | None
     cases: int
     missing: list[CaseToEvaluate]
+    workers: int
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where a case's files are. The image and the reference may lack; the prediction is where it will be."""
+
+    image: Path
+    image_sha256: str
+    reference: Path
+    prediction: Path
 
 
 @task(name="plan-evaluation", **CATALOG)
-def plan_evaluation(model: str, subset: str) -> EvaluationPlan:
+def plan_evaluation(model: str, subset: str, flips: bool, workers: int) -> EvaluationPlan:
     """Find the model and the cases, and open the evaluation or take up the one that was begun."""
     with catalog() as session:
         row = find_model(session, model)
@@ -57,54 +73,80 @@ def plan_evaluation(model: str, subset: str) -> EvaluationPlan:
             locator_id=_locator(session, row).id if recipe.frame == "kidneys" else None,
             split_id=run.split_id,
             subset=Subset(subset),
+            flips=flips,
             flow_run_id=flow_run_id(),
         )
         members = split_queries.side(session, run.split_id, Subset(subset), run.config.get("fold"))
         scored = queries.scored_cases(session, evaluation.id)
         missing = [CaseToEvaluate(m.case_id, m.case.name) for m in members if m.case_id not in scored]
-        return EvaluationPlan(evaluation.id, row.id, evaluation.locator_id, len(members), missing)
+        cleanup = _known_cleanup(session, evaluation)
+        if missing and cleanup is None:  # what was scored before the rules were known is scored again
+            missing = [CaseToEvaluate(m.case_id, m.case.name) for m in members]
+        locator = evaluation.locator_id
+        return EvaluationPlan(evaluation.id, row.id, locator, flips, cleanup, len(members), missing, workers)
 
 
 @task(name="predict-case", task_run_name="{case.name} · predict", **COMPUTE)
 def predict_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
-    """Segment one case on its original grid and keep the labels as a file."""
+    """Segment one case on its original grid and keep the labels as a file; one that is there already stays."""
     settings = current_settings()
-    with noting_problems(case.case_id, STAGE), one_prediction:
+    with noting_problems(case.case_id, STAGE):
+        files = _files(settings, case, plan)
         with reading() as session:
-            file = session.get_one(Case, case.case_id).file(FileKind.IMAGE)
             ids = (plan.model_id, plan.locator_id)
             models = [session.get_one(Model, model_id) for model_id in ids if model_id is not None]
-            segmenters = [segmenter_of(settings, model) for model in models]
-        if file is None:
-            raise KitsError(f"{case.name}: expected an ingested image in the catalog, got none; run kits ingest")
-        image = read_volume(settings.absolute(file.path))
-        labels = segment(case.name, image, *segmenters)
+        note = note_of(files.image_sha256, *(model.sha256 for model in models))
+        if is_prediction(files.prediction, note):
+            return
+        with one_prediction:
+            with reading() as session:
+                segmenters = [
+                    segmenter_of(settings, session.get_one(Model, model.id), flips=plan.flips) for model in models
+                ]
+            image = read_volume(files.image)
+            labels = segment(case.name, image, *segmenters)
         if not labels.any():
             get_run_logger().warning("%s: the model finds neither kidney nor tumour", case.name)
-        write_volume(prediction_path(settings, plan.model_id, case.name), Volume(labels, image.affine))
+        write_volume(files.prediction, Volume(labels, image.affine), note=note)
+
+
+@task(name="find-islands", task_run_name="{case.name} · islands", **COMPUTE)
+def find_islands(case: CaseToEvaluate, plan: EvaluationPlan) -> Islands:
+    """Count the islands of one prediction."""
+    with noting_problems(case.case_id, STAGE):
+        files = _files(current_settings(), case, plan)
+        return run_isolated(plan.workers, islands_of, case.name, files.prediction, files.reference).result
+
+
+@task(name="choose-cleanup", **CATALOG)
+def choose_cleanup(plan: EvaluationPlan, islands: list[Islands]) -> Choice:
+    """Decide on validation cases which islands are removed, and note it in the catalog."""
+    choice = choose(islands)
+    with catalog() as session:
+        session.get_one(Evaluation, plan.evaluation_id).cleanup = choice.to_json()
+    return choice
 
 
 @task(name="score-case", task_run_name="{case.name} · score", **COMPUTE)
-def score_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
-    """Compare one prediction with its reference and write every value."""
-    settings = current_settings()
+def score_case(case: CaseToEvaluate, plan: EvaluationPlan, rules: Rules) -> None:
+    """Clean one prediction, compare it with its reference and write every value."""
     with noting_problems(case.case_id, STAGE):
-        with reading() as session:
-            segmentation = session.get_one(Case, case.case_id).file(FileKind.SEGMENTATION)
-        if segmentation is None:
-            raise KitsError(f"{case.name}: expected a reference in the catalog, got none; run kits ingest")
-        prediction = read_volume(prediction_path(settings, plan.model_id, case.name))
-        reference = read_reference(case.name, settings.absolute(segmentation.path), prediction)
-        scores = score(np.asarray(prediction.data), reference, prediction.spacing_mm)
+        files = _files(current_settings(), case, plan)
+        scores = run_isolated(
+            plan.workers, score_prediction, case.name, files.prediction, files.reference, rules
+        ).result
         with catalog() as session:
             queries.record_scores(session, plan.evaluation_id, case.case_id, scores)
             ingest_queries.resolve_problems(session, case.case_id, STAGE)
 
 
-def _locator(session: Session, model: Model) -> Model:
-    """Who finds the kidneys for a model of that frame: whoever did so for its training, or the best there is."""
-    named = recipe_of(model).locator
-    return find_locator(session, model.run.split.dataset_id) if named is None else model_of_sha256(session, named)
+@task(name="score-missing-case", task_run_name="{case.name} · missing", **COMPUTE)
+def score_missing_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
+    """Count a case that could not be predicted as zero; its problem stays open, and the next evaluation tries again."""
+    files = _files(current_settings(), case, plan)
+    scores = run_isolated(plan.workers, score_missing, case.name, files.image, files.reference).result
+    with catalog() as session:
+        queries.record_scores(session, plan.evaluation_id, case.case_id, scores)
 
 
 def end_evaluation(evaluation_id: int, status: RunStatus, report: Path | None) -> None:
@@ -114,6 +156,31 @@ def end_evaluation(evaluation_id: int, status: RunStatus, report: Path | None) -
         queries.end_evaluation(row, status, current_settings().relative(report) if report else None)
 
 
-def prediction_path(settings: Settings, model_id: int, case: str) -> Path:
-    """Where the labels are that a model gave a case."""
-    return settings.predictions / f"model_{model_id:05d}" / f"{case}.nii"
+def prediction_path(settings: Settings, evaluation_id: int, case: str) -> Path:
+    """Where the labels are that an evaluation scored; the folder is one that `kits score` takes."""
+    return settings.predictions / f"evaluation_{evaluation_id:05d}" / f"{case}.nii.gz"
+
+
+def _locator(session: Session, model: Model) -> Model:
+    """Who finds the kidneys for a model of that frame: whoever did so for its training, or the best there is."""
+    named = recipe_of(model).locator
+    return find_locator(session, model.run.split.dataset_id) if named is None else model_of_sha256(session, named)
+
+
+def _known_cleanup(session: Session, evaluation: Evaluation) -> Choice | None:
+    """The evaluation's own, or for cases that the model was trained on, what its validation cases chose."""
+    if evaluation.cleanup is None and evaluation.subset is not Subset.VALIDATION:
+        known = queries.validated_cleanup(session, evaluation.model_id, flips=evaluation.flips)
+        evaluation.cleanup = known or NOT_CHOSEN.to_json()
+    return None if evaluation.cleanup is None else Choice.from_json(evaluation.cleanup)
+
+
+def _files(settings: Settings, case: CaseToEvaluate, plan: EvaluationPlan) -> _Files:
+    with reading() as session:
+        row = session.get_one(Case, case.case_id)
+        image, reference = row.file(FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
+    if image is None or reference is None:
+        got = "no image" if image is None else "no reference"
+        raise CaseError(case.name, expected="both files in the catalog", got=got, next_step="run kits ingest")
+    prediction = prediction_path(settings, plan.evaluation_id, case.name)
+    return _Files(settings.absolute(image.path), image.sha256, settings.absolute(reference.path), prediction)

@@ -1,5 +1,6 @@
 """Models of the catalog as networks in memory. Keras is imported where one is loaded."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -15,9 +16,10 @@ one_prediction = Lock()
 """A network's prediction fills all cores and much memory by itself; two at once would only be slower."""
 
 
-def segmenter_of(settings: Settings, model: Model) -> Segmenter:
+def segmenter_of(settings: Settings, model: Model, *, flips: bool = False) -> Segmenter:
     """The network of a model with its recipe. Raises `KitsError` where the checkpoint is not the one it was."""
-    return _load(settings.absolute(model.path), model.sha256, recipe_of(model))
+    segmenter = _load(settings.absolute(model.path), model.sha256, recipe_of(model))
+    return replace(segmenter, flips=flips)
 
 
 def recipe_of(model: Model) -> Recipe:

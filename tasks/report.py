@@ -1,10 +1,10 @@
 """The report of an evaluation, read back from the catalog."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from prefect import task
 from sqlalchemy.orm import Session
@@ -16,63 +16,67 @@ from db.queries import split as split_queries
 from db.queries.training import history
 from db.settings import current_settings
 from kits_core.files import write_text_atomically
-from kits_core.geometry import read_volume
+from kits_core.inference.cleanup import NOT_CHOSEN, Choice
+from kits_core.metrics.subgroup import by_subgroup
 from kits_core.network.config import TrainingConfig
-from kits_core.recipe.prepare import read_reference
 from kits_core.recipe.recipe import Recipe
-from kits_core.report import figures
-from kits_core.report.methods import Lineage
+from kits_core.report.figures import case_slices
+from kits_core.report.methods import Inference, Lineage
 from kits_core.report.page import Report, render
-from kits_core.report.sections import Section, case_sections
+from kits_core.report.sections import Section, scored_sections
 from tasks.catalog import reading
 from tasks.evaluate import prediction_path
+from tasks.isolated import run_isolated
 from tasks.policy import COMPUTE
 
-_WORST = 3
+_WORST = 10
 
 
 @dataclass(frozen=True)
 class Written:
-    """A report on disk and what it was made of."""
+    """A report on disk and what it was made of. `figures`: PNG by title."""
 
     path: Path
     report: Report
+    figures: dict[str, bytes]
 
 
 @task(name="write-report", task_run_name="evaluation {evaluation_id} · report", **COMPUTE)
-def write_report(evaluation_id: int) -> Written:
+def write_report(evaluation_id: int, workers: int) -> Written:
     """Read an evaluation from the catalog and write its page; done again, it replaces the page."""
     settings = current_settings()
-    report = read_report(evaluation_id)
+    report = read_report(evaluation_id, workers)
+    figures = report.figures()
     path = settings.reports / f"evaluation_{evaluation_id:05d}.html"
-    write_text_atomically(path, render(report))
-    return Written(path, report)
+    write_text_atomically(path, render(report, figures))
+    return Written(path, report, figures)
 
 
-def read_report(evaluation_id: int) -> Report:
-    """Scores, ceilings, lineage and figures of an evaluation."""
+def read_report(evaluation_id: int, workers: int) -> Report:
+    """Scores, ceilings, lineage and pictures of an evaluation; the pictures are made by `workers` processes."""
     with reading() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         model, run = evaluation.model, evaluation.model.run
         fold = run.config.get("fold")
         subset = [m.case for m in split_queries.side(session, evaluation.split_id, evaluation.subset, fold)]
         scores = queries.score_frame(session, evaluation_id)
+        facts = queries.case_facts(session, [case.id for case in subset])
         ceilings = queries.mean_ceilings(session, run.recipe_id, [case.id for case in subset])
         curve = history(session, run.id)
         lineage = lineage_of(session, model)
+        cleanup = NOT_CHOSEN if evaluation.cleanup is None else Choice.from_json(evaluation.cleanup)
+        inference = Inference(evaluation.flips, cleanup, evaluation.locator_id)
     return Report(
         title=f"Evaluation {evaluation_id}: model {lineage.model_id} on {len(subset)} {evaluation.subset} cases",
         subset=evaluation.subset.value,
         scores=scores,
         ceilings=ceilings,
+        subgroups=by_subgroup(scores, facts),
+        history=curve,
         lineage=lineage,
-        figures={
-            "Dice of every case, by region": figures.dice_distribution(scores, ceilings),
-            "Tumour volume, predicted against reference": figures.tumor_volume_agreement(scores),
-            "Learning curve": figures.learning_curve(curve),
-        },
+        inference=inference,
         created=now().strftime("%Y-%m-%d %H:%M UTC"),
-        cases_pictured=_pictures(scores, subset, lineage.model_id),
+        cases_pictured=_pictures(scores, subset, evaluation_id, workers),
     )
 
 
@@ -100,29 +104,34 @@ def lineage_of(session: Session, model: Model) -> Lineage:
     )
 
 
-def _pictures(scores: pd.DataFrame, cases: Sequence[Case], model_id: int) -> dict[str, bytes]:
-    tumor = scores[(scores["region"] == "tumor") & (scores["metric"] == "dice")].set_index("case")["value"]
-    ranked = tumor.sort_values().index.tolist()
-    by_name = {case.name: case for case in cases}
+def _pictures(
+    scores: pd.DataFrame, cases: Sequence[Case], evaluation_id: int, workers: int
+) -> dict[str, dict[str, bytes]]:
+    dice = scores[scores["metric"] == "dice"].pivot_table(index="case", columns="region", values="value")
+    ranked = dice.sort_values("tumor").index.tolist()
     chosen = {"Worst tumour Dice": ranked[:_WORST]}
-    rest = ranked[_WORST:]
-    if rest:
-        chosen["Median and best"] = list(dict.fromkeys([rest[len(rest) // 2], rest[-1]]))
-    return {
-        title: figures.case_slices(
-            (_sections(by_name[name], model_id) for name in names),
-            [f"{name} · tumour Dice {tumor[name]:.3f}" for name in names],
+    if len(ranked) > _WORST:
+        rest = ranked[_WORST:]
+        chosen |= {"Median": [ranked[len(ranked) // 2]], "Best": [rest[-1]]}
+    by_name = {case.name: case for case in cases}
+    with ThreadPoolExecutor(workers) as pool:
+        names = [name for group in chosen.values() for name in group]
+        drawn = dict(
+            zip(names, pool.map(lambda name: _draw(by_name[name], evaluation_id, workers), names), strict=True)
         )
-        for title, names in chosen.items()
+    captions = {
+        name: f"{name}: tumour Dice {row['tumor']:.3f}, kidney Dice {row['kidney']:.3f}"
+        for name, row in dice.iterrows()
     }
+    return {title: {captions[name]: drawn[name] for name in group} for title, group in chosen.items()}
 
 
-def _sections(case: Case, model_id: int) -> list[Section]:
+def _draw(case: Case, evaluation_id: int, workers: int) -> bytes:
     settings = current_settings()
-    image_file, reference_file = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
-    if image_file is None or reference_file is None:
+    image, reference = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
+    if image is None or reference is None:
         raise LookupError(f"{case.name}: expected an image and a reference in the catalog; run kits ingest")
-    image = read_volume(settings.absolute(image_file.path))
-    reference = read_reference(case.name, settings.absolute(reference_file.path), image)
-    prediction = read_volume(prediction_path(settings, model_id, case.name))
-    return case_sections(image, reference, np.asarray(prediction.data))
+    files = settings.absolute(image.path), settings.absolute(reference.path)
+    prediction = prediction_path(settings, evaluation_id, case.name)
+    sections: list[Section] = run_isolated(workers, scored_sections, case.name, *files, prediction).result
+    return case_slices([sections], [""], compared=None)

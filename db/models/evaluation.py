@@ -1,8 +1,9 @@
 """Evaluations and every value that they measured."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import ForeignKey, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, RowId, checked, now
@@ -13,15 +14,22 @@ from kits_core.metrics.score import Status
 
 
 class Evaluation(RowId, Base):
-    """One model over one subset of one split. `locator`: the model that found the kidneys for one that needs it."""
+    """One model over one subset of one split, with or without flips.
+
+    `locator`: the model that found the kidneys for one that needs it. `flips`: whether predictions are the mean of a
+    scan and its mirror image. `cleanup`: the rules by which small islands were removed (`kits_core.inference.cleanup`)
+    and what they did on validation cases; NULL until that is decided.
+    """
 
     __tablename__ = "evaluation"
-    __table_args__ = (UniqueConstraint("model_id", "split_id", "subset"),)
+    __table_args__ = (UniqueConstraint("model_id", "split_id", "subset", "flips"),)
 
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
     locator_id: Mapped[int | None] = mapped_column(ForeignKey("model.id"), index=True)
     split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), index=True)
     subset: Mapped[Subset] = mapped_column(checked(Subset, "subset"))
+    flips: Mapped[bool] = mapped_column(default=False, server_default=false())
+    cleanup: Mapped[dict[str, Any] | None]
     status: Mapped[RunStatus] = mapped_column(checked(RunStatus, "status"), default=RunStatus.RUNNING)
     report_path: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(default=now)

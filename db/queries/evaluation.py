@@ -1,16 +1,31 @@
 """Evaluations and their values."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Case, CaseMetric, Ceiling, Evaluation, PreparedCase, RunStatus, Subset
+from db.models import (
+    Case,
+    CaseFile,
+    CaseMetric,
+    Ceiling,
+    ClinicalRecord,
+    Evaluation,
+    FileKind,
+    LabelVolume,
+    PreparedCase,
+    RunStatus,
+    Subset,
+)
 from db.models.base import now
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
-from kits_core.metrics.score import Score
+from kits_core.labels import Label
+from kits_core.metrics.aggregate import diagonal_mm
+from kits_core.metrics.score import Score, Status
 
 
 def start_evaluation(
@@ -20,10 +35,12 @@ def start_evaluation(
     split_id: int,
     subset: Subset,
     flow_run_id: str | None,
+    flips: bool = False,
     locator_id: int | None = None,
 ) -> Evaluation:
     """The evaluation of a model over a subset, new or taken up again with its own locator; a completed one as it is."""
-    evaluation = find_or_add(session, Evaluation, {"model_id": model_id, "split_id": split_id, "subset": subset})
+    natural_key = {"model_id": model_id, "split_id": split_id, "subset": subset, "flips": flips}
+    evaluation = find_or_add(session, Evaluation, natural_key)
     if evaluation.status is RunStatus.COMPLETED:
         return evaluation
     evaluation.status, evaluation.ended_at, evaluation.flow_run_id = RunStatus.RUNNING, None, flow_run_id
@@ -69,20 +86,84 @@ def record_scores(session: Session, evaluation_id: int, case_id: int, scores: It
 
 
 def scored_cases(session: Session, evaluation_id: int) -> set[int]:
-    """Ids of the cases that have values."""
-    return set(session.scalars(select(CaseMetric.case_id).where(CaseMetric.evaluation_id == evaluation_id).distinct()))
+    """Ids of the cases that have values of a prediction."""
+    return set(
+        session.scalars(
+            select(CaseMetric.case_id)
+            .where(CaseMetric.evaluation_id == evaluation_id, CaseMetric.status != Status.MISSING)
+            .distinct()
+        )
+    )
+
+
+def validated_cleanup(session: Session, model_id: int, *, flips: bool) -> dict[str, Any] | None:
+    """The clean-up that the newest completed evaluation of a model over validation cases chose; None without one."""
+    return session.scalar(
+        select(Evaluation.cleanup)
+        .where(
+            Evaluation.model_id == model_id,
+            Evaluation.flips == flips,
+            Evaluation.subset == Subset.VALIDATION,
+            Evaluation.status == RunStatus.COMPLETED,
+        )
+        .order_by(Evaluation.id.desc())
+    )
 
 
 def score_frame(session: Session, evaluation_id: int) -> pd.DataFrame:
-    """Long: `case, region, metric, value, status`, in the order of the cases' names."""
+    """Long: `case, region, metric, value, status, diagonal_mm`, in the order of the cases' names."""
     rows = session.execute(
-        select(Case.name, CaseMetric.region, CaseMetric.metric, CaseMetric.value, CaseMetric.status)
+        select(
+            Case.name,
+            CaseMetric.region,
+            CaseMetric.metric,
+            CaseMetric.value,
+            CaseMetric.status,
+            CaseMetric.case_id,
+        )
         .join(Case, Case.id == CaseMetric.case_id)
         .where(CaseMetric.evaluation_id == evaluation_id)
         .order_by(Case.name, CaseMetric.id)
     ).all()
-    frame = pd.DataFrame(rows, columns=["case", "region", "metric", "value", "status"])
-    return frame.astype({"value": float})
+    frame = pd.DataFrame(rows, columns=["case", "region", "metric", "value", "status", "case_id"])
+    diagonals = _diagonals_mm(session, frame["case_id"].unique().tolist())
+    return frame.assign(diagonal_mm=frame.pop("case_id").map(diagonals)).astype({"value": float, "diagonal_mm": float})
+
+
+def case_facts(session: Session, case_ids: Iterable[int]) -> pd.DataFrame:
+    """What scores are told apart by, indexed by the case's name (see `kits_core.metrics.subgroup`)."""
+    rows = session.execute(
+        select(
+            Case.name,
+            LabelVolume.ml,
+            ClinicalRecord.pathology_t_stage,
+            ClinicalRecord.tumor_histologic_subtype,
+            Case.phase,
+            CaseFile.spacing_mm,
+            ClinicalRecord.sex,
+        )
+        .outerjoin(LabelVolume, (LabelVolume.case_id == Case.id) & (LabelVolume.label == Label.TUMOR))
+        .outerjoin(ClinicalRecord, ClinicalRecord.case_id == Case.id)
+        .outerjoin(CaseFile, _newest_image())
+        .where(Case.id.in_(list(case_ids)))
+        .order_by(Case.name)
+    ).all()
+    frame = pd.DataFrame(rows, columns=["case", "tumor_ml", "stage", "histology", "phase", "slice_mm", "sex"])
+    slice_mm = frame["slice_mm"].map(max, na_action="ignore")
+    return frame.assign(slice_mm=slice_mm, phase=frame["phase"].map(str, na_action="ignore")).set_index("case")
+
+
+def _diagonals_mm(session: Session, case_ids: Iterable[int]) -> dict[int, float]:
+    rows = session.execute(
+        select(Case.id, CaseFile.shape, CaseFile.spacing_mm)
+        .join(CaseFile, _newest_image())
+        .where(Case.id.in_(list(case_ids)))
+    ).all()
+    return {case_id: diagonal_mm(tuple(shape), tuple(spacing)) for case_id, shape, spacing in rows}
+
+
+def _newest_image() -> Any:
+    return (CaseFile.case_id == Case.id) & (CaseFile.kind == FileKind.IMAGE) & CaseFile.superseded_at.is_(None)
 
 
 def mean_ceilings(session: Session, recipe_id: int, case_ids: Iterable[int]) -> dict[str, float]:

@@ -187,6 +187,10 @@ def evaluate(
         str | None, typer.Option(help="champion, latest, or a model's id.", show_default="champion")
     ] = None,
     subset: Annotated[str | None, typer.Option(help="validation or train.", show_default="validation")] = None,
+    flips: Annotated[
+        bool | None, typer.Option("--flips", help="Average the predictions of each scan and of its mirror image.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Cases scored at once.", show_default="2")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a model on the scans' original grids and write a report.
@@ -200,13 +204,15 @@ def evaluate(
         from flows.evaluate import evaluate as flow
         from flows.parameters import EvaluateParameters
 
-        return flow(EvaluateParameters(**given(model=model, subset=subset)))
+        return flow(EvaluateParameters(**given(model=model, subset=subset, flips=flips, workers=workers)))
 
     done = run_flow(call, "flows.evaluate", Settings(), err)
     if as_json:
         show_result(done, as_json=True, text="")
         return
     show_scores(done.scores, f"Evaluation {done.evaluation_id}: model {done.model_id}")
+    if done.missing:
+        out.print(f"counted as zero, for want of a prediction (kits status tells why): {', '.join(done.missing)}")
     out.print(f"report: {done.report}", soft_wrap=True, highlight=False)
 
 
@@ -239,7 +245,8 @@ def _report_path(evaluation: int | None) -> Path:
         row = find_evaluation(session, evaluation)
         if row.status is not RunStatus.COMPLETED or row.report_path is None:
             raise KitsError(f"evaluation {row.id}: expected it to be completed, got {row.status}; run kits evaluate")
-        path, model, subset = settings.absolute(row.report_path), row.model_id, row.subset.value
+        path = settings.absolute(row.report_path)
+        again: Any = {"model": str(row.model_id), "subset": row.subset.value, "flips": row.flips}
     if path.is_file():
         return path
 
@@ -247,7 +254,7 @@ def _report_path(evaluation: int | None) -> Path:
         from flows.evaluate import evaluate as flow
         from flows.parameters import EvaluateParameters
 
-        return flow(EvaluateParameters(model=str(model), subset=subset))
+        return flow(EvaluateParameters(**again))
 
     built: Path = run_flow(call, "flows.evaluate", settings, err).report
     return built

@@ -10,6 +10,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -32,9 +33,9 @@ def print_json(value: Any) -> None:
 
 def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """Rows with the same keys as a table; numbers to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     for name in rows[0] if rows else []:
-        table.add_column(name.replace("_", " "), justify="left" if isinstance(rows[0][name], str) else "right")
+        table.add_column(name.replace("_", " "), justify="left" if _is_text(rows[0][name]) else "right")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     out.print(table)
@@ -42,8 +43,8 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
 
 def show_scores(scores: Sequence[Mapping[str, str]], title: str) -> None:
     """The columns of an evaluation's scores that fit a terminal; the report has them all."""
-    shown = ("region", "cases", "Dice", "95 % interval", "ceiling", "IoU", "HD95, mm")
-    show_table([{name: row[name] for name in shown} for row in scores], title)
+    shown = ("region", "cases", "Dice", "95 % interval", "ceiling", "surface Dice", "HD95, mm", "detected")
+    show_table([{name: row[name] for name in shown if name in row} for row in scores], title)
 
 
 def command(name: str) -> str:
@@ -63,13 +64,19 @@ def show_error(error: Exception) -> int:
     if isinstance(error, ValidationError):
         for problem in error.errors():
             where = ".".join(str(part) for part in problem["loc"]) or error.title
-            err.print(f"[red]error:[/] {where}: {problem['msg']}, got {problem['input']!r}", highlight=False)
+            err.print(
+                f"[red]error:[/] {where}: {problem['msg']}, got {problem['input']!r}", highlight=False, soft_wrap=True
+            )
         return 2
     if isinstance(error, KitsError):
-        err.print("[red]error:[/]", str(error), highlight=False)
+        err.print("[red]error:[/]", str(error), highlight=False, soft_wrap=True)
         return 1
     err.print("".join(traceback.format_exception(error)), highlight=False, markup=False)
     return 1
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and not value.replace(".", "", 1).isdecimal()
 
 
 def _cell(value: Any) -> str:

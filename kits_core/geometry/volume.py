@@ -60,9 +60,13 @@ def read_volume(path: Path) -> Volume:
     return Volume(np.asanyarray(image.dataobj), image.affine)
 
 
-def write_volume(path: Path, volume: Volume) -> None:
-    """Write an uncompressed NIfTI-1 file in mm under `path`, whole or not at all."""
+def write_volume(path: Path, volume: Volume, *, note: str = "") -> None:
+    """Write a NIfTI-1 file in mm under `path`, whole or not at all; compressed where it is called `.nii.gz`.
+
+    `note`: at most 79 characters for the header's description.
+    """
     image = nib.Nifti1Image(volume.data, volume.affine, dtype=volume.data.dtype)
     image.header.set_xyzt_units("mm")
-    with written_aside(path, suffix=".nii") as aside:
+    image.header["descrip"] = note
+    with written_aside(path, suffix=".nii.gz" if path.name.endswith(".gz") else ".nii") as aside:
         nib.save(image, aside)

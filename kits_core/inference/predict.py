@@ -15,17 +15,24 @@ from kits_core.recipe.recipe import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Segmenter:
-    """A trained network and the recipe of its input."""
+    """A trained network and the recipe of its input. `flips`: see `predict_probabilities`."""
 
     model: Any
     recipe: Recipe
+    flips: bool = False
 
 
-def predict_probabilities(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Class probabilities float32 `(x, y, z, classes)` of a standardised image float32 `(x, y, z)`."""
+def predict_probabilities(model: Any, image: NDArray[np.float32], *, flips: bool = False) -> NDArray[np.float32]:
+    """Class probabilities float32 `(x, y, z, classes)` of a standardised image float32 `(x, y, z)`, in RAS.
+
+    `flips`: whether they are the mean of what the network says of the image and of its mirror image, left for right,
+    the one way in which training mirrors too.
+    """
     found = model.predict_on_batch(image[None, ..., None])
-    full = found[0] if model.deep_supervision else found
-    return np.asarray(full[0], dtype=np.float32)
+    full = np.asarray((found[0] if model.deep_supervision else found)[0], dtype=np.float32)
+    if not flips:
+        return full
+    return (full + predict_probabilities(model, image[::-1])[::-1]) / np.float32(2)
 
 
 def segment(case: str, image: Volume, segmenter: Segmenter, locator: Segmenter | None = None) -> NDArray[np.uint8]:
@@ -42,7 +49,7 @@ def segment(case: str, image: Volume, segmenter: Segmenter, locator: Segmenter |
         kidneys = find_kidneys(case, image, locator, recipe.margin_mm)
     grid = frame_scan(case, image, recipe, kidneys)
     network_input = recipe.standardise(stored_hu(case, image, grid))
-    return restore_labels(predict_probabilities(segmenter.model, network_input), grid)
+    return restore_labels(predict_probabilities(segmenter.model, network_input, flips=segmenter.flips), grid)
 
 
 def find_kidneys(case: str, image: Volume, locator: Segmenter, margin_mm: float) -> Box:

@@ -1,55 +1,109 @@
 """All scores of one case: every region, every metric, each with what became of it."""
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kits_core.geometry.boxes import Slices, bounding_box
 from kits_core.labels import REGIONS, Region
 from kits_core.metrics import distance, overlap
-from kits_core.metrics.score import Score, Status
+from kits_core.metrics.score import METRICS, Score, Status, metrics_of
+from kits_core.metrics.surface import surface_dice
 
-OVERLAP_METRICS = ("dice", "iou", "volumetric_similarity")
-DISTANCE_METRICS = ("hausdorff_mm", "hausdorff95_mm", "mean_surface_distance_mm")
-VOLUME_METRICS = ("prediction_ml", "reference_ml")
-METRICS = (*OVERLAP_METRICS, *DISTANCE_METRICS, *VOLUME_METRICS)
+Labels = NDArray[np.uint8]
+Spacing = tuple[float, float, float]
 
 
-def score_case(
-    prediction: NDArray[np.uint8], reference: NDArray[np.uint8], spacing_mm: tuple[float, float, float]
-) -> list[Score]:
+def score_case(prediction: Labels, reference: Labels, spacing_mm: Spacing) -> list[Score]:
     """Every metric of every region. Both label maps: uint8, one shape, labels 0 to 3; spacing per axis in mm.
 
-    Empty masks: overlap scores 1 where both are empty and 0 where one is; distances have no value.
-    Volumes are as found.
+    Empty masks: overlap scores are 1 where both are empty and 0 where one is, as the challenge has it; distances have
+    no value; volumes are as found. Regions of the same voxels (`foreground`, `kidney_and_mass`) are measured once.
     Raises `ValueError` where the shapes differ.
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} differ in shape")
-    return [score for region in REGIONS for score in _score_region(region, prediction, reference, spacing_mm)]
+    box = _common_box(prediction, reference)
+    prediction, reference = prediction[box], reference[box]
+    measured: dict[frozenset[int], list[Score]] = {}
+    for region in sorted(REGIONS, key=lambda region: region.tolerance_mm is None):
+        if frozenset(region.labels) not in measured:
+            measured[frozenset(region.labels)] = _score_region(region, prediction, reference, spacing_mm)
+    return [
+        Score(region.name, metric.name, score.value, score.status, score.seconds)
+        for region in REGIONS
+        for metric in metrics_of(region)
+        for score in measured[frozenset(region.labels)]
+        if score.metric == metric.name
+    ]
 
 
-def _score_region(
-    region: Region, prediction: NDArray[np.uint8], reference: NDArray[np.uint8], spacing_mm: tuple[float, float, float]
-) -> list[Score]:
+def missing_case(reference: Labels, spacing_mm: Spacing) -> list[Score]:
+    """The scores of a case that nothing was predicted for: overlap and detection 0, no distance, no volume.
+
+    `reference`: uint8 `(x, y, z)`, labels 0 to 3; spacing per axis in mm. A region that is empty in the reference
+    scores 0 too: leaving a case out never pays.
+    """
+    scores = []
+    for region in REGIONS:
+        start = time.perf_counter()
+        reference_ml = _ml(overlap.region_mask(reference, region), spacing_mm)
+        seconds = time.perf_counter() - start
+        for metric in metrics_of(region):
+            value: float | None = 0.0 if metric.kind == "overlap" else None
+            if metric.name == "reference_ml":
+                value = reference_ml
+            elif metric.name == "detected" and reference_ml:
+                value = 0.0
+            scores.append(Score(region.name, metric.name, value, Status.MISSING, seconds))
+    return scores
+
+
+def _score_region(region: Region, prediction: Labels, reference: Labels, spacing_mm: Spacing) -> list[Score]:
     start = time.perf_counter()
-    p, r = np.isin(prediction, region.labels), np.isin(reference, region.labels)
+    p, r = (overlap.region_mask(labels, region) for labels in (prediction, reference))
+    box = _common_box(p, r)
+    p, r = np.ascontiguousarray(p[box]), np.ascontiguousarray(r[box])
     status = _status(p, r)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000
     values: dict[str, float | None] = {
         "dice": overlap.dice(p, r),
         "iou": overlap.iou(p, r),
         "volumetric_similarity": overlap.volumetric_similarity(p, r),
-        "prediction_ml": np.count_nonzero(p) * voxel_ml,
-        "reference_ml": np.count_nonzero(r) * voxel_ml,
+        "prediction_ml": _ml(p, spacing_mm),
+        "reference_ml": _ml(r, spacing_mm),
     }
+    if region.tolerance_mm is not None:
+        values["surface_dice"] = surface_dice(p, r, spacing_mm, region.tolerance_mm)
+    if status in (Status.OK, Status.PREDICTION_EMPTY):
+        values["detected"] = float((p & r).any())
     if status is Status.OK:
-        distances_mm = distance.surface_distances_mm(p, r, spacing_mm)
-        values["hausdorff_mm"] = distance.hausdorff_mm(distances_mm)
-        values["hausdorff95_mm"] = distance.hausdorff95_mm(distances_mm)
-        values["mean_surface_distance_mm"] = distance.mean_surface_distance_mm(distances_mm)
+        values |= _distances(p, r, spacing_mm)
     seconds = time.perf_counter() - start
-    return [Score(region.name, metric, values.get(metric), status, seconds) for metric in METRICS]
+    return [Score(region.name, metric.name, values.get(metric.name), status, seconds) for metric in METRICS]
+
+
+def _distances(prediction: overlap.Mask, reference: overlap.Mask, spacing_mm: Spacing) -> Mapping[str, float]:
+    distances_mm = distance.surface_distances_mm(prediction, reference, spacing_mm)
+    return {
+        "hausdorff_mm": distance.hausdorff_mm(distances_mm),
+        "hausdorff95_mm": distance.hausdorff95_mm(distances_mm),
+        "mean_surface_distance_mm": distance.mean_surface_distance_mm(distances_mm),
+    }
+
+
+def _common_box(one: NDArray[np.generic], other: NDArray[np.generic]) -> Slices:
+    """The smallest box around what is not zero in either; an empty box where nothing is."""
+    boxes = [box for box in (bounding_box(one), bounding_box(other)) if box is not None]
+    if not boxes:
+        return slice(0, 0), slice(0, 0), slice(0, 0)
+    i, j, k = (slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
+    return i, j, k
+
+
+def _ml(mask: overlap.Mask, spacing_mm: Spacing) -> float:
+    return np.count_nonzero(mask) * float(np.prod(spacing_mm)) / 1000
 
 
 def _status(prediction: overlap.Mask, reference: overlap.Mask) -> Status:

@@ -1,4 +1,4 @@
-"""Overlap of two masks. Each function takes boolean arrays of one shape and returns a float from 0 (worst) to 1.
+"""Masks, and the overlap of two: boolean arrays of one shape give a float from 0 (worst) to 1.
 
 Empty rule of the challenge: both masks empty scores 1, just one of them 0.
 """
@@ -6,7 +6,16 @@ Empty rule of the challenge: both masks empty scores 1, just one of them 0.
 import numpy as np
 from numpy.typing import NDArray
 
+from kits_core.labels import Label, Region
+
 Mask = NDArray[np.bool_]
+
+
+def region_mask(labels: NDArray[np.uint8], region: Region) -> Mask:
+    """Where a label map of values 0 to 3 has one of the region's labels."""
+    table = np.zeros(len(Label), np.bool_)
+    table[list(region.labels)] = True
+    return table[labels]
 
 
 def dice(prediction: Mask, reference: Mask) -> float:

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from kits_core.geometry import GridMap, restore_labels
 from kits_core.geometry.boxes import bounding_box
-from kits_core.labels import REGIONS, Label, Region
-from kits_core.metrics.overlap import Mask, dice
+from kits_core.labels import REGIONS
+from kits_core.metrics.overlap import dice, region_mask
 from kits_core.metrics.surface import surface_dice
 
 Spacing = tuple[float, float, float]
@@ -37,10 +37,3 @@ def ceilings(
 def perfect_prediction(prepared: NDArray[np.uint8], grid: GridMap) -> NDArray[np.uint8]:
     """What a model without error would give: the prepared labels, uint8 `grid.shape`, on the scan's original grid."""
     return restore_labels(np.eye(3, dtype=np.float32)[prepared], grid)
-
-
-def region_mask(labels: NDArray[np.uint8], region: Region) -> Mask:
-    """Where a label map of values 0 to 3 has one of the region's labels."""
-    table = np.zeros(len(Label), np.bool_)
-    table[list(region.labels)] = True
-    return table[labels]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from kits_core.labels import KIDNEY, REGIONS, TUMOR, Label
+from kits_core.metrics.subgroup import SUBGROUPS, TUMOR_CUTS_ML
 from kits_core.report.sections import Section
 
 REGION_COLORS = dict(zip([r.name for r in REGIONS], sns.color_palette("colorblind").as_hex(), strict=False))
@@ -21,46 +23,41 @@ _REFERENCE_COLOR, _PREDICTION_COLOR = "#00d5ff", "#ffb000"
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 
 
-def dice_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> bytes:
-    """Dice of every case by region, the recipe's ceiling dashed. `scores`: columns `case, region, metric, value`."""
-    data = scores[scores["metric"] == "dice"]
-    regions = [region.name for region in REGIONS if (data["region"] == region.name).any()]
-    figure, axes = _canvas(6.0, 3.4)
-    sns.boxplot(
-        data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
-        width=0.5, fliersize=0, boxprops={"alpha": 0.35}, legend=False,
-    )  # fmt: skip
-    sns.stripplot(
-        data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
-        size=4, alpha=0.8, legend=False, jitter=0.15,
-    )  # fmt: skip
-    for place, region in enumerate(regions):
-        if region in ceilings:
-            axes.plot([ceilings[region]] * 2, [place - 0.38, place + 0.38], color="black", lw=1.5, ls=(0, (2, 1)))
-    axes.set(xlim=(-0.02, 1.02), xlabel="Dice on the original grid (dashed: ceiling of the recipe)", ylabel="")
-    axes.set_yticks(range(len(regions)), [region.replace("_", " ") for region in regions])
-    return png_of(figure)
+def score_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> bytes:
+    """Dice and surface Dice of every case by region, the recipe's ceiling of Dice dashed.
+
+    `scores`: columns `case, region, metric, value`. `ceilings`: by region.
+    """
+    return _by_region(scores, {"dice": "Dice", "surface_dice": "surface Dice"}, (-0.02, 1.02), ceilings)
 
 
 def ceiling_distribution(ceilings: pd.DataFrame) -> bytes:
     """What a perfect model would score, every case a point. `ceilings`: columns `case, region, metric, value`."""
-    metrics = {"dice": "Dice", "surface_dice": "surface Dice"}
+    titles = {"dice": "Dice of a perfect model", "surface_dice": "surface Dice of a perfect model"}
+    return _by_region(ceilings, titles, (None, 1.005), {})
+
+
+def _by_region(
+    values: pd.DataFrame,
+    titles: Mapping[str, str],
+    limits: tuple[float | None, float],
+    ceilings: Mapping[str, float],
+) -> bytes:
+    """A panel a metric: box and points of every region, its ceiling dashed in the first."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 2.6), layout="constrained")
-        panels = np.asarray(figure.subplots(1, len(metrics), sharex=True))
-        for axes, (metric, name) in zip(panels, metrics.items(), strict=True):
-            data = ceilings[ceilings["metric"] == metric]
+        figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+        panels = np.asarray(figure.subplots(1, len(titles), sharex=True))
+        for axes, (metric, title) in zip(panels, titles.items(), strict=True):
+            data = values[values["metric"] == metric]
             regions = [region.name for region in REGIONS if (data["region"] == region.name).any()]
-            sns.boxplot(
-                data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
-                width=0.5, fliersize=0, boxprops={"alpha": 0.35}, legend=False,
-            )  # fmt: skip
-            sns.stripplot(
-                data=data, x="value", y="region", hue="region", order=regions, palette=REGION_COLORS, ax=axes,
-                size=3, alpha=0.7, legend=False, jitter=0.2,
-            )  # fmt: skip
-            axes.set(xlabel=f"{name} of a perfect model", ylabel="")
-            axes.set_xlim(right=1.005)
+            style = {"data": data, "x": "value", "y": "region", "hue": "region", "order": regions, "ax": axes}
+            style |= {"palette": REGION_COLORS, "legend": False}
+            sns.boxplot(**style, width=0.5, fliersize=0, boxprops={"alpha": 0.35})
+            sns.stripplot(**style, size=3.5, alpha=0.75, jitter=0.18)
+            for place, region in enumerate(regions if metric == "dice" else []):
+                if region in ceilings:
+                    axes.plot([ceilings[region]] * 2, [place - 0.4, place + 0.4], color="black", lw=1.5, ls=(0, (2, 1)))
+            axes.set(xlabel=title, ylabel="", xlim=limits)
             axes.set_yticks(range(len(regions)), [region.replace("_", " ") for region in regions])
     return png_of(figure)
 
@@ -84,24 +81,79 @@ def learning_curve(history: pd.DataFrame) -> bytes:
 
 
 def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
-    """Predicted against reference tumour volume, one point a case, logarithmic axes, the diagonal drawn."""
-    data = scores[scores["region"] == TUMOR.name].pivot_table(index="case", columns="metric", values="value")
+    """Bland-Altman (1986) of tumour volume: how far the prediction is off, in percent of both volumes' mean.
+
+    One point a case over that mean on a logarithmic axis; the mean difference, and 1.96 standard deviations about it.
+    Percent, because the spread grows with the volume. A case of which nothing was found lies at -200 %.
+    """
+    data = _wide(scores, TUMOR.name).dropna(subset=["reference_ml", "prediction_ml"])
+    mean_ml = (data["reference_ml"] + data["prediction_ml"]) / 2
+    data, mean_ml = data[mean_ml > 0], mean_ml[mean_ml > 0]
+    percent = 100 * (data["prediction_ml"] - data["reference_ml"]) / mean_ml
     figure, axes = _canvas(6.0, 3.4)
-    smallest = 0.1  # ml: where an empty prediction is drawn on a logarithmic axis
-    reference = data["reference_ml"].clip(lower=smallest)
-    prediction = data["prediction_ml"].clip(lower=smallest)
-    limits = (min(reference.min(), prediction.min()) / 1.5, max(reference.max(), prediction.max()) * 1.5)
-    axes.plot(limits, limits, color="0.7", lw=1)
-    axes.scatter(reference, prediction, color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
-    axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits, aspect="equal")
-    axes.set(xlabel="reference tumour, ml", ylabel="predicted tumour, ml")
-    for axis in (axes.xaxis, axes.yaxis):
-        label_decades(axis, limits)
+    axes.axhline(0, color="0.8", lw=1)
+    axes.scatter(mean_ml, percent, color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
+    limits = _decades(mean_ml)
+    axes.set(xscale="log", xlim=limits, ylim=(-215, 215))
+    axes.set(xlabel="mean of predicted and reference tumour, ml", ylabel="predicted minus reference, %")
+    if len(percent) > 1:
+        bias, spread = percent.mean(), 1.96 * percent.std(ddof=1)
+        lines = {"mean": (bias, "-"), "+1.96 SD": (bias + spread, "--"), "-1.96 SD": (bias - spread, "--")}
+        for name, (level, style) in lines.items():
+            axes.axhline(level, color="0.35", lw=1, ls=style)
+            axes.annotate(f"{name} {level:+.0f} %", (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 2),
+                          textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color="0.35")  # fmt: skip
+    label_decades(axes.xaxis, limits)
     return png_of(figure)
 
 
-def case_slices(cases: Iterable[Sequence[Section]], captions: Sequence[str], *, compared: str = "prediction") -> bytes:
-    """One row a case: its three sections with contours. `compared`: what their predictions are."""
+def dice_over_volume(scores: pd.DataFrame) -> bytes:
+    """Tumour Dice of every case over the reference tumour's volume, and the median within ranges of it."""
+    data = _wide(scores, TUMOR.name).dropna(subset=["dice"])
+    data = data[data["reference_ml"] > 0]
+    figure, axes = _canvas(6.0, 3.4)
+    axes.scatter(data["reference_ml"], data["dice"], color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
+    limits = _decades(data["reference_ml"])
+    for low, high in pairwise((limits[0], *TUMOR_CUTS_ML, limits[1])):
+        inside = data[(data["reference_ml"] > low) & (data["reference_ml"] <= high)]
+        if len(inside) > 1:
+            axes.plot([low, high], [inside["dice"].median()] * 2, color="0.35", lw=1.5)
+    axes.set(xscale="log", xlim=limits, ylim=(-0.02, 1.02))
+    axes.set(xlabel="reference tumour, ml (lines: median of the cases in a range)", ylabel="tumour Dice")
+    label_decades(axes.xaxis, limits)
+    return png_of(figure)
+
+
+def subgroup_forest(subgroups: pd.DataFrame, overall: float) -> bytes:
+    """Mean tumour Dice with its 95 % interval by subgroup, a row a level; the mean of all cases dashed.
+
+    `subgroups`: rows of `metrics.subgroup.by_subgroup` of one region.
+    """
+    rows: list[tuple[str, pd.Series | None]] = []
+    for name, group in subgroups.groupby("subgroup", sort=False):
+        rows.append((SUBGROUPS[str(name)], None))
+        rows += [(f"{row['level']} ({row['cases']})", row) for _, row in group.iterrows()]
+    figure, axes = _canvas(6.0, 0.7 + 0.21 * max(len(rows), 3))
+    axes.axvline(overall, color="0.6", lw=1, ls="--")
+    for place, (_, row) in enumerate(rows):
+        if row is not None:
+            interval = [row["low"], row["high"]] if not pd.isna(row["low"]) else [row["mean"]] * 2
+            axes.plot(interval, [place] * 2, color=REGION_COLORS[TUMOR.name], lw=1.5)
+            axes.plot(row["mean"], place, "s", color=REGION_COLORS[TUMOR.name], ms=2.5 + min(6, row["cases"] ** 0.5))
+    axes.set_yticks(range(len(rows)), [label for label, _ in rows])
+    for tick, (_, row) in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set_fontweight("bold" if row is None else "normal")
+    axes.tick_params(axis="y", length=0)
+    axes.set(
+        xlim=(-0.02, 1.02), ylim=(len(rows) - 0.4, -0.6), xlabel="tumour Dice (in brackets: cases; dashed: all cases)"
+    )
+    return png_of(figure)
+
+
+def case_slices(
+    cases: Iterable[Sequence[Section]], captions: Sequence[str], *, compared: str | None = "prediction"
+) -> bytes:
+    """One row a case: its three sections with contours. `compared`: what predictions are called; None: no legend."""
     has_predictions = False
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.55 * len(captions)), layout="constrained")
@@ -111,12 +163,9 @@ def case_slices(cases: Iterable[Sequence[Section]], captions: Sequence[str], *, 
                 _draw_section(axes, section)
                 has_predictions = has_predictions or section.prediction is not None
             row[0].set_title(caption, loc="left", fontsize=8.5)
-        if has_predictions:
-            figure.supxlabel(
-                f"reference: blue · {compared}: orange · tumour solid, kidney dotted · bar: 5 cm", fontsize=8
-            )
-        else:
-            figure.supxlabel("tumour solid, kidney dotted · bar: 5 cm", fontsize=8)
+        if compared is not None:
+            colors = f"reference: blue · {compared}: orange · " if has_predictions else ""
+            figure.supxlabel(f"{colors}tumour solid, kidney dotted", fontsize=8)
     return png_of(figure)
 
 
@@ -144,7 +193,19 @@ def _draw_section(axes: Axes, section: Section) -> None:
         spine.set_visible(False)
     axes.text(width * 0.02, height / 2, section.sides[0], color="white", va="center", fontsize=8)
     axes.text(width * 0.98, height / 2, section.sides[1], color="white", va="center", ha="right", fontsize=8)
-    axes.plot([width * 0.04, width * 0.04 + 50 / section.mm_per_pixel], [height * 0.95] * 2, color="white", lw=2)
+    bar = (width * 0.04, width * 0.04 + 50 / section.mm_per_pixel)
+    axes.plot(bar, [height * 0.95] * 2, color="white", lw=2)
+    axes.text(sum(bar) / 2, height * 0.935, "5 cm", color="white", ha="center", va="bottom", fontsize=6.5)
+
+
+def _wide(scores: pd.DataFrame, region: str) -> pd.DataFrame:
+    """A row a case, a column a metric."""
+    return scores[scores["region"] == region].pivot_table(index="case", columns="metric", values="value", dropna=False)
+
+
+def _decades(values: pd.Series) -> tuple[float, float]:
+    """Limits of a logarithmic axis with some room around the values."""
+    return (float(values.min()) / 1.5, float(values.max()) * 1.5) if len(values) else (1.0, 100.0)
 
 
 def _canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kits_core.inference.cleanup import Choice, Rules
+from kits_core.metrics.aggregate import WINNER_DICE, WINNER_SURFACE_DICE, OfficialSummary
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
 
@@ -32,7 +34,16 @@ def training_paragraph(lineage: Lineage) -> str:
     return " ".join((_data(lineage), _preparation(lineage.recipe), _training(lineage)))
 
 
-def methods_paragraph(lineage: Lineage, subset: str) -> str:
+@dataclass(frozen=True)
+class Inference:
+    """How an evaluation predicted. `locator_id`: the model that found the kidneys for one that needs it."""
+
+    flips: bool
+    cleanup: Choice
+    locator_id: int | None
+
+
+def methods_paragraph(lineage: Lineage, inference: Inference, subset: str) -> str:
     """Plain sentences for a paper's methods section; `subset`: which side was scored, `train` or `validation`."""
     selection = (
         "The checkpoint was selected on the same cases that are scored here, so the scores are those of a validation, "
@@ -40,8 +51,58 @@ def methods_paragraph(lineage: Lineage, subset: str) -> str:
         if subset == "validation"
         else "The scored cases were trained on: the scores say how well they were fitted, not how the model generalises."
     )
-    back = "Predictions were brought back to each scan's original grid before scoring."
-    return f"{training_paragraph(lineage)} {back} {selection}"
+    return f"{training_paragraph(lineage)} {_prediction(inference)} {_SCORING} {selection}"
+
+
+def cleanup_sentence(choice: Choice) -> str:
+    """Which islands were removed, and why."""
+    if not choice.cases:
+        return "No islands were removed: no validation cases spoke for it."
+    cases = f"{choice.cases} validation case{'' if choice.cases == 1 else 's'}"
+    if choice.rules == Rules():
+        return f"No islands were removed: on {cases} no rule made the mean Dice of kidney and tumour better."
+    parts = []
+    if choice.rules.foreground_mm3:
+        parts.append(f"islands of kidney and tumour below {choice.rules.foreground_mm3:,.0f} mm³ were removed")
+    if choice.rules.tumor_mm3:
+        parts.append(
+            f"islands of tumour below {choice.rules.tumor_mm3:,.0f} mm³ became kidney where they hung together with "
+            "kidney, and were removed elsewhere"
+        )
+    return (
+        f"{' and '.join(parts).capitalize()}, because that made the mean Dice of kidney and tumour better on {cases} "
+        f"({choice.before:.4f} without, {choice.after:.4f} with)."
+    )
+
+
+def _prediction(inference: Inference) -> str:
+    found = (
+        ""
+        if inference.locator_id is None
+        else f"The kidneys were found in the whole scan by model {inference.locator_id}. "
+    )
+    flips = "the mean of those of the image and of its mirror image, " if inference.flips else ""
+    return (
+        f"{found}Class probabilities, {flips}were interpolated linearly to each scan's original grid, where every voxel took "
+        f"the likeliest class. {cleanup_sentence(inference.cleanup)}"
+    )
+
+
+_SCORING = (
+    "Scores were computed per case and region on the original grid in millimetres; means are over cases, intervals are "
+    "95 % percentile bootstrap intervals of the mean."
+)
+
+
+def comparability(summary: OfficialSummary) -> str:
+    """What may be made of official means beside those of the challenge's winner."""
+    return (
+        f"The KiTS23 challenge ranked by these two means. Its winner had {WINNER_DICE:.3f} and {WINNER_SURFACE_DICE:.3f} "
+        "on 110 hidden cases, whose references are not public. The rules, regions and tolerances are the same here. The "
+        f"cases are not ({summary.cases} here), a checkpoint or a threshold that was chosen on them flatters, and a model "
+        "that knows no cysts loses in the region mass: compare models on the same cases, and the winner's numbers for "
+        "scale only."
+    )
 
 
 def _data(lineage: Lineage) -> str:

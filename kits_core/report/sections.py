@@ -11,6 +11,7 @@ from kits_core.geometry import GridMap, Volume, read_volume, resample_image, res
 from kits_core.geometry.boxes import bounding_box
 from kits_core.labels import Label
 from kits_core.recipe.ceiling import perfect_prediction
+from kits_core.recipe.prepare import read_reference
 from kits_core.recipe.recipe import Recipe
 
 _VOXELS = 192
@@ -55,6 +56,14 @@ def case_sections(image: Volume, reference: Labels, prediction: Labels | None = 
             )
         )
     return sections
+
+
+def scored_sections(case: str, image_path: Path, reference_path: Path, prediction_path: Path) -> list[Section]:
+    """Sections of a case with what was predicted; the reference alone where there is no prediction."""
+    image = read_volume(image_path)
+    reference = read_reference(case, reference_path, image)
+    predicted = np.asarray(read_volume(prediction_path).data) if prediction_path.is_file() else None
+    return case_sections(image, reference, predicted)
 
 
 def ceiling_sections(

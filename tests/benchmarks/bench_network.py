@@ -3,8 +3,10 @@
     python tests/benchmarks/bench_network.py [--others PYTHON] [--rounds 3]
 
 PYTHON: an interpreter of an environment of its own with `pip install segmentation-models-3D tensorflow-cpu`; without
-it only ours is measured. Theirs as it installs (Keras compiles with XLA by itself) and with XLA switched off. Each way
-runs in a process of its own, batch 1, its first step and prediction left out; memory is the process's peak.
+it only ours is measured. Theirs as it installs (Keras decides on XLA) and with XLA switched off. Each way runs in a
+process of its own, batch 1, its first step and prediction left out; memory is the process's peak. Theirs trains by
+Keras's `fit`: the `train_on_batch` of the Keras that it resolves to traces the network anew at every call, four times
+the time of the step itself.
 """
 
 import argparse
@@ -18,21 +20,22 @@ from common import show
 _TIMING = """
 import json, resource, statistics, sys, time
 import numpy as np
-def measure(step, predict, shape, steps):
+def data(shape):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, shape, shape, shape, 1)).astype(np.float32)
-    y = rng.integers(0, 3, size=(1, shape, shape, shape, 1)).astype(np.uint8)
-    found = {}
-    for name, call in (("step, s", lambda: step(x, y)), ("prediction, s", lambda: predict(x))):
-        seconds = []
-        for _ in range(steps + 1):
-            start = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - start)
-        found[name] = statistics.median(seconds[1:])
-        if name == "step, s":
-            found["peak, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(json.dumps(found))
+    return x, rng.integers(0, 3, size=(1, shape, shape, shape, 1)).astype(np.uint8)
+def each(call, times):
+    ends = [time.perf_counter()]
+    for _ in range(times):
+        call()
+        ends.append(time.perf_counter())
+    return ends
+def tell(step_ends, predict, x, steps):
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    predict_ends = each(lambda: predict(x), steps + 1)
+    found = {"step, s": step_ends, "prediction, s": predict_ends}
+    found = {name: statistics.median(np.diff(ends)[1:]) for name, ends in found.items()}
+    print(json.dumps(found | {"peak, GB": peak}))
 shape, steps, xla = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 """
 
@@ -41,7 +44,8 @@ from kits_core.network.config import TrainingConfig
 from kits_core.network.training import build_model
 from kits_core.recipe import Recipe
 model = build_model(TrainingConfig(), Recipe(shape=shape))
-measure(model.train_on_batch, model.predict_on_batch, shape, steps)
+x, y = data(shape)
+tell(each(lambda: model.train_on_batch(x, y), steps + 1), model.predict_on_batch, x, steps)
 """
 
 _THEIRS = """
@@ -50,8 +54,19 @@ import segmentation_models_3D as sm
 model = sm.Unet("resnet18", input_shape=(shape, shape, shape, 1), classes=3, activation="softmax", encoder_weights=None)
 options = {} if xla == "auto" else {"jit_compile": False}
 model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=sm.losses.DiceLoss(), **options)
-one_hot = lambda y: np.eye(3, dtype=np.float32)[y[..., 0]]
-measure(lambda x, y: model.train_on_batch(x, one_hot(y)), model.predict_on_batch, shape, steps)
+x, y = data(shape)
+y = np.eye(3, dtype=np.float32)[y[..., 0]]
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return steps + 1
+    def __getitem__(self, step):
+        return x, y
+ends = [time.perf_counter()]
+class Ends(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        ends.append(time.perf_counter())
+model.fit(Batches(), epochs=1, verbose=0, callbacks=[Ends()])
+tell(ends, model.predict_on_batch, x, steps)
 """
 
 

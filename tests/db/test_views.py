@@ -9,8 +9,7 @@ from db.engine import catalog_session, open_catalog
 from db.models import Case, Evaluation, FileKind, Subset
 from db.queries import evaluation, ingest
 from db.views import VIEWS
-from kits_core.metrics.case import METRICS
-from kits_core.metrics.score import Score, Status
+from kits_core.metrics.score import METRICS, Score, Status
 
 
 def _rows(settings, view, order):
@@ -70,8 +69,9 @@ def test_case_overview(settings, small):
 
 def test_case_metric_wide(settings, small):
     rows = _rows(settings, "case_metric_wide", "case_name, region")
-    nothing = dict.fromkeys(METRICS)
+    nothing = {metric.name: None for metric in METRICS}
     common = {"evaluation_id": small.evaluation, "model_id": small.model, "subset": "validation"}
+    common |= {"run_id": small.run, "dataset": "site"}
     first, second = ({"case_name": name} for name in ("case_00001", "case_00002"))
     found = {"dice": 0.6, "hausdorff_mm": 12.0, "prediction_ml": 15.0, "reference_ml": 20.0}
     missed = {"dice": 0.0, "prediction_ml": 0.0, "reference_ml": 30.0}
@@ -87,12 +87,12 @@ def test_case_metric_wide(settings, small):
 
 def test_case_metric_wide_has_a_column_for_every_metric_that_is_scored():
     (wide,) = (view for view in VIEWS if view.name == "case_metric_wide")
-    assert set(METRICS) < set(wide.columns)
+    assert {metric.name for metric in METRICS} < set(wide.columns)
 
 
 def test_leaderboard(settings, small):
     (row,) = _rows(settings, "leaderboard", "evaluation_id")
-    assert row | {"is_champion": bool(row["is_champion"])} == {
+    assert row | {name: bool(row[name]) for name in ("is_champion", "flips")} == {
         "evaluation_id": small.evaluation,
         "model_id": small.model,
         "run_id": small.run,
@@ -106,7 +106,29 @@ def test_leaderboard(settings, small):
         "foreground_dice": pytest.approx(0.75),
         "epoch": 2,
         "is_champion": True,
+        "status": "completed",
+        "flips": False,
+        "missing_cases": 0,
+        "official_dice": None,
+        "official_surface_dice": None,
     }
+
+
+def test_the_official_means_on_the_leaderboard(settings, small):
+    regions = ("kidney_and_mass", "mass", "tumor")
+    values = {("dice", small.cases[1]): (0.9, 0.6, 0.3), ("dice", small.cases[2]): (0.0, 0.0, 0.0)}
+    values |= {("surface_dice", small.cases[1]): (0.6, 0.4, 0.2), ("surface_dice", small.cases[2]): (0.0, 0.0, 0.0)}
+    with catalog_session(settings) as session:
+        for case, status in ((small.cases[1], Status.OK), (small.cases[2], Status.MISSING)):
+            scores = [
+                Score(region, metric, value, status, 0.0)
+                for metric in ("dice", "surface_dice")
+                for region, value in zip(regions, values[metric, case], strict=True)
+            ]
+            evaluation.record_scores(session, small.evaluation, case, scores)
+    (row,) = _rows(settings, "leaderboard", "evaluation_id")
+    assert (row["official_dice"], row["official_surface_dice"]) == (pytest.approx(0.3), pytest.approx(0.2))
+    assert (row["cases"], row["missing_cases"]) == (2, 1)
 
 
 def test_an_evaluation_without_values_is_on_the_leaderboard_with_no_case(settings, small):

@@ -29,7 +29,7 @@ def test_three_real_masks_painted_at_full_resolution_go_the_whole_way(real_masks
     ((kept,),) = rows("SELECT MIN(tumor_kept) FROM prepared_case")
     assert kept == 1.0
     ((name,),) = rows("SELECT DISTINCT case_name FROM case_metric_wide")
-    prediction = read_volume(next(Settings().predictions.rglob("*.nii")))
+    prediction = read_volume(next(Settings().predictions.rglob("*.nii.gz")))
     reference = read_volume(Settings().raw / "source" / name / "segmentation.nii")
     assert prediction.shape == reference.shape
     np.testing.assert_array_equal(prediction.affine, reference.affine)

@@ -24,7 +24,7 @@ NATURAL_KEYS = {
     "training_run": [("recipe_id", "split_id", "config_hash")],
     "epoch_metric": [("run_id", "epoch", "name")],
     "model": [("run_id",)],
-    "evaluation": [("model_id", "split_id", "subset")],
+    "evaluation": [("model_id", "split_id", "subset", "flips")],
     "case_metric": [("evaluation_id", "case_id", "region", "metric")],
 }
 

@@ -71,12 +71,49 @@ def test_scored_cases_are_those_with_values(session, small):
     assert evaluation.scored_cases(session, _start(session, small).id) == set()
 
 
+def test_a_missing_case_is_not_scored_yet(session, small):
+    missing = [Score("tumor", "dice", 0.0, Status.MISSING, 0.1)]
+    evaluation.record_scores(session, small.evaluation, small.cases[1], missing)
+    assert evaluation.scored_cases(session, small.evaluation) == {small.cases[2]}
+
+
+def test_the_clean_up_that_validation_chose(session, small):
+    def chosen(**key):
+        return evaluation.validated_cleanup(session, small.model, **key)
+
+    row = session.get_one(Evaluation, small.evaluation)
+    assert chosen(flips=False) is None
+    row.cleanup = {"rules": {"tumor_mm3": 50.0}}
+    session.flush()
+    assert chosen(flips=False) == {"rules": {"tumor_mm3": 50.0}}
+    assert chosen(flips=True) is None
+    row.status = RunStatus.RUNNING
+    session.flush()
+    assert chosen(flips=False) is None
+
+
+def test_what_cases_are_told_apart_by(session, small):
+    facts = evaluation.case_facts(session, small.cases)
+    first = facts.loc["case_00000"]
+    assert (first["tumor_ml"], first["slice_mm"], first["stage"], first["sex"], first["phase"]) == (
+        10.0, 3.0, "1a", "female", "arterial",
+    )  # fmt: skip
+    assert facts.loc["case_00003"].isna().all()
+
+
 def test_a_frame_has_a_row_a_value_in_the_order_of_the_cases(session, small):
     frame = evaluation.score_frame(session, small.evaluation)
-    assert list(frame.columns) == ["case", "region", "metric", "value", "status"]
+    assert list(frame.columns) == ["case", "region", "metric", "value", "status", "diagonal_mm"]
     assert frame["case"].tolist() == ["case_00001"] * 7 + ["case_00002"] * 6
     assert frame["value"].dtype == float
-    assert frame.iloc[0].tolist() == ["case_00001", "kidney", "dice", 0.9, Status.OK]
+    assert frame.iloc[0].tolist() == [
+        "case_00001",
+        "kidney",
+        "dice",
+        0.9,
+        Status.OK,
+        pytest.approx(float(np.hypot(512 * 0.75 * 2**0.5, 270))),
+    ]
     missed = frame[(frame["case"] == "case_00002") & (frame["metric"] == "hausdorff_mm")]
     assert np.isnan(missed["value"].item())
     assert missed["status"].item() == "prediction_empty"
@@ -86,7 +123,7 @@ def test_a_frame_has_a_row_a_value_in_the_order_of_the_cases(session, small):
 
 def test_a_frame_of_no_values_is_empty(session, small):
     frame = evaluation.score_frame(session, _start(session, small).id)
-    assert list(frame.columns) == ["case", "region", "metric", "value", "status"]
+    assert list(frame.columns) == ["case", "region", "metric", "value", "status", "diagonal_mm"]
     assert frame.empty
 
 

@@ -1,6 +1,11 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.ndimage import binary_erosion
+from scipy.spatial.distance import cdist
 from surface_distance import metrics as deepmind
 
 from kits_core.metrics.distance import hausdorff95_mm, hausdorff_mm, mean_surface_distance_mm, surface_distances_mm
@@ -46,7 +51,7 @@ def test_hausdorff_equals_that_of_simpleitk():
     reference.Execute(*images)
     # SimpleITK measures from all voxels of a mask, not its surface alone; here the farthest lie on the surface.
     assert hausdorff_mm(surface_distances_mm(p, r, SPACING)) == pytest.approx(
-        reference.GetHausdorffDistance(), abs=1e-4
+        reference.GetHausdorffDistance(), abs=1e-6
     )
 
 
@@ -55,3 +60,16 @@ def test_hd95_is_near_that_of_an_independent_implementation():
     p, r = _ball((9, 28, 30), 14), _ball((11, 33, 27), 10)
     theirs = deepmind.compute_robust_hausdorff(deepmind.compute_surface_distances(p, r, SPACING), 95)
     assert hausdorff95_mm(surface_distances_mm(p, r, SPACING)) == pytest.approx(theirs, abs=1.5)
+
+
+MASKS = arrays(bool, (4, 5, 3))
+
+
+@given(MASKS, MASKS, st.tuples(*[st.floats(0.3, 5)] * 3))
+def test_distances_are_those_of_every_pair_of_surface_voxels(p, r, spacing):
+    assume(p.any() and r.any())
+    points = [np.argwhere(mask & ~binary_erosion(mask)) * spacing for mask in (p, r)]
+    pairs = cdist(*points)
+    to_reference, to_prediction = surface_distances_mm(p, r, spacing)
+    np.testing.assert_allclose(to_reference, pairs.min(axis=1), atol=1e-12)
+    np.testing.assert_allclose(to_prediction, pairs.min(axis=0), atol=1e-12)

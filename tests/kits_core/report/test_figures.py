@@ -10,8 +10,10 @@ from kits_core.metrics.case import score_case
 from kits_core.phantom.dataset import kits_affine
 from kits_core.report.figures import (
     case_slices,
-    dice_distribution,
+    dice_over_volume,
     learning_curve,
+    score_distribution,
+    subgroup_forest,
     tumor_volume_agreement,
 )
 from kits_core.report.sections import _rows, case_sections
@@ -52,6 +54,14 @@ def scores():
     return pd.DataFrame(rows).astype({"value": float})
 
 
+def test_charts_of_one_case_and_of_none_are_drawn(scores):
+    one = scores[scores["case"] == "case_00000"]
+    nothing_found = scores[scores["case"] == "case_00003"]
+    for some in (one, nothing_found):
+        for draw in (tumor_volume_agreement, dice_over_volume):
+            assert _pixels(draw(some)).shape[0] > 150
+
+
 def _pixels(png):
     return mpimg.imread(BytesIO(png))
 
@@ -60,9 +70,19 @@ def test_each_chart_is_a_png_with_something_on_it(scores):
     history = pd.DataFrame(
         {"epoch": [1, 2], "loss": [0.9, 0.5], "kidney_dice": [0.1, 0.8], "tumor_dice": [0, 0.4], "score": [0.05, 0.6]}
     )
-    for png in (dice_distribution(scores, {"tumor": 0.95}), learning_curve(history), tumor_volume_agreement(scores)):
+    subgroups = pd.DataFrame(
+        [("tumor", "sex", level, 3, mean, mean - 0.1, mean + 0.1) for level, mean in (("female", 0.5), ("male", 0.7))],
+        columns=["region", "subgroup", "level", "cases", "mean", "low", "high"],
+    )
+    for png in (
+        score_distribution(scores, {"tumor": 0.95}),
+        learning_curve(history),
+        tumor_volume_agreement(scores),
+        dice_over_volume(scores),
+        subgroup_forest(subgroups, 0.6),
+    ):
         pixels = _pixels(png)
-        assert pixels.shape[0] > 300
+        assert pixels.shape[0] > 150
         assert pixels[..., :3].std() > 0.05
 
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Rules
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
 from kits_core.report.card import model_card
-from kits_core.report.methods import Lineage, methods_paragraph, training_paragraph
-from kits_core.report.page import Report, case_rows, render, score_rows
+from kits_core.report.methods import Inference, Lineage, cleanup_sentence, methods_paragraph, training_paragraph
+from kits_core.report.page import Report, render
+from kits_core.report.tables import case_rows, score_rows
 
 LINEAGE = Lineage(
     dataset="hospital <A>",
@@ -28,6 +30,8 @@ LINEAGE = Lineage(
     environment={"keras": "3.9", "backend": "tensorflow"},
 )
 
+INFERENCE = Inference(flips=False, cleanup=NOT_CHOSEN, locator_id=None)
+
 
 @pytest.fixture
 def scores():
@@ -45,7 +49,8 @@ def scores():
                 "reference_ml": 4.0,
             }
             rows += [
-                {"case": case, "region": region, "metric": m, "value": v, "status": "ok"} for m, v in values.items()
+                {"case": case, "region": region, "metric": m, "value": v, "status": "ok", "diagonal_mm": 90.0}
+                for m, v in values.items()
             ]
     return pd.DataFrame(rows).astype({"value": float})
 
@@ -67,19 +72,41 @@ def test_the_worst_case_comes_first_and_a_missing_distance_is_a_dash(scores):
 
 
 def test_the_page_stands_alone_and_escapes_what_users_named(scores):
-    page = render(
-        Report("A title", "validation", scores, {}, LINEAGE, {"A figure": b"png"}, "today", {"Worst": b"png"})
-    )
+    page = _page(scores)
     assert "hospital &lt;A&gt;" in page
     assert "<A>" not in page
     assert "Research only" in page
     outside = re.findall(r'(?:src|href)="(?!data:)[^"]*"', page)
     assert outside == []
     assert page.count("data:image/png;base64,cG5n") == 2
+    assert "without a prediction</b>" not in page
+
+
+def test_the_page_says_which_cases_are_missing_and_what_the_licence_is(scores):
+    scores.loc[scores["case"] == "case_00002", "status"] = "missing"
+    page = _page(scores)
+    assert "1 case without a prediction</b>, counted as zero in every score: case_00002" in page
+    assert "CC BY-NC-SA" in page
+
+
+def test_the_official_numbers_stand_beside_the_winners(scores):
+    page = _page(scores)
+    assert ">0.835<" in page
+    assert ">0.723<" in page
+    assert "110 hidden cases" in page
+
+
+def _page(scores):
+    pictures = {"Worst": {"case_00002": b"png"}}
+    subgroups = pd.DataFrame(columns=["region", "subgroup", "level", "cases", "mean", "low", "high"])
+    report = Report(
+        "A title", "validation", scores, {}, subgroups, pd.DataFrame(), LINEAGE, INFERENCE, "today", pictures
+    )
+    return render(report, {"A figure": b"png"})
 
 
 def test_the_methods_say_what_really_ran():
-    text = methods_paragraph(LINEAGE, "validation")
+    text = methods_paragraph(LINEAGE, INFERENCE, "validation")
     for fact in (
         "10 cases",
         "8 for training",
@@ -91,6 +118,21 @@ def test_the_methods_say_what_really_ran():
     ):
         assert fact in text
     assert "selected on the same cases" in text
+    assert "mirror image" not in text
+    assert "model 4" not in text
+
+
+def test_the_methods_say_how_was_predicted():
+    rules = Rules(foreground_mm3=5000, tumor_mm3=50)
+    choice = Choice(rules, 12, 0.7, 0.75)
+    text = methods_paragraph(LINEAGE, Inference(flips=True, cleanup=choice, locator_id=4), "train")
+    for fact in ("mirror image", "model 4", "5,000 mm³", "below 50 mm³", "12 validation cases", "0.7000", "0.7500"):
+        assert fact in text
+
+
+def test_the_clean_up_says_why_not():
+    assert "no rule made" in cleanup_sentence(Choice(Rules(), 3, 0.5, 0.5))
+    assert "no validation cases spoke for it" in cleanup_sentence(NOT_CHOSEN)
 
 
 def test_the_methods_say_whose_box_it_was_and_which_loss():

@@ -1,0 +1,200 @@
+"""`kits score`, `kits compare`."""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deployments.cli.app import AsJson, app
+from deployments.cli.output import err, out, print_json, show_scores, show_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kits_core.metrics.folders import Pair, ScoredPair
+
+CSV_COLUMNS = ("case_id", "region", "metric", "value", "status")
+
+
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="Folder of segmentations.")],
+    references: Annotated[Path, typer.Argument(help="Folder of the references.")],
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write every value to this file.")] = None,
+    cases: Annotated[str | None, typer.Option(help="Case numbers, as 0-9,400.", show_default="all")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Cases scored at once.", show_default="as many as cores")
+    ] = None,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Put predictions on another grid onto the reference's.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score segmentations of any model against references, as the challenge does and further. Needs no catalog.
+
+    Both folders hold NAME.nii.gz or NAME/segmentation.nii.gz. A reference without a prediction counts as zero; it and
+    whatever else is wrong is named, the rest is scored, and the exit status is 1.
+
+    Example: `kits score ./predictions ./kits23/dataset --csv scores.csv`
+    """
+    from dataclasses import asdict
+
+    from kits_core.metrics.aggregate import official_summary, score_frame, summarise
+    from kits_core.metrics.folders import find_pairs
+    from kits_core.report.methods import comparability
+    from kits_core.report.tables import score_rows
+
+    pairs, strangers = find_pairs(predictions, references)
+    if cases is not None:
+        from kits_core.source.selection import choose
+
+        chosen = set(choose([pair.case for pair in pairs], cases))
+        pairs, strangers = [pair for pair in pairs if pair.case in chosen], []
+    done = sorted(_score_all(pairs, workers or _cores(), resample=resample), key=lambda pair: pair.case)
+    problems = [pair.problem for pair in done if pair.problem]
+    problems += [f"{name}: expected a reference, got none; it is left out" for name in strangers]
+    scored = [pair for pair in done if pair.scores]
+    if csv_file is not None:
+        _write_csv(csv_file, scored)
+    if scored:
+        frame = score_frame(
+            {pair.case: pair.scores for pair in scored}, {pair.case: pair.diagonal_mm for pair in scored}
+        )
+        official = official_summary(frame)
+    if as_json:
+        summary = summarise(frame).astype(object) if scored else None
+        print_json(
+            {
+                "cases": len(scored),
+                "official": asdict(official) if scored else None,
+                "summary": [] if summary is None else summary.where(summary.notna(), None).to_dict("records"),
+                "problems": problems,
+            }
+        )
+    elif scored:
+        show_scores(score_rows(frame), f"{len(scored)} cases")
+        out.print(f"official: mean Dice {official.dice:.3f}, mean surface Dice {official.surface_dice:.3f}")
+        out.print(comparability(official), style="dim", highlight=False)
+        if csv_file is not None:
+            out.print(f"every value: {csv_file}", soft_wrap=True, highlight=False)
+    for problem in problems:
+        err.print(f"[red]problem:[/] {problem}", highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _score_all(pairs: Sequence["Pair"], workers: int, *, resample: bool) -> list["ScoredPair"]:
+    """Every pair's scores, in worker processes."""
+    from concurrent.futures import as_completed
+    from concurrent.futures.process import BrokenProcessPool
+
+    from loky import get_reusable_executor
+    from rich.progress import track
+
+    from kits_core.errors import KitsError
+    from kits_core.metrics.folders import score_pair
+
+    workers = min(workers, len(pairs))
+    if workers == 1:
+        return [score_pair(pair, resample=resample) for pair in track(pairs, "scoring", console=err, transient=True)]
+    executor = get_reusable_executor(max_workers=workers)
+    futures = [executor.submit(score_pair, pair, resample=resample) for pair in pairs]
+    try:
+        done = track(as_completed(futures), "scoring", total=len(futures), console=err, transient=True)
+        return [future.result() for future in done]
+    except BrokenProcessPool as error:
+        raise KitsError(
+            f"expected {workers} worker processes to score, got the end of one ({error}); most often memory ran out: "
+            "lower --workers"
+        ) from error
+    finally:
+        executor.shutdown(wait=False, kill_workers=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _write_csv(path: Path, scored: Sequence["ScoredPair"]) -> None:
+    """Long, one value a row, in full precision; a value that there is none of is empty."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for pair in scored:
+            for one in pair.scores:
+                value = "" if one.value is None else repr(float(one.value))
+                writer.writerow((pair.case, one.region, one.metric, value, str(one.status)))
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="An evaluation's id, or a CSV that kits score wrote.")],
+    second: Annotated[str, typer.Argument(help="The one that is asked if it is better.")],
+    worst: Annotated[int, typer.Option(min=0, help="How many of the cases that got worse are named.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two evaluations, or two files of scores, case by case: differences, a test, and who got worse.
+
+    Example: `kits compare 3 5`
+    """
+    from kits_core.metrics.compare import compare as compare_scores
+    from kits_core.metrics.score import BY_NAME
+    from kits_core.report.tables import comparison_rows, number, signed
+
+    done = compare_scores(_scores_of(first), _scores_of(second))
+    losers = done.pairs[(done.pairs["metric"] == "dice") & (done.pairs["region"] == "tumor") & (done.pairs["gain"] < 0)]
+    losers = losers.nsmallest(worst, "gain")
+    if as_json:
+        summary = done.summary.astype(object)
+        print_json(
+            {
+                "summary": summary.where(summary.notna(), None).to_dict("records"),
+                "worse": losers.to_dict("records"),
+                "unpaired": done.unpaired,
+            }
+        )
+        return
+    out.print(f"{second} against {first}, case by case; a gain is positive where {second} is better", highlight=False)
+    for metric in ("dice", "surface_dice", "hausdorff95_mm"):
+        if rows := comparison_rows(done, metric):
+            show_table(rows, BY_NAME[metric].title)
+    out.print("p: Wilcoxon's signed-rank test. Every metric: --json", style="dim", highlight=False)
+    if len(losers):
+        rows = [
+            {
+                "case": row["case"],
+                "first": number(row["first"], "dice"),
+                "second": number(row["second"], "dice"),
+                "gain": signed(row["gain"], "dice"),
+            }
+            for _, row in losers.iterrows()
+        ]
+        show_table(rows, "tumour Dice got worse")
+    if done.unpaired:
+        out.print(f"only on one side, left out: {', '.join(done.unpaired)}", highlight=False)
+
+
+def _scores_of(what: str) -> "pd.DataFrame":
+    """A frame of scores: of an evaluation in the catalog, or of a file."""
+    from kits_core.errors import KitsError
+
+    path = Path(what)
+    if not what.isdecimal() and not path.is_file():
+        raise KitsError(f"{what}: expected an evaluation's id or a CSV of kits score, got neither")
+    if what.isdecimal():
+        from db.engine import catalog_session
+        from db.queries.evaluation import find_evaluation, score_frame
+        from db.settings import Settings
+
+        with catalog_session(Settings()) as session:
+            return score_frame(session, find_evaluation(session, int(what)).id)
+    import pandas as pd
+
+    frame = pd.read_csv(path, dtype={"case_id": str})
+    if tuple(frame.columns) != CSV_COLUMNS:
+        got = ", ".join(map(str, frame.columns))
+        raise KitsError(f"{what}: expected the columns {', '.join(CSV_COLUMNS)} of kits score, got {got}")
+    return frame.rename(columns={"case_id": "case"})

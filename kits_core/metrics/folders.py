@@ -1,0 +1,189 @@
+"""Segmentations in files, scored against references in files. Needs no catalog and no network."""
+
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.processing import resample_from_to
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+from numpy.typing import NDArray
+
+from kits_core.errors import CaseError, KitsError
+from kits_core.geometry.volume import Volume
+from kits_core.labels import Label
+from kits_core.metrics.aggregate import diagonal_mm
+from kits_core.metrics.case import missing_case, score_case
+from kits_core.metrics.score import Score
+
+SEGMENTATION = "segmentation"
+_NIFTI = re.compile(r"(?P<stem>[^.].*?)\.nii(?:\.gz)?")
+_LAYOUTS = "case_00000.nii.gz or case_00000/segmentation.nii.gz"
+_UNREADABLE = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+_GRID_TOLERANCE = 0.1  # of a voxel, at the corner that is worst: less than any tool that rounds its header is off
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case's two files; `prediction` is None where there is none."""
+
+    case: str
+    prediction: Path | None
+    reference: Path
+
+
+@dataclass(frozen=True)
+class ScoredPair:
+    """What became of a pair. `problem` is None where all went well, else why the scores are those of a missing case.
+
+    `scores` is empty where the reference itself is of no use. `diagonal_mm`: of the reference's image.
+    """
+
+    case: str
+    scores: tuple[Score, ...]
+    diagonal_mm: float
+    problem: str | None
+
+
+def find_segmentations(folder: Path) -> dict[str, Path]:
+    """The segmentations in a folder by case: `NAME.nii[.gz]` in it, or `NAME/segmentation.nii[.gz]`.
+
+    Raises `KitsError` where there is no such folder or none in it, and where a case has two.
+    """
+    if not folder.is_dir():
+        raise KitsError(
+            f"{folder}: expected a folder of segmentations, got {'a file' if folder.exists() else 'nothing'}"
+        )
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        for name, file in _segmentations_at(path):
+            if name in found:
+                raise KitsError(
+                    f"{folder}: expected one segmentation of {name}, got {found[name].name} and {file.name}"
+                )
+            found[name] = file
+    if not found:
+        raise KitsError(f"{folder}: expected segmentations named as {_LAYOUTS}, got none")
+    return found
+
+
+def find_pairs(predictions: Path, references: Path) -> tuple[list[Pair], list[str]]:
+    """A pair for every reference, and the names of predictions that have none.
+
+    Raises `KitsError` as `find_segmentations`, and where no name is in both folders.
+    """
+    ours, theirs = find_segmentations(predictions), find_segmentations(references)
+    if not ours.keys() & theirs.keys():
+        raise KitsError(
+            f"expected names that {predictions} and {references} share, got {min(ours)} … and {min(theirs)} …; "
+            f"name both as {_LAYOUTS}"
+        )
+    pairs = [Pair(case, ours.get(case), path) for case, path in theirs.items()]
+    return pairs, sorted(ours.keys() - theirs.keys())
+
+
+def score_pair(pair: Pair, *, resample: bool = False) -> ScoredPair:
+    """Score a pair of files. What is wrong with them is told, not raised.
+
+    A prediction that is missing or of no use counts as zero. `resample`: whether one on another grid is brought onto
+    the reference's, the nearest voxel's label for each voxel.
+    """
+    try:
+        reference = read_segmentation(pair.case, "reference", pair.reference)
+    except CaseError as error:
+        return ScoredPair(pair.case, (), 0.0, str(error))
+    labels = np.asarray(reference.data)
+    diagonal = diagonal_mm(reference.shape, reference.spacing_mm)
+    try:
+        if pair.prediction is None:
+            raise CaseError(pair.case, expected="a prediction", got="none", next_step="it counts as zero")
+        prediction = read_segmentation(pair.case, "prediction", pair.prediction)
+        if (difference := _difference(prediction, reference)) is not None:
+            if not resample:
+                raise CaseError(
+                    pair.case,
+                    expected="prediction and reference on one grid",
+                    got=difference,
+                    next_step="--resample puts the prediction on the reference's; it counts as zero",
+                )
+            prediction = _on_grid_of(prediction, reference)
+        scores = score_case(np.asarray(prediction.data), labels, reference.spacing_mm)
+    except CaseError as error:
+        return ScoredPair(pair.case, tuple(missing_case(labels, reference.spacing_mm)), diagonal, str(error))
+    return ScoredPair(pair.case, tuple(scores), diagonal, None)
+
+
+def read_segmentation(case: str, what: str, path: Path) -> Volume:
+    """A label map, uint8, values 0 to 3, in the order of the file.
+
+    Raises `CaseError` for a file that cannot be read, is not 3-D, holds numbers that are no integers, or other values.
+    """
+    next_step = "it counts as zero" if what == "prediction" else "the case is left out"
+    try:
+        image = nib.load(path)
+        shape = image.shape
+        if len(shape) != 3 or 0 in shape:
+            got = " x ".join(map(str, shape))
+            raise CaseError(case, expected=f"a 3-D {what}", got=f"one of {got} voxels", next_step=next_step)
+        data: NDArray[np.generic] = np.asanyarray(image.dataobj)
+        volume = Volume(data, image.affine)
+    except _UNREADABLE as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        got = f"{path.name} of {path.stat().st_size} bytes: {problem}" if path.is_file() else problem
+        raise CaseError(case, expected=f"a {what} in a NIfTI file", got=got, next_step=next_step) from error
+    if data.dtype.kind not in "iub":
+        raise CaseError(
+            case, expected=f"whole labels of an integer type in the {what}", got=str(data.dtype), next_step=next_step
+        )
+    low, high = int(data.min()), int(data.max())
+    if low < 0 or high > max(Label):
+        raise CaseError(case, expected=f"labels from 0 to 3 in the {what}", got=f"{low} to {high}", next_step=next_step)
+    return Volume(data.astype(np.uint8, copy=False), volume.affine)
+
+
+def _segmentations_at(path: Path) -> list[tuple[str, Path]]:
+    if path.is_dir():
+        return [(path.name, file) for file in sorted(path.glob(f"{SEGMENTATION}.nii*")) if _NIFTI.fullmatch(file.name)]
+    match = _NIFTI.fullmatch(path.name)
+    return [(match["stem"], path)] if match else []
+
+
+def _difference(one: Volume, other: Volume) -> str | None:
+    """How the prediction's grid differs from the reference's, for people; None where it does not."""
+    if one.shape != other.shape:
+        return f"shapes {_times(one.shape)} and {_times(other.shape)}"
+    if _corner_offset_mm(one, other) <= _GRID_TOLERANCE * min(other.spacing_mm):
+        return None
+    if not np.allclose(one.spacing_mm, other.spacing_mm, rtol=1e-3):
+        return f"spacings {_times(one.spacing_mm)} and {_times(other.spacing_mm)} mm"
+    if not np.allclose(one.affine[:3, :3], other.affine[:3, :3], atol=1e-2 * min(other.spacing_mm)):
+        return f"directions {_directions(one)} and {_directions(other)}"
+    return f"origins {_point(one.affine[:3, 3])} and {_point(other.affine[:3, 3])} mm"
+
+
+def _corner_offset_mm(one: Volume, other: Volume) -> float:
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in other.shape])).reshape(3, -1)
+    change = one.affine - other.affine
+    return float(np.linalg.norm(change[:3, :3] @ corners + change[:3, 3:], axis=0).max())
+
+
+def _on_grid_of(prediction: Volume, reference: Volume) -> Volume:
+    image = nib.Nifti1Image(np.asarray(prediction.data), prediction.affine)
+    moved: SpatialImage = resample_from_to(image, (reference.shape, reference.affine), order=0)
+    return Volume(np.asarray(moved.dataobj).astype(np.uint8), reference.affine)
+
+
+def _times(numbers: tuple[float, ...]) -> str:
+    return "x".join(f"{number:.4g}" for number in numbers)
+
+
+def _directions(volume: Volume) -> str:
+    cosines = volume.affine[:3, :3] / volume.spacing_mm
+    return f"{volume.orientation} " + "/".join(",".join(f"{value:.2f}" for value in axis) for axis in cosines.T)
+
+
+def _point(numbers: NDArray[np.float64]) -> str:
+    return "(" + ", ".join(f"{number:.2f}" for number in numbers) + ")"

@@ -1,0 +1,117 @@
+"""Scores as rows of text, for terminals, artifacts and pages alike."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from kits_core.labels import REGIONS
+from kits_core.metrics.aggregate import WINNER_DICE, WINNER_SURFACE_DICE, OfficialSummary, summarise
+from kits_core.metrics.compare import Comparison
+from kits_core.metrics.score import BY_NAME, METRICS
+
+NOTHING = "–"
+Rows = list[dict[str, str]]
+
+
+def score_rows(scores: pd.DataFrame, ceilings: Mapping[str, float] | None = None) -> Rows:
+    """One row a region: mean and interval of Dice, its ceiling, the means of the other metrics, what has no distance.
+
+    `scores`: a frame as `metrics.aggregate` has it. `ceilings`: Dice of a perfect model through the recipe, by region;
+    None where no recipe is known, which leaves the column out.
+    """
+    summary = summarise(scores).set_index(["region", "metric"])
+    return [_region_row(region, summary, ceilings) for region in regions_of(scores)]
+
+
+def case_rows(scores: pd.DataFrame) -> Rows:
+    """One row a case, worst tumour Dice first."""
+    wide = scores.pivot_table(index="case", columns=["region", "metric"], values="value", sort=False, dropna=False)
+    wide = wide.sort_values(("tumor", "dice"))
+    columns: Sequence[tuple[str, tuple[str, str]]] = (
+        ("kidney Dice", ("kidney", "dice")),
+        ("tumour Dice", ("tumor", "dice")),
+        ("tumour surface Dice", ("tumor", "surface_dice")),
+        ("tumour HD95, mm", ("tumor", "hausdorff95_mm")),
+        ("tumour, ml", ("tumor", "reference_ml")),
+        ("predicted, ml", ("tumor", "prediction_ml")),
+    )
+    return [
+        {"case": str(case)}
+        | {title: number(row[key], key[1]) if key in wide.columns else NOTHING for title, key in columns}
+        for case, row in wide.iterrows()
+    ]
+
+
+def official_rows(summary: OfficialSummary) -> Rows:
+    """The challenge's two numbers beside those of its winner."""
+    return [
+        {
+            "whose": f"these {summary.cases} cases",
+            "mean Dice": number(summary.dice, "dice"),
+            "mean surface Dice": number(summary.surface_dice, "surface_dice"),
+        },
+        {
+            "whose": "KiTS23's winner, 110 hidden cases",
+            "mean Dice": f"{WINNER_DICE:.3f}",
+            "mean surface Dice": f"{WINNER_SURFACE_DICE:.3f}",
+        },
+    ]
+
+
+def comparison_rows(comparison: Comparison, metric: str) -> Rows:
+    """One row a region of what changed in a metric."""
+    found = comparison.summary[comparison.summary["metric"] == metric]
+    return [
+        {
+            "region": region_title(str(row["region"])),
+            "first": number(row["first"], metric),
+            "second": number(row["second"], metric),
+            "gain": signed(row["gain"], metric),
+            "95 % interval": f"{signed(row['low'], metric)} to {signed(row['high'], metric)}",
+            "better / worse / equal": f"{row['better']} / {row['worse']} / {row['equal']}",
+            "p": NOTHING if pd.isna(row["p"]) else f"{row['p']:.2g}",
+        }
+        for _, row in found.iterrows()
+    ]
+
+
+def regions_of(scores: pd.DataFrame) -> list[str]:
+    """The regions that were scored, in the registry's order."""
+    present = set(scores["region"])
+    return [region.name for region in REGIONS if region.name in present]
+
+
+def region_title(region: str) -> str:
+    """A region's name for people."""
+    return region.replace("_", " ")
+
+
+def number(value: float, metric: str) -> str:
+    """A value with the places that its metric shows."""
+    return NOTHING if pd.isna(value) else f"{value:.{BY_NAME[metric].digits}f}"
+
+
+def signed(value: float, metric: str) -> str:
+    """The same with its sign."""
+    return NOTHING if pd.isna(value) else f"{value:+.{BY_NAME[metric].digits}f}"
+
+
+def _region_row(region: str, summary: pd.DataFrame, ceilings: Mapping[str, float] | None) -> dict[str, str]:
+    dice = summary.loc[(region, "dice")]
+    row = {
+        "region": region_title(region),
+        "cases": str(int(dice["cases"])),
+        "Dice": number(dice["mean"], "dice"),
+        "95 % interval": f"{number(dice['low'], 'dice')}–{number(dice['high'], 'dice')}",
+    }
+    if ceilings is not None:
+        row["ceiling"] = number(ceilings[region], "dice") if region in ceilings else "unknown"
+    for metric in METRICS:
+        if metric.name == "dice" or metric.kind == "volume":
+            continue
+        key = (region, metric.name)
+        row[metric.title] = number(summary.loc[key, "mean"], metric.name) if key in summary.index else NOTHING
+    failures = summary.loc[(region, "hausdorff95_mm")]
+    row["cases without a distance"] = str(int(failures["failures"]))
+    row["HD95 with these as the diagonal, mm"] = number(failures["penalised_mean"], "hausdorff95_mm")
+    return row

@@ -1,0 +1,141 @@
+import gzip
+import re
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from kits_core.errors import KitsError
+from kits_core.metrics.folders import Pair, find_pairs, find_segmentations, score_pair
+from kits_core.metrics.score import Status
+
+AFFINE = np.diag([3.0, 0.8, 0.8, 1.0])
+
+
+def _labels(shape=(8, 10, 10)):
+    labels = np.zeros(shape, np.uint8)
+    labels[1:6, 2:8, 2:8] = 1
+    labels[2:4, 3:6, 3:6] = 2
+    return labels
+
+
+def _write(path, data, affine=AFFINE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, affine), path)
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path):
+    reference = _write(tmp_path / "references/case_00001/segmentation.nii.gz", _labels())
+    return Pair("case_00001", tmp_path / "predictions/case_00001.nii.gz", reference)
+
+
+def _dice(scored, region="tumor"):
+    return next(s for s in scored.scores if (s.region, s.metric) == (region, "dice"))
+
+
+def test_both_layouts_compressed_or_not(tmp_path):
+    _write(tmp_path / "case_00001.nii.gz", _labels())
+    _write(tmp_path / "case_00002.nii", _labels())
+    _write(tmp_path / "case_00003/segmentation.nii.gz", _labels())
+    _write(tmp_path / "case_00003/imaging.nii.gz", _labels())
+    _write(tmp_path / "patient 4.2.nii.gz", _labels())
+    (tmp_path / "scores.csv").write_text("x")
+    assert list(find_segmentations(tmp_path)) == ["case_00001", "case_00002", "case_00003", "patient 4.2"]
+
+
+def test_folders_of_no_use_are_refused(tmp_path):
+    with pytest.raises(KitsError, match="expected a folder of segmentations, got nothing"):
+        find_segmentations(tmp_path / "nowhere")
+    with pytest.raises(KitsError, match="named as case_00000"):
+        find_segmentations(tmp_path)
+    _write(tmp_path / "a/x.nii.gz", _labels())
+    _write(tmp_path / "b/y.nii.gz", _labels())
+    with pytest.raises(KitsError, match=r"names that .* share"):
+        find_pairs(tmp_path / "a", tmp_path / "b")
+    _write(tmp_path / "a/x.nii", _labels())
+    with pytest.raises(KitsError, match="one segmentation of x, got"):
+        find_segmentations(tmp_path / "a")
+
+
+def test_what_has_no_partner_is_told(tmp_path):
+    for name in ("p/case_00001", "p/case_00009", "r/case_00001", "r/case_00002"):
+        _write(tmp_path / f"{name}.nii.gz", _labels())
+    pairs, strangers = find_pairs(tmp_path / "p", tmp_path / "r")
+    assert [(pair.case, pair.prediction is None) for pair in pairs] == [("case_00001", False), ("case_00002", True)]
+    assert strangers == ["case_00009"]
+
+
+def test_a_good_pair(pair):
+    _write(pair.prediction, _labels())
+    scored = score_pair(pair)
+    assert scored.problem is None
+    assert _dice(scored).value == 1
+    assert scored.diagonal_mm == pytest.approx(np.sqrt(24**2 + 8**2 + 8**2))
+
+
+def test_a_missing_prediction_counts_as_zero(pair):
+    scored = score_pair(Pair(pair.case, None, pair.reference))
+    assert (_dice(scored).value, _dice(scored).status) == (0, Status.MISSING)
+    assert "expected a prediction, got none" in scored.problem
+
+
+OTHER_SPACING = np.diag([3.0, 0.8, 0.9, 1.0])
+OTHER_ORIGIN = AFFINE + np.eye(4)[0][:, None] * [0, 0, 0, 5]
+OTHER_DIRECTION = np.diag([3.0, -0.8, 0.8, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("data", "affine", "said"),
+    [
+        (_labels((8, 10, 11)), AFFINE, "shapes 8x10x11 and 8x10x10"),
+        (_labels(), OTHER_SPACING, r"spacings 3x0.8x0.9 and 3x0.8x0.8 mm"),
+        (_labels(), OTHER_ORIGIN, r"origins \(5.00, 0.00, 0.00\) and \(0.00, 0.00, 0.00\) mm"),
+        (_labels(), OTHER_DIRECTION, "directions RPS .* and RAS"),
+        (_labels() + 2, AFFINE, "expected labels from 0 to 3 in the prediction, got 2 to 4"),
+        (_labels().astype(np.int16) - 1, AFFINE, "got -1 to 1"),
+        (_labels().astype(np.float32), AFFINE, "whole labels of an integer type in the prediction, got float32"),
+        (_labels()[..., None].repeat(2, 3), AFFINE, "expected a 3-D prediction, got one of 8 x 10 x 10 x 2 voxels"),
+    ],
+)  # fmt: skip
+def test_a_prediction_of_no_use_is_named_and_counts_as_zero(pair, data, affine, said):
+    _write(pair.prediction, data, affine)
+    scored = score_pair(pair)
+    assert scored.problem.startswith("case_00001: expected ")
+    assert re.search(said, scored.problem)
+    assert {s.status for s in scored.scores} == {Status.MISSING}
+
+
+@pytest.mark.parametrize("content", [b"", b"not a scan", gzip.compress(b"nor this")])
+def test_a_file_that_cannot_be_read(pair, content):
+    pair.prediction.parent.mkdir()
+    pair.prediction.write_bytes(content)
+    assert f"{pair.prediction.name} of {len(content)} bytes" in score_pair(pair).problem
+
+
+def test_a_file_that_ends_early(pair):
+    _write(pair.prediction, np.random.default_rng(0).integers(0, 3, (8, 10, 10)).astype(np.uint8))
+    pair.prediction.write_bytes(pair.prediction.read_bytes()[:-150])
+    assert "expected a prediction in a NIfTI file" in score_pair(pair).problem
+
+
+def test_a_bad_reference_leaves_the_case_out(pair):
+    _write(pair.prediction, _labels())
+    _write(pair.reference, _labels() + 5)
+    scored = score_pair(pair)
+    assert scored.scores == ()
+    assert "in the reference, got 5 to 7; the case is left out" in scored.problem
+
+
+def test_rounding_in_a_header_is_no_other_grid(pair):
+    _write(pair.prediction, _labels(), AFFINE + 1e-3)
+    assert score_pair(pair).problem is None
+
+
+def test_resampling_puts_a_prediction_on_the_references_grid(pair):
+    _write(pair.prediction, _labels()[:, ::-1], AFFINE @ [[1, 0, 0, 0], [0, -1, 0, 9], [0, 0, 1, 0], [0, 0, 0, 1]])
+    assert "directions" in score_pair(pair).problem
+    scored = score_pair(pair, resample=True)
+    assert scored.problem is None
+    assert _dice(scored).value == 1
