@@ -15,7 +15,7 @@ from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError
 from kits_core.report.methods import comparability
-from kits_core.report.tables import case_rows, official_rows, score_rows
+from kits_core.report.tables import case_rows, official_rows, score_rows, two_tables
 from tasks.evaluate import (
     CaseToEvaluate,
     EvaluationPlan,
@@ -125,7 +125,7 @@ def _markdown(written: Written) -> str:
     parts = [
         f"# {report.title}",
         "Research only; not a medical device.",
-        table(score_rows(report.scores, report.ceilings)),
+        *(table(rows) for rows in two_tables(score_rows(report.scores, report.ceilings))),
         table(official_rows(report.official)),
         comparability(report.official),
         *(picture(title, png) for title, png in written.figures.items()),

@@ -35,7 +35,9 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
     """Rows with the same keys as a table; numbers to the right."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     for name in rows[0] if rows else []:
-        table.add_column(name.replace("_", " "), justify="left" if _is_text(rows[0][name]) else "right")
+        table.add_column(
+            name.replace("_", " "), overflow="fold", justify="left" if _is_text(rows[0][name]) else "right"
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     out.print(table)
@@ -43,7 +45,7 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
 
 def show_scores(scores: Sequence[Mapping[str, str]], title: str) -> None:
     """The columns of an evaluation's scores that fit a terminal; the report has them all."""
-    shown = ("region", "cases", "Dice", "95 % interval", "ceiling", "surface Dice", "HD95, mm", "detected")
+    shown = ("region", "cases", "Dice", "95 % interval", "ceiling", "surface Dice", "HD95, mm")
     show_table([{name: row[name] for name in shown if name in row} for row in scores], title)
 
 

@@ -12,7 +12,7 @@ from kits_core.metrics.aggregate import OfficialSummary, official_summary
 from kits_core.metrics.score import METRICS, Status
 from kits_core.report import figures
 from kits_core.report.methods import Inference, Lineage, cleanup_sentence, comparability, methods_paragraph
-from kits_core.report.tables import case_rows, official_rows, score_rows
+from kits_core.report.tables import case_rows, official_rows, score_rows, two_tables
 from kits_core.source.preset import LICENCE
 
 
@@ -65,13 +65,15 @@ class Report:
 
 def render(report: Report, drawn: Mapping[str, bytes]) -> str:
     """The page as HTML text, with the figures that `Report.figures` drew."""
+    rows = score_rows(report.scores, report.ceilings)
     environment = Environment(loader=PackageLoader("kits_core.report", "."), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("page.html.j2").render(
         title=report.title,
         subset=report.subset,
         created=report.created,
         missing=report.missing,
-        score_rows=score_rows(report.scores, report.ceilings),
+        score_rows=rows,
+        score_tables=two_tables(rows),
         official=report.official,
         official_rows=official_rows(report.official),
         comparability=comparability(report.official),

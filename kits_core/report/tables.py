@@ -23,6 +23,13 @@ def score_rows(scores: pd.DataFrame, ceilings: Mapping[str, float] | None = None
     return [_region_row(region, summary, ceilings) for region in regions_of(scores)]
 
 
+def two_tables(rows: Rows) -> tuple[Rows, Rows]:
+    """What `score_rows` gave as overlap and as distances: side by side they are wider than a page."""
+    far = [title for title in rows[0] if "mm" in title or "distance" in title]
+    overlap = [{title: text for title, text in row.items() if title not in far} for row in rows]
+    return overlap, [{title: row[title] for title in ("region", "cases", *far)} for row in rows]
+
+
 def case_rows(scores: pd.DataFrame) -> Rows:
     """One row a case, worst tumour Dice first."""
     wide = scores.pivot_table(index="case", columns=["region", "metric"], values="value", sort=False, dropna=False)
@@ -104,6 +111,8 @@ def _region_row(region: str, summary: pd.DataFrame, ceilings: Mapping[str, float
         "Dice": number(dice["mean"], "dice"),
         "95 % interval": f"{number(dice['low'], 'dice')}–{number(dice['high'], 'dice')}",
     }
+    quartiles = f"{number(dice['q25'], 'dice')}–{number(dice['q75'], 'dice')}"
+    row["median (quartiles)"] = f"{number(dice['median'], 'dice')} ({quartiles})"
     if ceilings is not None:
         row["ceiling"] = number(ceilings[region], "dice") if region in ceilings else "unknown"
     for metric in METRICS:
