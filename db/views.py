@@ -79,6 +79,7 @@ CASE_METRIC_WIDE = View(
         "dataset": "name of the dataset",
         "surface_dice": "surface Dice at the challenge's tolerance, 0 to 1; NULL for kidney and foreground",
         "detected": "1 where prediction and reference share a voxel, else 0; NULL where the reference is empty",
+        "ceiling": "Dice of a perfect model through the recipe; NULL where the case was not prepared",
     },
     """
     SELECT m.evaluation_id, e.model_id, e.subset, c.name AS case_name, m.region, MAX(m.status) AS status,
@@ -92,10 +93,14 @@ CASE_METRIC_WIDE = View(
            MAX(CASE WHEN m.metric = 'reference_ml' THEN m.value END) AS reference_ml,
            o.run_id, d.name AS dataset,
            MAX(CASE WHEN m.metric = 'surface_dice' THEN m.value END) AS surface_dice,
-           MAX(CASE WHEN m.metric = 'detected' THEN m.value END) AS detected
+           MAX(CASE WHEN m.metric = 'detected' THEN m.value END) AS detected,
+           MAX(g.value) AS ceiling
     FROM case_metric m
     JOIN evaluation e ON e.id = m.evaluation_id
     JOIN model o ON o.id = e.model_id
+    JOIN training_run t ON t.id = o.run_id
+    LEFT JOIN prepared_case p ON p.case_id = m.case_id AND p.recipe_id = t.recipe_id
+    LEFT JOIN ceiling g ON g.prepared_case_id = p.id AND g.region = m.region AND g.metric = 'dice'
     JOIN "case" c ON c.id = m.case_id
     JOIN dataset d ON d.id = c.dataset_id
     GROUP BY m.evaluation_id, e.model_id, e.subset, c.name, m.region, o.run_id, d.name

@@ -14,11 +14,12 @@ from deployments.cli.output import out, print_json, show_table
 def sql(
     query: Annotated[str | None, typer.Argument(help="One SQL query that only reads.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the answer to this file.")] = None,
+    parquet_file: Annotated[Path | None, typer.Option("--parquet", help="Write the answer to this file.")] = None,
     views: Annotated[bool, typer.Option("--views", help="Show the views and what their columns mean.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds before the query is stopped.")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the catalog. Nothing can be changed by it.
+    """Ask the catalog. Nothing can be changed by it. Worked queries: docs/queries.md.
 
     Example: `kits sql "SELECT case_name, tumor_dice FROM worst_case WHERE place <= 5"`
     """
@@ -37,7 +38,10 @@ def sql(
             writer = csv.writer(file)
             writer.writerow(columns)
             writer.writerows(rows)
-        out.print(f"{len(rows)} rows in {csv_file}", highlight=False)
+    if parquet_file is not None:
+        _write_parquet(parquet_file, columns, rows)
+    if files := [file for file in (csv_file, parquet_file) if file is not None]:
+        out.print(f"{len(rows)} rows in {' and '.join(map(str, files))}", highlight=False, soft_wrap=True)
     elif as_json:
         print_json(records)
     elif records:
@@ -93,6 +97,15 @@ def status(as_json: AsJson = False) -> None:
     for title, rows in tables.items():
         if rows:
             show_table(rows, title)
+
+
+def _write_parquet(path: Path, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    table = pa.table([pa.array(list(column)) for column in values], names=columns)
+    parquet.write_table(table, path)
 
 
 def _show_views() -> None:

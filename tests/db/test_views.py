@@ -69,7 +69,7 @@ def test_case_overview(settings, small):
 
 def test_case_metric_wide(settings, small):
     rows = _rows(settings, "case_metric_wide", "case_name, region")
-    nothing = {metric.name: None for metric in METRICS}
+    nothing = {metric.name: None for metric in METRICS} | {"ceiling": None}
     common = {"evaluation_id": small.evaluation, "model_id": small.model, "subset": "validation"}
     common |= {"run_id": small.run, "dataset": "site"}
     first, second = ({"case_name": name} for name in ("case_00001", "case_00002"))
@@ -77,11 +77,14 @@ def test_case_metric_wide(settings, small):
     missed = {"dice": 0.0, "prediction_ml": 0.0, "reference_ml": 30.0}
     assert rows == [
         common | nothing | first | {"region": "foreground", "status": "ok", "dice": 0.8},
-        common | nothing | first | {"region": "kidney", "status": "ok", "dice": 0.9, "hausdorff95_mm": 4.5},
-        common | nothing | first | {"region": "tumor", "status": "ok"} | found,
+        common
+        | nothing
+        | first
+        | {"region": "kidney", "status": "ok", "dice": 0.9, "hausdorff95_mm": 4.5, "ceiling": 0.99},
+        common | nothing | first | {"region": "tumor", "status": "ok", "ceiling": 0.91} | found,
         common | nothing | second | {"region": "foreground", "status": "ok", "dice": 0.7},
-        common | nothing | second | {"region": "kidney", "status": "ok", "dice": 0.7},
-        common | nothing | second | {"region": "tumor", "status": "prediction_empty"} | missed,
+        common | nothing | second | {"region": "kidney", "status": "ok", "dice": 0.7, "ceiling": 0.99},
+        common | nothing | second | {"region": "tumor", "status": "prediction_empty", "ceiling": 0.92} | missed,
     ]
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 import typer
 from pydantic import BaseModel
@@ -86,6 +87,12 @@ def test_sql_prints_a_table_json_and_csv_and_cannot_write(some_rows, tmp_path):
     assert json.loads(_kits("sql", query, "--json").stdout) == [{"case_name": "case_00007", "stage": "ingest"}]
     _kits("sql", query, "--csv", str(tmp_path / "a.csv"))
     assert (tmp_path / "a.csv").read_text().splitlines() == ["case_name,stage", "case_00007,ingest"]
+    _kits("sql", query, "--parquet", str(tmp_path / "a.parquet"))
+    assert pd.read_parquet(tmp_path / "a.parquet").to_dict("records") == [
+        {"case_name": "case_00007", "stage": "ingest"}
+    ]
+    _kits("sql", "SELECT * FROM leaderboard", "--parquet", str(tmp_path / "empty.parquet"))
+    assert "official_dice" in pd.read_parquet(tmp_path / "empty.parquet").columns
     refused = _kits("sql", "DELETE FROM problem", check=1)
     assert "open_problem" in refused.stderr
     assert len(json.loads(_kits("sql", query, "--json").stdout)) == 1
