@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from db.models import (
@@ -166,12 +166,13 @@ def _newest_image() -> Any:
     return (CaseFile.case_id == Case.id) & (CaseFile.kind == FileKind.IMAGE) & CaseFile.superseded_at.is_(None)
 
 
-def mean_ceilings(session: Session, recipe_id: int, case_ids: Iterable[int]) -> dict[str, float]:
-    """Mean ceiling of Dice over cases, by region."""
+def ceiling_frame(session: Session, recipe_id: int, case_ids: Iterable[int]) -> pd.DataFrame:
+    """Dice of a perfect model through a recipe: `case, region, value`, in the order of the cases' names."""
     rows = session.execute(
-        select(Ceiling.region, func.avg(Ceiling.value))
+        select(Case.name, Ceiling.region, Ceiling.value)
         .join(PreparedCase, PreparedCase.id == Ceiling.prepared_case_id)
-        .where(PreparedCase.recipe_id == recipe_id, PreparedCase.case_id.in_(list(case_ids)), Ceiling.metric == "dice")
-        .group_by(Ceiling.region)
+        .join(Case, Case.id == PreparedCase.case_id)
+        .where(PreparedCase.recipe_id == recipe_id, Case.id.in_(list(case_ids)), Ceiling.metric == "dice")
+        .order_by(Case.name, Ceiling.id)
     ).all()
-    return {region: float(value) for region, value in rows}
+    return pd.DataFrame(rows, columns=["case", "region", "value"]).astype({"value": float})

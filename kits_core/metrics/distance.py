@@ -27,17 +27,26 @@ def surface_distances_mm(prediction: Mask, reference: Mask, spacing_mm: Spacing)
 
 
 def hausdorff_mm(distances_mm: tuple[NDArray[np.float64], ...]) -> float:
-    """The largest of all surface distances: the symmetric Hausdorff distance, in mm. Taha & Hanbury 2015."""
+    """The largest of all surface distances: the symmetric Hausdorff distance, in mm. Taha & Hanbury 2015.
+
+    No value where a mask is empty (`surface_distances_mm` raises).
+    """
     return float(max(d.max() for d in distances_mm))
 
 
 def hausdorff95_mm(distances_mm: tuple[NDArray[np.float64], ...]) -> float:
-    """The larger of the two directed 95th percentiles, in mm; one speck does not decide it."""
+    """The larger of the two directed 95th percentiles, in mm, linear between ranks; one speck does not decide it.
+
+    Ranked distances in place of the largest: Huttenlocher et al. 1993. No value where a mask is empty.
+    """
     return float(max(np.percentile(d, 95) for d in distances_mm))
 
 
 def mean_surface_distance_mm(distances_mm: tuple[NDArray[np.float64], ...]) -> float:
-    """The mean over the voxels of both surfaces, in mm (average symmetric surface distance, Heimann et al. 2009)."""
+    """The mean over the voxels of both surfaces, in mm (average symmetric surface distance, Heimann et al. 2009).
+
+    No value where a mask is empty.
+    """
     return float(np.concatenate(distances_mm).mean())
 
 

@@ -19,18 +19,18 @@ def region_mask(labels: NDArray[np.uint8], region: Region) -> Mask:
 
 
 def dice(prediction: Mask, reference: Mask) -> float:
-    """2|P n R| / (|P| + |R|). Dice 1945; Taha & Hanbury 2015, eq. 6."""
+    """2|P n R| / (|P| + |R|). Dice 1945; Taha & Hanbury 2015, eq. 6. Both empty: 1; one: 0."""
     total = np.count_nonzero(prediction) + np.count_nonzero(reference)
     return float(2 * np.count_nonzero(prediction & reference) / total) if total else 1.0
 
 
 def iou(prediction: Mask, reference: Mask) -> float:
-    """|P n R| / |P u R|, the index of Jaccard 1901."""
+    """|P n R| / |P u R|, the index of Jaccard 1901. Both empty: 1; one: 0."""
     union = np.count_nonzero(prediction | reference)
     return float(np.count_nonzero(prediction & reference) / union) if union else 1.0
 
 
 def volumetric_similarity(prediction: Mask, reference: Mask) -> float:
-    """1 - ||P| - |R|| / (|P| + |R|); says nothing of the place. Taha & Hanbury 2015."""
+    """1 - ||P| - |R|| / (|P| + |R|); says nothing of the place. Taha & Hanbury 2015. Both empty: 1; one: 0."""
     p, r = np.count_nonzero(prediction), np.count_nonzero(reference)
     return float(1 - abs(p - r) / (p + r)) if p + r else 1.0

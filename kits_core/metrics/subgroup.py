@@ -57,17 +57,19 @@ def range_names(cuts: tuple[float, ...], unit: str) -> list[str]:
     return [f"up to {cuts[0]:g} {unit}", *between, f"over {cuts[-1]:g} {unit}"]
 
 
-def by_subgroup(scores: pd.DataFrame, cases: pd.DataFrame, *, metric: str = "dice") -> pd.DataFrame:
-    """One row per region, subgroup and level: `region, subgroup, level, cases, mean, low, high`.
+def by_subgroup(scores: pd.DataFrame, cases: pd.DataFrame, ceilings: pd.DataFrame) -> pd.DataFrame:
+    """Dice, a row per region, subgroup and level: `region, subgroup, level, cases, mean, low, high, ceiling`.
 
-    `scores`: a frame as `aggregate` has it; `cases`: as `levels` takes it. Where all cases are of one level, a subgroup
-    says nothing and is left out.
+    `scores`: a frame as `aggregate` has it; `cases`: as `levels` takes it; `ceilings`: Dice of a perfect model, columns
+    `case, region, value`, NaN in the answer where there is none. Where all cases are of one level, a subgroup says
+    nothing and is left out.
     """
-    chosen = scores[(scores["metric"] == metric) & scores["value"].notna()]
+    chosen = scores[(scores["metric"] == "dice") & scores["value"].notna()]
     told = levels(cases)
     rows = []
     for region, group in chosen.groupby("region", sort=False):
         values = group.set_index("case")["value"]
+        best = ceilings[ceilings["region"] == region].set_index("case")["value"].reindex(values.index)
         for name in SUBGROUPS:
             here = told[name].reindex(values.index).fillna(_UNKNOWN)
             if here.nunique() < 2:
@@ -75,8 +77,8 @@ def by_subgroup(scores: pd.DataFrame, cases: pd.DataFrame, *, metric: str = "dic
             for level in _in_order(name, here):
                 some = values[here == level].to_numpy(dtype=float)
                 low, high = bootstrap_interval(some)
-                rows.append((region, name, level, some.size, some.mean(), low, high))
-    return pd.DataFrame(rows, columns=["region", "subgroup", "level", "cases", "mean", "low", "high"])
+                rows.append((region, name, level, some.size, some.mean(), low, high, best[here == level].mean()))
+    return pd.DataFrame(rows, columns=["region", "subgroup", "level", "cases", "mean", "low", "high", "ceiling"])
 
 
 def _in_order(name: str, here: pd.Series) -> list[str]:

@@ -139,13 +139,17 @@ def subgroup_forest(subgroups: pd.DataFrame, overall: float) -> bytes:
         if row is not None:
             interval = [row["low"], row["high"]] if not pd.isna(row["low"]) else [row["mean"]] * 2
             axes.plot(interval, [place] * 2, color=REGION_COLORS[TUMOR.name], lw=1.5)
+            if not pd.isna(row["ceiling"]):
+                axes.plot([row["ceiling"]] * 2, [place - 0.35, place + 0.35], color="black", lw=1.5)
             axes.plot(row["mean"], place, "s", color=REGION_COLORS[TUMOR.name], ms=2.5 + min(6, row["cases"] ** 0.5))
     axes.set_yticks(range(len(rows)), [label for label, _ in rows])
     for tick, (_, row) in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if row is None else "normal")
     axes.tick_params(axis="y", length=0)
     axes.set(
-        xlim=(-0.02, 1.02), ylim=(len(rows) - 0.4, -0.6), xlabel="tumour Dice (in brackets: cases; dashed: all cases)"
+        xlim=(-0.02, 1.02),
+        ylim=(len(rows) - 0.4, -0.6),
+        xlabel="tumour Dice (in brackets: cases; dashed: all cases; bars: ceiling)",
     )
     return png_of(figure)
 

@@ -127,9 +127,9 @@ def test_a_frame_of_no_values_is_empty(session, small):
     assert frame.empty
 
 
-def test_ceilings_are_means_over_the_cases_that_are_asked_for(session, small):
-    held_out = evaluation.mean_ceilings(session, small.recipe, iter(small.cases[1:3]))
-    assert held_out == pytest.approx({"kidney": 0.99, "tumor": 0.915})
-    assert evaluation.mean_ceilings(session, small.recipe, small.cases)["tumor"] == pytest.approx(0.91)
-    assert evaluation.mean_ceilings(session, small.recipe, []) == {}
-    assert evaluation.mean_ceilings(session, small.recipe + 1, small.cases) == {}
+def test_ceilings_are_those_of_the_cases_that_are_asked_for(session, small):
+    held_out = evaluation.ceiling_frame(session, small.recipe, iter(small.cases[1:3]))
+    assert held_out["case"].unique().tolist() == ["case_00001", "case_00002"]
+    assert held_out.groupby("region")["value"].mean().to_dict() == pytest.approx({"kidney": 0.99, "tumor": 0.915})
+    assert evaluation.ceiling_frame(session, small.recipe, []).empty
+    assert evaluation.ceiling_frame(session, small.recipe + 1, small.cases).empty

@@ -38,15 +38,17 @@ def test_rare_texts_become_one_and_a_single_rare_one_stays():
 
 
 def test_means_by_level_smallest_range_first():
-    found = by_subgroup(_scores([0.2, 0.4, 0.9, 0.7]), _cases(tumor_ml=[200, 150, 5, 20], sex=["m"] * 4))
+    ceilings = pd.DataFrame({"case": ["case_0", "case_1", "case_2"], "region": "tumor", "value": [0.8, 0.9, 0.95]})
+    found = by_subgroup(_scores([0.2, 0.4, 0.9, 0.7]), _cases(tumor_ml=[200, 150, 5, 20], sex=["m"] * 4), ceilings)
     assert found[["subgroup", "level", "cases"]].to_numpy().tolist() == [
         ["tumor_ml", "up to 10 ml", 1],
         ["tumor_ml", "10-30 ml", 1],
         ["tumor_ml", "over 100 ml", 2],
     ]
     np.testing.assert_allclose(found["mean"], [0.9, 0.7, 0.3])
+    np.testing.assert_allclose(found["ceiling"], [0.95, np.nan, 0.85])
 
 
 def test_a_case_that_nothing_is_known_of_counts_as_unknown():
-    found = by_subgroup(_scores([0.2, 0.4]), _cases(sex=["m"]))
+    found = by_subgroup(_scores([0.2, 0.4]), _cases(sex=["m"]), pd.DataFrame(columns=["case", "region", "value"]))
     assert found["level"].tolist() == ["m", "unknown"]

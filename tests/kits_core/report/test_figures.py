@@ -71,8 +71,11 @@ def test_each_chart_is_a_png_with_something_on_it(scores):
         {"epoch": [1, 2], "loss": [0.9, 0.5], "kidney_dice": [0.1, 0.8], "tumor_dice": [0, 0.4], "score": [0.05, 0.6]}
     )
     subgroups = pd.DataFrame(
-        [("tumor", "sex", level, 3, mean, mean - 0.1, mean + 0.1) for level, mean in (("female", 0.5), ("male", 0.7))],
-        columns=["region", "subgroup", "level", "cases", "mean", "low", "high"],
+        [
+            ("tumor", "sex", level, 3, mean, mean - 0.1, mean + 0.1, 0.95)
+            for level, mean in (("female", 0.5), ("male", 0.7))
+        ],
+        columns=["region", "subgroup", "level", "cases", "mean", "low", "high", "ceiling"],
     )
     for png in (
         score_distribution(scores, {"tumor": 0.95}),
