@@ -1,6 +1,7 @@
 """A Prefect server for the length of one command, its history kept in the home."""
 
 import fcntl
+import json
 import os
 import socket
 import subprocess
@@ -26,33 +27,68 @@ def prefect_home(home: Path) -> Path:
 
 @contextmanager
 def prefect_server(home: Path, meanwhile: Callable[[], object] | None = None) -> Iterator[str]:
-    """Yields the address of the API to use: the one that the user has configured, or a local server's.
+    """Yields the address of the API to use: what the user has configured, that of `kits up`, or a local server's.
 
     `meanwhile` is called once, where there is a local server while that starts.
 
     The configured one comes from Prefect's own settings (`PREFECT_API_URL` or the active profile). The local server
     is ended with the block, or with this process if that is killed. Raises `KitsError` if it does not come up.
     """
-    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - half a second
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - half a second
 
     meanwhile = meanwhile or (lambda: None)
     if configured := PREFECT_API_URL.value():
         meanwhile()
         yield configured
         return
-    with _sharing(prefect_home(home)) as alone, _local_server(home, meanwhile) as api_url:
-        # Prefect's background threads read the environment, the calling thread reads the context: both must say it.
-        os.environ["PREFECT_API_URL"] = api_url
-        try:
-            with temporary_settings({PREFECT_API_URL: api_url}):
-                if alone:
-                    tidy_up()
-                try:
-                    yield api_url
-                finally:
-                    _send_what_is_queued()
-        finally:
-            os.environ.pop("PREFECT_API_URL", None)
+    if up := running_at(home):
+        meanwhile()
+        with _using(up):
+            yield up
+        return
+    with _sharing(prefect_home(home)) as alone, _local_server(home, meanwhile) as api_url, _using(api_url):
+        if alone:
+            tidy_up()
+        yield api_url
+
+
+@contextmanager
+def _using(api_url: str) -> Iterator[None]:
+    """Let Prefect's clients in this process talk to a server for the block."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415
+
+    # Prefect's background threads read the environment, the calling thread reads the context: both must say it.
+    os.environ["PREFECT_API_URL"] = api_url
+    try:
+        with temporary_settings({PREFECT_API_URL: api_url}):
+            try:
+                yield
+            finally:
+                _send_what_is_queued()
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+
+
+def up_note(home: Path) -> Path:
+    """Where `kits up` notes, for other commands of the home, where its server answers."""
+    return prefect_home(home) / "up.json"
+
+
+def running_at(home: Path) -> str | None:
+    """The address of the API of a home that is up, if it answers."""
+    try:
+        api_url: str = json.loads(up_note(home).read_text(encoding="utf-8"))["api_url"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return api_url if answers(api_url) else None
+
+
+def answers(api_url: str) -> bool:
+    """Whether a Prefect server is there and well."""
+    try:
+        return httpx.get(f"{api_url}/health", timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 @contextmanager
@@ -162,11 +198,9 @@ def _free_port() -> int:
 def _wait_until_healthy(api_url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{api_url}/health", timeout=5, trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
+        if answers(api_url):
+            return
+        time.sleep(0.1)
     raise KitsError(
         f"the local Prefect server: expected an answer within {_START_TIMEOUT_S:.0f} s, got none "
         f"(exit status {process.poll()}); read {log}"

@@ -13,6 +13,7 @@ from flows.fan_out import fan_out, task_runner
 from flows.parameters import IngestParameters
 from kits_core.errors import KitsError
 from kits_core.source.preset import LICENCE, NAME
+from tasks.events import dataset_changed
 from tasks.fingerprint import Fingerprint, fingerprint_dataset
 from tasks.ingest import convert_case, fetch_case, ingest_clinical_records
 from tasks.limits import download_slots
@@ -65,6 +66,7 @@ def ingest(parameters: IngestParameters) -> Ingested:
     create_markdown_artifact(_markdown(listing, done, refused), key="ingest", description="What an ingestion did")
     if done.brought_in:
         _leave_fingerprint(listing.dataset)
+        dataset_changed(listing.dataset, brought_in=done.brought_in)
     if done.refused > parameters.allowed_failures * listing.chosen:
         raise KitsError(
             f"{listing.dataset}: expected at most {parameters.allowed_failures:.0%} of {listing.chosen} cases in "

@@ -12,6 +12,7 @@ from flows.prepare import prepare
 from kits_core.report.figures import learning_curve
 from tasks.cancel import CancelledRunError
 from tasks.catalog import catalog
+from tasks.events import model_trained
 from tasks.train import (
     Trained,
     TrainingPlan,
@@ -57,6 +58,8 @@ def _plan(parameters: TrainParameters) -> TrainingPlan:
 def _train_one(plan: TrainingPlan, parameters: TrainParameters) -> Trained:
     trained = trained_before(plan.run_id) if plan.finished else train_network(plan.run_id)
     create_markdown_artifact(_markdown(plan, trained), key="train", description="A training and its model")
+    if not plan.finished:
+        model_trained(trained.model_id, run_id=trained.run_id, score=trained.score, evaluated=parameters.evaluate)
     if parameters.evaluate:
         evaluate(EvaluateParameters(model=str(trained.model_id)))
     return trained

@@ -21,7 +21,8 @@ def _prefect(*words):
 
 def test_all_deploy_as_they_are_and_their_parameters_are_forms_with_bounds(prefect_api, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    _prefect("work-pool", "create", "--type", "process", "--overwrite", "cpu")
+    for pool in ("cpu", "gpu"):
+        _prefect("work-pool", "create", "--type", "process", "--overwrite", pool)
     _prefect("deploy", "--all")
     found = httpx.post(f"{prefect_api}/deployments/filter", json={}).raise_for_status().json()
     by_name = {deployment["name"]: deployment for deployment in found}

@@ -1,0 +1,122 @@
+"""What happens by itself: one flow starts the next, a run without a sign of life is ended, a failure is told.
+
+`ensure_automations` is what `kits up` calls, `remove_automations` takes all of them away again. An automation that was
+switched off in the dashboard stays off, and one that was switched on stays on.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect import get_client
+from prefect.automations import AutomationCore
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
+from prefect.events.schemas.automations import EventTrigger, Posture
+
+from tasks.events import DATASET_CHANGED, MODEL_TRAINED, NEXT, OPEN
+
+PREFIX = "kits: "
+ALERT_BLOCK = "kits-alert"
+"""Name of the notification block that failures are sent to, of any type that Prefect has: Slack, webhook, ..."""
+
+HEARTBEAT_S = 30
+_SILENCE_S = 3 * HEARTBEAT_S
+
+
+def ensure_automations() -> list[str]:
+    """Make or renew every automation; their names. Their deployments must be there."""
+    with get_client(sync_client=True) as client:
+        deployments = {f"{d.name}": d.id for d in client.read_deployments()}
+        alert = next((block.id for block in client.read_block_documents() if block.name == ALERT_BLOCK), None)
+        wanted = list(_automations(deployments, alert))
+        for automation in wanted:
+            known = client.read_automations_by_name(automation.name)
+            if known:
+                automation.enabled = known[0].enabled
+                client.update_automation(known[0].id, automation)
+            else:
+                client.create_automation(automation)
+    return [automation.name for automation in wanted]
+
+
+def remove_automations() -> None:
+    """Take away what `ensure_automations` made."""
+    with get_client(sync_client=True) as client:
+        for automation in client.read_automations():
+            if automation.name.startswith(PREFIX):
+                client.delete_automation(automation.id)
+
+
+def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[AutomationCore]:
+    dataset, model = (_from_event("payload", name) for name in ("dataset", "model"))
+    yield AutomationCore(
+        name=f"{PREFIX}prepare what changed",
+        description="An ingestion that brought in cases starts a preparation of its dataset by the default recipe.",
+        trigger=_on(DATASET_CHANGED),
+        actions=[_run(deployments["prepare"], {"dataset": dataset})],
+    )
+    yield AutomationCore(
+        name=f"{PREFIX}evaluate what was trained",
+        description="A model that was trained is scored on its validation cases.",
+        trigger=_on(MODEL_TRAINED),
+        actions=[_run(deployments["evaluate"], {"model": model})],
+    )
+    yield AutomationCore(
+        name=f"{PREFIX}train on what changed",
+        description="Off until someone switches it on: an ingestion that brought in cases starts a training.",
+        enabled=False,
+        trigger=_on(DATASET_CHANGED),
+        actions=[_run(deployments["train"], {"dataset": dataset})],
+    )
+    yield AutomationCore(
+        name=f"{PREFIX}end what stopped answering",
+        description=f"A run that gave no sign of life for {_SILENCE_S} s is marked as crashed.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={
+                "prefect.flow-run.heartbeat",
+                *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")),
+            },
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=_SILENCE_S),
+        ),
+        actions=[
+            ChangeFlowRunState(state=StateType.CRASHED, message=f"No sign of life for {_SILENCE_S} s; start it again.")
+        ],
+    )
+    if alert is not None:
+        yield AutomationCore(
+            name=f"{PREFIX}tell of failures",
+            description=f"Every run that fails or crashes is told through the block {ALERT_BLOCK}.",
+            trigger=EventTrigger(
+                expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+                match={"prefect.resource.id": ["prefect.flow-run.*"]},
+                posture=Posture.Reactive,
+                threshold=1,
+            ),
+            actions=[
+                SendNotification(
+                    block_document_id=alert,
+                    subject="{{ flow_run.name }}: {{ flow_run.state.name }}",
+                    body="{{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
+                )
+            ],
+        )
+
+
+def _on(event: str) -> EventTrigger:
+    return EventTrigger(expect={event}, match={NEXT: OPEN}, posture=Posture.Reactive, threshold=1)
+
+
+def _run(deployment: UUID, parameters: dict[str, Any]) -> ActionTypes:
+    return RunDeployment(source="selected", deployment_id=deployment, parameters={"parameters": parameters})
+
+
+def _from_event(*path: str) -> dict[str, str]:
+    """A parameter that the server fills in from the event."""
+    return {"__prefect_kind": "jinja", "template": "{{ event." + ".".join(path) + " }}"}

@@ -1,0 +1,219 @@
+"""The processes of `kits up`: one server, workers, each started again when it dies, all ended together."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.server import answers, prefect_home, running_at, server_environment, up_note
+from deployments.up.automations import HEARTBEAT_S, ensure_automations
+from deployments.up.pools import CPU, GPU, ensure_pools, graphics_cards
+from kits_core.errors import KitsError
+from kits_core.files import write_text_atomically
+
+ROOT = Path(__file__).parents[2]
+"""The folder that holds `prefect.yaml` and the flows."""
+
+_START_TIMEOUT_S = 120.0
+_STOP_TIMEOUT_S = 20.0
+_LOOK_EVERY_S = 1.0
+_LONGEST_WAIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the server answers. `database`: SQLAlchemy's address of Prefect's own state; None: SQLite in the home."""
+
+    home: Path
+    host: str
+    port: int
+    database: str | None = None
+
+    @property
+    def api_url(self) -> str:
+        """The address for clients on this machine."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - read, not bound to
+        return f"http://{host}:{self.port}/api"
+
+    @property
+    def dashboard(self) -> str:
+        """The address for a browser."""
+        return self.api_url.removesuffix("/api")
+
+    def environment(self) -> dict[str, str]:
+        """What the server and the workers, and with them every run, find in their environment."""
+        found = server_environment(self.home, self.api_url) | {
+            "PREFECT_API_URL": self.api_url,
+            "PREFECT_RUNNER_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+            "KITS_HOME": str(self.home),
+            "KITS_ROOT": str(ROOT),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        }
+        if self.database is not None:
+            found["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = self.database
+        return found
+
+
+@dataclass
+class _Child:
+    """A process that is to run until everything ends."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    deaths: int = 0
+    not_before: float = 0.0
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            # In a session of its own: Ctrl-C reaches us alone, who end the rest in order.
+            self.process = subprocess.Popen(  # noqa: S603 - our own modules
+                self.command, env=self.environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def look(self) -> str | None:
+        """Start it again if it died, not at once where it keeps dying; a line to show if it did."""
+        if self.process is None or self.process.poll() is None:
+            return None
+        status, self.process = self.process.returncode, None
+        self.deaths += 1
+        wait_s = min(_LONGEST_WAIT_S, 2.0 ** (self.deaths - 1))
+        self.not_before = time.monotonic() + wait_s
+        return f"{self.name} ended with status {status}; started again in {wait_s:.0f} s (its log: {self.log})"
+
+    def revive(self) -> None:
+        if self.process is None and time.monotonic() >= self.not_before:
+            self.start()
+
+    def stop(self) -> None:
+        if self.process is None:
+            return
+        if self.process.stdin:
+            self.process.stdin.close()
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass
+class Machine:
+    """A running server with its workers. `say` shows a line to whoever started it."""
+
+    place: Place
+    _children: list[_Child] = field(default_factory=list)
+    _end: threading.Event = field(default_factory=threading.Event)
+
+    def start_server(self) -> None:
+        """Start the server and wait until it answers. Raises `KitsError` where it does not, or the port is taken."""
+        if answers(self.place.api_url):
+            raise KitsError(
+                f"port {self.place.port}: expected it to be free, got another server that answers there; end that one, "
+                "or choose another with --port"
+            )
+        module = ["-m", "deployments.server_process", self.place.host, str(self.place.port)]
+        server = self._add("server", module, {})
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not answers(self.place.api_url):
+            if time.monotonic() > deadline or server.process is None or server.process.poll() is not None:
+                raise KitsError(f"expected the Prefect server to answer at {self.place.api_url}; read {server.log}")
+            time.sleep(0.1)
+
+    def furnish(self) -> None:
+        """Pools, deployments and automations, made or renewed."""
+        with temporary_settings({PREFECT_API_URL: self.place.api_url}):
+            ensure_pools(graphics_cards())
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+            env=self.place.environment(), cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise KitsError(
+                f"expected prefect deploy --all to work in {ROOT}, got: {(done.stdout + done.stderr)[-2000:]}"
+            )
+        with temporary_settings({PREFECT_API_URL: self.place.api_url}):
+            ensure_automations()
+
+    def start_workers(self) -> None:
+        """A worker for the pool `cpu`, and for `gpu` one a graphics card, which it alone sees."""
+        module = ["-m", "deployments.worker_process"]
+        cards = graphics_cards()
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if cards else {}  # what runs beside a training leaves it its card
+        self._add("worker-cpu", [*module, CPU, "cpu", "0"], hidden)
+        for card in range(max(1, cards)):
+            seen = {"CUDA_VISIBLE_DEVICES": str(card)} if cards else {}
+            self._add(f"worker-gpu-{card}", [*module, GPU, f"gpu-{card}", "1"], seen)
+
+    def watch(self) -> Iterator[str]:
+        """Look after the processes until `end`; yields what is worth a line."""
+        while not self._end.wait(_LOOK_EVERY_S):
+            for child in self._children:
+                if line := child.look():
+                    yield line
+                child.revive()
+
+    def end(self) -> None:
+        """Let `watch` return."""
+        self._end.set()
+
+    def stop(self) -> None:
+        """Workers first: one whose server is gone ignores a signal for long."""
+        for child in reversed(self._children):
+            child.stop()
+
+    def _add(self, name: str, module: list[str], more: dict[str, str]) -> _Child:
+        log = prefect_home(self.place.home) / f"{name}.log"
+        child = _Child(name, [sys.executable, *module], self.place.environment() | more, log)
+        self._children.append(child)
+        child.start()
+        return child
+
+
+@contextmanager
+def sole_machine(place: Place) -> Iterator[None]:
+    """Hold the home for the block, and note where its server answers for other commands.
+
+    Raises `KitsError` where another `kits up` has it.
+    """
+    folder = prefect_home(place.home)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "up.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            running = running_at(place.home) or "an address that does not answer yet"
+            raise KitsError(f"{place.home}: it is up already, at {running}") from error
+        note = up_note(place.home)
+        write_text_atomically(note, json.dumps({"api_url": place.api_url}))
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+
+
+@contextmanager
+def ended_by_signals(machine: Machine) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal end the machine, in order, instead of this process at once."""
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {name: signal.signal(name, lambda *_: machine.end()) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
