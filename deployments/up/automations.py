@@ -5,15 +5,18 @@ switched off in the dashboard stays off, and one that was switched on stays on.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from prefect import get_client
 from prefect.automations import AutomationCore
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.states import Crashed
 
 from tasks.events import DATASET_CHANGED, MODEL_TRAINED, NEXT, OPEN
 
@@ -22,7 +25,9 @@ ALERT_BLOCK = "kits-alert"
 """Name of the notification block that failures are sent to, of any type that Prefect has: Slack, webhook, ..."""
 
 HEARTBEAT_S = 30
-_SILENCE_S = 3 * HEARTBEAT_S
+SILENCE_S = 3 * HEARTBEAT_S
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_SILENT = f"No sign of life for {SILENCE_S} s; start it again, it goes on where it was."
 
 
 def ensure_automations() -> list[str]:
@@ -33,12 +38,32 @@ def ensure_automations() -> list[str]:
         wanted = list(_automations(deployments, alert))
         for automation in wanted:
             known = client.read_automations_by_name(automation.name)
-            if known:
+            if not known:
+                client.create_automation(automation)
+            elif _meaning(known[0]) != _meaning(automation):
                 automation.enabled = known[0].enabled
                 client.update_automation(known[0].id, automation)
-            else:
-                client.create_automation(automation)
     return [automation.name for automation in wanted]
+
+
+def end_silent_runs(since: datetime) -> list[str]:
+    """Mark the deployments' runs as crashed that count as running but gave no sign of life since then; their names.
+
+    The server forgets across a restart for whom its automation was waiting. Ask `SILENCE_S` after its start.
+    """
+    running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
+    heard = EventFilter(
+        event=EventNameFilter(name=[_HEARTBEAT]), occurred=EventOccurredFilter(since=since, until=datetime.now(UTC))
+    )
+    ended = []
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=running):
+            began_before = run.start_time is not None and run.start_time < since
+            resource = EventResourceFilter(id=[f"prefect.flow-run.{run.id}"])
+            if began_before and not client.read_events(heard.model_copy(update={"resource": resource}), limit=1).events:
+                client.set_flow_run_state(run.id, Crashed(message=_SILENT), force=True)
+                ended.append(run.name)
+    return ended
 
 
 def remove_automations() -> None:
@@ -72,22 +97,20 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
     )
     yield AutomationCore(
         name=f"{PREFIX}end what stopped answering",
-        description=f"A run that gave no sign of life for {_SILENCE_S} s is marked as crashed.",
+        description=f"A run that gave no sign of life for {SILENCE_S} s is marked as crashed.",
         trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
+            after={_HEARTBEAT},
             expect={
-                "prefect.flow-run.heartbeat",
+                _HEARTBEAT,
                 *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")),
             },
             match={"prefect.resource.id": ["prefect.flow-run.*"]},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=timedelta(seconds=_SILENCE_S),
+            within=timedelta(seconds=SILENCE_S),
         ),
-        actions=[
-            ChangeFlowRunState(state=StateType.CRASHED, message=f"No sign of life for {_SILENCE_S} s; start it again.")
-        ],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=_SILENT)],
     )
     if alert is not None:
         yield AutomationCore(
@@ -107,6 +130,13 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
                 )
             ],
         )
+
+
+def _meaning(automation: AutomationCore) -> dict[str, Any]:
+    """What an automation does. One that is written anew forgets whose sign of life it waits for."""
+    told = automation.model_dump(mode="json", include={"description", "trigger", "actions"})
+    told["trigger"].pop("id", None)
+    return told
 
 
 def _on(event: str) -> EventTrigger:

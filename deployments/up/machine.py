@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.server import answers, prefect_home, running_at, server_environment, up_note
-from deployments.up.automations import HEARTBEAT_S, ensure_automations
+from deployments.up.automations import HEARTBEAT_S, SILENCE_S, end_silent_runs, ensure_automations
 from deployments.up.pools import CPU, GPU, ensure_pools, graphics_cards
 from kits_core.errors import KitsError
 from kits_core.files import write_text_atomically
@@ -162,7 +163,13 @@ class Machine:
 
     def watch(self) -> Iterator[str]:
         """Look after the processes until `end`; yields what is worth a line."""
+        began, looked_back = datetime.now(UTC), False
         while not self._end.wait(_LOOK_EVERY_S):
+            if not looked_back and (datetime.now(UTC) - began).total_seconds() > SILENCE_S:
+                looked_back = True
+                with temporary_settings({PREFECT_API_URL: self.place.api_url}):
+                    ended = end_silent_runs(began)
+                yield from (f"{name} was running when the last server ended, and is gone: crashed" for name in ended)
             for child in self._children:
                 if line := child.look():
                     yield line
