@@ -22,6 +22,7 @@ from tasks.evaluate import (
     choose_cleanup,
     end_evaluation,
     find_islands,
+    one_at_a_time,
     plan_evaluation,
     predict_case,
     score_case,
@@ -61,7 +62,12 @@ def evaluate(parameters: EvaluateParameters) -> Evaluated:
 
     A case that the recipe refuses counts as zero; whatever else fails, fails the flow, and the next run goes on there.
     """
-    plan = plan_evaluation(parameters.model, parameters.subset, parameters.flips, parameters.workers)
+    asked = parameters.model, parameters.subset, parameters.flips, parameters.workers
+    with one_at_a_time(plan_evaluation(*asked).evaluation_id):
+        return _evaluate(plan_evaluation(*asked))
+
+
+def _evaluate(plan: EvaluationPlan) -> Evaluated:
     predicted = fan_out(
         "predict", plan.missing, lambda case: _predict(case, plan), workers=_PREDICTED_AT_ONCE, name=_name
     )
@@ -78,7 +84,7 @@ def evaluate(parameters: EvaluateParameters) -> Evaluated:
     def score(case: CaseToEvaluate) -> list[PrefectFuture[None]]:
         return [score_missing_case.submit(case, plan) if case in refused else score_case.submit(case, plan, rules)]
 
-    _stop_on_errors(plan, fan_out("evaluate", plan.missing, score, workers=parameters.workers, name=_name))
+    _stop_on_errors(plan, fan_out("evaluate", plan.missing, score, workers=plan.workers, name=_name))
     written = write_report(plan.evaluation_id, plan.workers)
     end_evaluation(plan.evaluation_id, RunStatus.COMPLETED, written.path)
     create_markdown_artifact(_markdown(written), key="evaluation", description="Scores of a model")

@@ -155,6 +155,21 @@ def _forget_scores(home):
         connection.execute("UPDATE evaluation SET status = 'running'")
 
 
+def test_two_at_once_take_turns_and_predict_once(begun, rows):
+    from concurrent.futures import ThreadPoolExecutor
+
+    processes = [
+        subprocess.Popen([*KITS, "evaluate", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(2)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        answers = [json.loads(output) for output, _ in pool.map(lambda process: process.communicate(), processes)]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert answers[0] == answers[1]
+    assert rows("SELECT COUNT(*) FROM evaluation") == [(1,)]
+    assert rows("SELECT cases, missing_cases FROM leaderboard") == [(2, 0)]
+
+
 def test_the_folder_of_predictions_scores_the_same_as_files(begun, rows, tmp_path):
     done = evaluate(EvaluateParameters())
     folder = Settings().predictions / f"evaluation_{done.evaluation_id:05d}"
