@@ -134,7 +134,7 @@ def _markdown(written: Written) -> str:
         *(table(rows) for rows in two_tables(score_rows(report.scores, report.ceilings))),
         table(official_rows(report.official)),
         comparability(report.official),
-        *(picture(title, png) for title, png in written.figures.items()),
+        *(f"### {title}\n\n{picture(title, png)}" for title, png in written.figures.items()),
         *_some_cases(report.cases_pictured),
         "## Every case",
         table(case_rows(report.scores)),

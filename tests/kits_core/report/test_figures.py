@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kits_core.geometry import Volume
+from kits_core.geometry import Volume, write_volume
 from kits_core.metrics.case import score_case
 from kits_core.phantom.dataset import kits_affine
 from kits_core.report.figures import (
@@ -16,7 +16,7 @@ from kits_core.report.figures import (
     subgroup_forest,
     tumor_volume_agreement,
 )
-from kits_core.report.sections import _rows, case_sections
+from kits_core.report.sections import _rows, case_sections, scored_sections
 
 SPACING = (4.0, 2.0, 2.0)
 
@@ -131,3 +131,15 @@ def test_the_sections_go_through_the_largest_tumour_section_however_the_file_is_
     again, *_ = case_sections(flipped, labels[::-1])
     np.testing.assert_allclose(again.picture, axial.picture, atol=1e-3)
     assert (axial.reference == 2).sum() * axial.mm_per_pixel**2 == pytest.approx(144 * 4.0, rel=0.1)
+
+
+def test_a_prediction_that_is_gone_leaves_the_reference(tmp_path):
+    labels = _labels(left=True)
+    write_volume(tmp_path / "imaging.nii", _image(labels))
+    write_volume(tmp_path / "segmentation.nii", Volume(labels, _image(labels).affine))
+    files = tmp_path / "imaging.nii", tmp_path / "segmentation.nii"
+    for section in scored_sections("case_00001", *files, tmp_path / "case_00001.nii.gz"):
+        assert section.prediction is None
+    write_volume(tmp_path / "case_00001.nii.gz", Volume(labels, _image(labels).affine))
+    for section in scored_sections("case_00001", *files, tmp_path / "case_00001.nii.gz"):
+        np.testing.assert_array_equal(section.prediction, section.reference)
