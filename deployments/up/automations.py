@@ -134,7 +134,7 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
 
 def _meaning(automation: AutomationCore) -> dict[str, Any]:
     """What an automation does. One that is written anew forgets whose sign of life it waits for."""
-    told = automation.model_dump(mode="json", include={"description", "trigger", "actions"})
+    told = automation.model_dump(include={"description", "trigger", "actions"})  # whose sets have no order
     told["trigger"].pop("id", None)
     return told
 
