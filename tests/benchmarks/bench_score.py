@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import nibabel as nib
@@ -150,7 +151,7 @@ def folder_of_predictions(folders: Sequence[Path], predictions: int) -> None:
         for number in range(predictions):
             folder = folders[number % len(folders)]
             reference, _, affine = read_mask(folder)
-            prediction = list(spoilt(reference, number))[number // len(folders)][1]
+            _, prediction = next(islice(spoilt(reference, number), number // len(folders), None))
             path = Path(name) / "predictions" / f"case_{number:05d}.nii.gz"
             path.parent.mkdir(exist_ok=True)
             nib.save(nib.Nifti1Image(prediction, affine), path)
