@@ -90,7 +90,7 @@ class Settings(BaseSettings):
 
     @property
     def predictions(self) -> Path:
-        """Segmentations on the original grid, by model and case."""
+        """Segmentations on the original grid, by evaluation and case."""
         return self.home / "predictions"
 
     @property

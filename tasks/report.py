@@ -115,7 +115,7 @@ def _pictures(
         chosen |= {"Median": [ranked[len(ranked) // 2]], "Best": [rest[-1]]}
     by_name = {case.name: case for case in cases}
     with ThreadPoolExecutor(workers) as pool:
-        names = [name for group in chosen.values() for name in group]
+        names = list(dict.fromkeys(name for group in chosen.values() for name in group))  # the median may be a worst
         drawn = dict(
             zip(names, pool.map(lambda name: _draw(by_name[name], evaluation_id, workers), names), strict=True)
         )

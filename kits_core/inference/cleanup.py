@@ -59,7 +59,7 @@ class Choice:
         return cls(**{**data, "rules": Rules(**data["rules"])})
 
 
-NOT_CHOSEN = Choice(Rules(), 0, float(0), float(0))
+NOT_CHOSEN = Choice(Rules(), cases=0, before=0.0, after=0.0)
 """No rules, for want of validation cases that speak for any."""
 
 

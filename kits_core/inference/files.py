@@ -21,7 +21,7 @@ def note_of(*sha256: str) -> str:
 def is_prediction(path: Path, note: str) -> bool:
     """Whether there is a prediction of this origin. A file that cannot be read is none."""
     try:
-        return bytes(nib.load(path).header["descrip"]).rstrip(b"\0").decode("latin-1") == note
+        return _note_in(path) == note
     except (OSError, ImageFileError):
         return False
 
@@ -31,13 +31,12 @@ def score_prediction(case: str, prediction: Path, reference: Path, rules: Rules)
 
     Raises `CaseError` for a reference that does not fit.
     """
-    note = bytes(nib.load(prediction).header["descrip"]).rstrip(b"\0").decode("latin-1")
     found = read_volume(prediction)
     truth = read_reference(case, reference, found)
     labels = np.asarray(found.data, dtype=np.uint8)
     cleaned = clean(labels, found.spacing_mm, rules)
     if cleaned is not labels:
-        write_volume(prediction, Volume(cleaned, found.affine), note=note)
+        write_volume(prediction, Volume(cleaned, found.affine), note=_note_in(prediction))
     return score_case(cleaned, truth, found.spacing_mm)
 
 
@@ -52,3 +51,7 @@ def score_missing(case: str, image: Path, reference: Path) -> list[Score]:
     """The scores of a case that nothing could be predicted for."""
     scan = read_volume(image)
     return missing_case(read_reference(case, reference, scan), scan.spacing_mm)
+
+
+def _note_in(path: Path) -> str:
+    return bytes(nib.load(path).header["descrip"]).rstrip(b"\0").decode("latin-1")
