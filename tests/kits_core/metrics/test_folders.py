@@ -107,7 +107,7 @@ def test_a_prediction_of_no_use_is_named_and_counts_as_zero(pair, data, affine, 
     assert {s.status for s in scored.scores} == {Status.MISSING}
 
 
-@pytest.mark.parametrize("content", [b"", b"not a scan", gzip.compress(b"nor this")])
+@pytest.mark.parametrize("content", [b"", b"not a scan", gzip.compress(b"nor this", mtime=0)])
 def test_a_file_that_cannot_be_read(pair, content):
     pair.prediction.parent.mkdir()
     pair.prediction.write_bytes(content)
