@@ -25,7 +25,7 @@ bench: $(READY)
 # Names, versions and hashes, for every platform and Python that pyproject.toml allows; no address of an index.
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--extra cpu --extra dev --output-file requirements.lock pyproject.toml
+		--extra cpu --extra dask --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV)
@@ -34,6 +34,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "expected Python 3.11 or newer, got $$($(PYTHON) --version); try make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@# The lock is complete; left to resolve, pip looks at newer releases of what is asked for with an extra, and stops.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@

@@ -10,15 +10,19 @@ from pathlib import Path
 from threading import Lock, RLock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from db.address import address
 from db.migrate import upgrade
 from db.settings import Settings
 from kits_core.errors import KitsError
 
 _BUSY_MS = 60_000
+_RESTART_S = 60
+"""How long a database that answered before is waited for: as long as a server takes to start again."""
 
 _opening = Lock()
 # SQLite lets those who wait for its write lock sleep for up to 100 ms at a time, and the lock idle with them. Threads
@@ -37,8 +41,6 @@ os.register_at_fork(after_in_child=_open_again_after_a_fork)
 
 class CatalogUnreachableError(KitsError):
     """The database does not answer, or the home cannot be written."""
-
-    retryable = True
 
 
 @contextmanager
@@ -77,21 +79,33 @@ def _open(url: str, _process: int) -> Engine:
         upgrade(engine)
     except (OperationalError, OSError) as error:
         raise CatalogUnreachableError(
-            f"expected the catalog at {make_url(url).render_as_string(hide_password=True)}, got: "
+            f"expected the catalog at {address(url).render_as_string(hide_password=True)}, got: "
             f"{getattr(error, 'orig', error)}; check KITS_HOME and KITS_DATABASE_URL, and that the server runs"
         ) from error
+    if engine.dialect.name != "sqlite":
+        event.listen(engine, "do_connect", _connect_after_a_restart)
     return engine
 
 
 def make_engine(url: str) -> Engine:
     """An engine with this project's rules, on a catalog at any version."""
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    engine = create_engine(address(url), pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         if engine.url.database:
             Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     return engine
+
+
+def _connect_after_a_restart(dialect: Dialect, _record: object, args: list[Any], named: dict[str, Any]) -> Any:
+    attempts = Retrying(
+        retry=retry_if_exception_type(dialect.loaded_dbapi.OperationalError),
+        stop=stop_after_delay(_RESTART_S),
+        wait=wait_exponential_jitter(initial=0.1, max=2),
+        reraise=True,
+    )
+    return attempts(dialect.connect, *args, **named)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg.types.string import TextLoader
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from db.address import address
 from db.engine import make_engine, open_catalog
 from db.settings import Settings
 from db.views import VIEWS
@@ -42,7 +43,7 @@ def run_query(settings: Settings, sql: str, timeout_s: float = 30.0) -> Answer:
 
 
 def _sqlite(url: str, sql: str, timeout_s: float) -> Answer:
-    path = quote(make_url(url).database or "")
+    path = quote(address(url).database or "")
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=timeout_s)) as connection:
         # `mode=ro` guards the catalog; it lets ATTACH make a file elsewhere.
         connection.set_authorizer(_only_reading)

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from kits_core.errors import KitsError
 from kits_core.source.preset import Kits23Addresses
 
+LOCAL_CLUSTER = "local"
+_SCHEDULERS = ("tcp://", "tls://", "ws://", "wss://", "ucx://")
 _DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
@@ -22,6 +24,11 @@ class Settings(BaseSettings):
     home: Path = Field(Path("kits-home"), description="Folder that holds the catalog and every file.")
     database_url: SecretStr | None = Field(
         None, description="SQLAlchemy address of the catalog; empty takes catalog.db in the home (SQLite)."
+    )
+    dask: str | None = Field(
+        None,
+        description="Dask cluster that prepares, predicts and scores cases: the address of its scheduler, as "
+        "tcp://host:8786, or local for a process a core of this machine; empty uses no cluster.",
     )
 
     source_token: SecretStr | None = Field(
@@ -55,6 +62,18 @@ class Settings(BaseSettings):
                 "correct it, or leave it empty for a catalog in the home"
             )
         return database_url
+
+    @field_validator("dask")
+    @classmethod
+    def _scheduler(cls, dask: str | None) -> str | None:
+        if not dask:
+            return None
+        if dask != LOCAL_CLUSTER and not dask.startswith(_SCHEDULERS):
+            raise KitsError(
+                f"KITS_DASK: expected {LOCAL_CLUSTER} or the address of a scheduler (tcp://host:8786), got {dask}; "
+                "correct it, or leave it empty to use no cluster"
+            )
+        return dask
 
     @property
     def kits23(self) -> Kits23Addresses:

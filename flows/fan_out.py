@@ -1,14 +1,19 @@
 """One Prefect task, or a chain of two, for each of many cases; a bounded number of cases at a time."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from db.settings import LOCAL_CLUSTER, current_settings
+from kits_core.errors import KitsError
+from tasks.isolated import WorkerDiedError
 from tasks.progress import report_progress
 
 T = TypeVar("T")
@@ -26,9 +31,30 @@ class Outcome(Generic[T]):
     result: Any
 
 
-def task_runner() -> TaskRunner[PrefectFuture[Any]]:
-    """The runner of every flow that fans out."""
+def threads() -> TaskRunner[PrefectFuture[Any]]:
+    """The runner of a flow whose cases wait for a network: its connections are counted in one process."""
     return cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=POOL))
+
+
+def task_runner() -> TaskRunner[PrefectFuture[Any]]:
+    """The runner of a flow whose cases compute: a Dask cluster where `$KITS_DASK` says so, else threads.
+
+    Raises `KitsError` where a cluster is asked for and `prefect-dask` is not installed.
+    """
+    dask = current_settings().dask
+    if dask is None:
+        return threads()
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise KitsError(
+            f"KITS_DASK={dask}: expected prefect-dask to be installed, got none; pip install 'kits-platform[dask]'"
+        ) from error
+    if dask != LOCAL_CLUSTER:
+        return cast("TaskRunner[PrefectFuture[Any]]", DaskTaskRunner(address=dask))
+    # One case at a time in a process, and nothing that others can reach.
+    local = {"n_workers": os.cpu_count(), "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    return cast("TaskRunner[PrefectFuture[Any]]", DaskTaskRunner(cluster_kwargs=local))
 
 
 def fan_out(
@@ -41,7 +67,8 @@ def fan_out(
 ) -> list[Outcome[T]]:
     """Submit every item's tasks and wait for all. A failed item stops no other.
 
-    `submit` returns the futures of an item's chain in order. At most `workers` items are in their first task at once,
+    `submit` returns the futures of an item's chain in order. On a Dask cluster `workers` is the number of its threads,
+    where that is more. At most `workers` items are in their first task at once,
     and at most twice as many anywhere in their chain: the next download starts when one has ended, while that one is
     converted. A window instead of a map keeps the results of a thousand cases from waiting in memory, and the first
     cases from waiting for the last.
@@ -51,6 +78,7 @@ def fan_out(
     outcomes: dict[int, Outcome[T]] = {}
     past_first = 0
     waiting = iter(range(len(items)))
+    workers = max(workers, _cluster_threads())
     report_progress(stage, 0, len(items))
     while len(outcomes) < len(items):
         while (
@@ -70,6 +98,12 @@ def fan_out(
     return [outcomes[index] for index in range(len(items))]
 
 
+def _cluster_threads() -> int:
+    context = FlowRunContext.get()
+    client = getattr(context.task_runner, "client", None) if context else None
+    return sum(client.nthreads().values()) if client else 0
+
+
 def _put(events: "SimpleQueue[tuple[int, bool]]", index: int, is_last: bool, _future: PrefectFuture[Any]) -> None:
     events.put((index, is_last))
 
@@ -77,7 +111,10 @@ def _put(events: "SimpleQueue[tuple[int, bool]]", index: int, is_last: bool, _fu
 def _outcome(item: T, chain: Sequence[PrefectFuture[Any]]) -> Outcome[T]:
     for future in chain:
         future.wait()
-        if not future.state.is_completed():
-            error = future.state.result(raise_on_failure=False)
-            return Outcome(item, error if isinstance(error, BaseException) else RuntimeError(str(future.state)), None)
+        state = future.state
+        if not state.is_final():
+            return Outcome(item, WorkerDiedError(f"expected a worker to finish {item}, got the end of several"), None)
+        if not state.is_completed():
+            error = state.result(raise_on_failure=False)
+            return Outcome(item, error if isinstance(error, BaseException) else RuntimeError(str(state)), None)
     return Outcome(item, None, chain[-1].result())

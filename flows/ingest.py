@@ -9,7 +9,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
 from flows.artifacts import picture, table
-from flows.fan_out import fan_out, task_runner
+from flows.fan_out import fan_out, threads
 from flows.parameters import IngestParameters
 from kits_core.errors import KitsError
 from kits_core.source.preset import LICENCE, NAME
@@ -38,7 +38,7 @@ class Ingested:
     vanished: int
 
 
-@flow(name="ingest", flow_run_name="ingest · {parameters.source}", task_runner=task_runner(), persist_result=False)
+@flow(name="ingest", flow_run_name="ingest · {parameters.source}", task_runner=threads(), persist_result=False)
 def ingest(parameters: IngestParameters) -> Ingested:
     """List the source, fetch, verify and convert what is missing or has changed, then write the clinical records."""
     if parameters.source == NAME:

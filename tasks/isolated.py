@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -35,9 +36,13 @@ class Isolated(Generic[T]):
 def run_isolated(workers: int, function: Callable[..., T], *args: Any) -> Isolated[T]:
     """Call `function(*args)` in one of `workers` processes, which are kept for the next calls, and wait for it.
 
+    A process that may have no children, as a Dask cluster's worker, is such a process itself: it calls the function.
+
     Raises what the function raised, and `WorkerDiedError` where a worker process died. That breaks the calls beside it
     too; the next call starts new processes.
     """
+    if current_process().daemon:
+        return _measured(function, args)
     executor = get_reusable_executor(max_workers=workers, timeout=_IDLE_S, env=_ONE_THREAD)
     try:
         return executor.submit(_measured, function, args).result()

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from db.engine import CatalogUnreachableError
 from kits_core.errors import KitsError
 
 _MINUTE = 60
@@ -37,6 +38,8 @@ def _worth_a_retry(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
     """
     try:
         state.result()
+    except CatalogUnreachableError:
+        return True
     except KitsError:
         return False
     except Exception:  # noqa: BLE001 - whatever a library raises

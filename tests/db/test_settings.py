@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import make_url
 
+from db.address import address
 from db.settings import Settings, current_settings
 from kits_core.errors import KitsError
 
@@ -50,7 +50,7 @@ def test_an_empty_address_is_none(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["with space", "who?", "a#b", "100%", "50%25", "ä&=+"])
 def test_the_catalog_is_in_the_home_whatever_that_is_called(tmp_path, name):
-    url = make_url(Settings(home=tmp_path / name).catalog_url)
+    url = address(Settings(home=tmp_path / name).catalog_url)
     assert url.database == str(tmp_path / name / "catalog.db")
     assert not url.query
 

@@ -2,80 +2,27 @@
 
 import json
 import os
+import re
+import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import sync_playwright
 from sqlalchemy import text
 
 from db.engine import open_catalog
 from db.settings import Settings
-from kits_core.phantom.dataset import write_phantoms
 
 pytestmark = pytest.mark.slow
 
-KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]
 RECIPE = {"shape": 32}
+SCREENSHOTS = Path(__file__).parents[2] / "test-output" / "dashboard"
 CONFIG = {"epochs": 1, "batch_size": 2, "filters": 4, "learning_rate": 3e-3}
-
-
-class Up:
-    """A `kits up` in a process of its own."""
-
-    def __init__(self, home, *words):
-        self.home = home
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.api = f"http://127.0.0.1:{self.port}/api"
-        self.environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-        self.environment |= {"KITS_HOME": str(home)}
-        self.process = subprocess.Popen(
-            [*KITS, "up", "--port", str(self.port), *words],
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        self.lines = []
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if "Ctrl-C ends everything" in line:
-                return
-        raise AssertionError("".join(self.lines))
-
-    def ask(self, path, **body):
-        return httpx.post(f"{self.api}/{path}", json=body, timeout=60, trust_env=False).raise_for_status().json()
-
-    def children(self):
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def start(self, deployment, parameters):
-        (found,) = [d for d in self.ask("deployments/filter") if d["name"] == deployment]
-        body = {"parameters": {"parameters": parameters}, "state": {"type": "SCHEDULED"}}
-        answer = httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json=body, trust_env=False)
-        return answer.raise_for_status().json()["id"]
-
-    def wait_for(self, run, *states, seconds=240):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found = httpx.get(f"{self.api}/flow_runs/{run}", trust_env=False).raise_for_status().json()
-            if found["state_name"] in states:
-                return found
-            assert found["state_type"] not in {"FAILED", "CRASHED"}, (found["name"], found["state"]["message"])
-            time.sleep(1)
-        raise AssertionError(f"{found['name']} is {found['state_name']}, not {states}")
-
-    def kits(self, *words):
-        done = subprocess.run([*KITS, *words], env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def end(self, how=signal.SIGINT):
-        self.process.send_signal(how)
-        self.process.wait(60)
 
 
 def _gone(processes, seconds=40):
@@ -84,15 +31,8 @@ def _gone(processes, seconds=40):
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    root = tmp_path_factory.mktemp("source")
-    write_phantoms(root, 6, 3, shape=(24, 64, 64), spacing_mm=(8.0, 5.0, 5.0))
-    return root
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory):
-    running = Up(tmp_path_factory.mktemp("up") / "home")
+def up(start_up, tmp_path_factory):
+    running = start_up(tmp_path_factory.mktemp("up") / "home")
     yield running
     running.end()
 
@@ -129,10 +69,49 @@ def test_a_bad_parameter_is_refused_before_a_run_exists(up):
         up.start("train", {"config": {"epochs": 0}})
 
 
-def test_a_pipeline_from_the_dashboards_api_and_what_sql_says_then(up, source):
-    parameters = {"source": str(source), "dataset": "phantoms", "recipe": RECIPE, "config": CONFIG}
-    done = up.wait_for(up.start("pipeline", parameters), "Completed")
-    assert done["name"] == f"pipeline · {source}"
+@pytest.fixture(scope="module")
+def page():
+    """A page of a headless Chromium that reaches loopback alone; None where there is none."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        yield None
+        return
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": 1300, "height": 1600})
+        context.route(lambda url: not url.startswith("http://127.0.0.1:"), lambda route: route.abort())
+        yield context.new_page()
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pipeline(up, page, source):
+    """Id of a pipeline that completed, started from the dashboard's form where there is a browser."""
+    if page is None:
+        run = up.start("pipeline", {"source": str(source), "recipe": RECIPE, "config": CONFIG})
+    else:
+        run = _fill_in_the_form(up, page, source)
+    assert up.wait_for(run, "Completed")["name"] == f"pipeline · {source}"
+    return run
+
+
+def _fill_in_the_form(up, page, source):
+    (found,) = [d for d in up.ask("deployments/filter") if d["name"] == "pipeline"]
+    # The page keeps a socket open, so it is never done loading.
+    page.goto(f"http://127.0.0.1:{up.port}/deployments/deployment/{found['id']}/run", wait_until="commit")
+    asked = {"Source": source, "Shape": 32, "Epochs": 1, "Batch Size": 2, "Filters": 4, "Learning Rate": 0.003}
+    for label, value in asked.items():
+        setting = page.locator(".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)).last
+        setting.locator("input, textarea").first.fill(str(value), timeout=60_000)
+    page.screenshot(path=SCREENSHOTS / "form.png", full_page=True)
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("link", name="View run").or_(page.locator("a[href*='/runs/flow-run/']")).first.click()
+    page.wait_for_url("**/runs/flow-run/*")
+    return re.search(r"/flow-run/([0-9a-f-]{36})", page.url)[1]
+
+
+def test_a_pipeline_and_what_sql_says_then(up, pipeline):
     (row,) = json.loads(up.kits("sql", "SELECT tumor_dice, kidney_dice FROM leaderboard", "--json"))
     artifacts = {a["key"]: a["data"] for a in up.ask("artifacts/latest/filter")}
     assert f"| {row['kidney_dice']:.3f} |" in artifacts["evaluation"]
@@ -142,7 +121,25 @@ def test_a_pipeline_from_the_dashboards_api_and_what_sql_says_then(up, source):
     assert len(up.ask("flow_runs/filter")) == 6
 
 
-def test_what_was_trained_is_evaluated_by_itself_and_commands_share_the_server(up, source):
+def test_the_dashboard_shows_the_run_and_its_scores(up, pipeline, page):
+    if page is None:
+        pytest.skip("no Chromium on this machine")
+    page.goto(f"http://127.0.0.1:{up.port}/runs/flow-run/{pipeline}", wait_until="commit")
+    page.get_by_text("Completed", exact=True).first.wait_for(timeout=60_000)
+    page.wait_for_timeout(2000)
+    page.screenshot(path=SCREENSHOTS / "run.png")
+    evaluation = next(a for a in up.ask("artifacts/latest/filter") if a["key"] == "evaluation")
+    page.goto(f"http://127.0.0.1:{up.port}/artifacts/artifact/{evaluation['latest_id']}", wait_until="commit")
+    rows = page.locator("table").first.locator("tr")
+    rows.first.wait_for(timeout=60_000)
+    shown = {cells[0]: cells for row in rows.all() if (cells := row.locator("td").all_inner_texts())}
+    page.screenshot(path=SCREENSHOTS / "evaluation.png", full_page=True)
+    (scores,) = json.loads(up.kits("sql", "SELECT tumor_dice, kidney_dice FROM leaderboard", "--json"))
+    assert any(f"{scores['kidney_dice']:.3f}" in cell for cell in shown["kidney"])
+    assert any(f"{scores['tumor_dice']:.3f}" in cell for cell in shown["tumor"])
+
+
+def test_what_was_trained_is_evaluated_by_itself_and_commands_share_the_server(up, pipeline):
     text_out = up.kits("train", "--shape", "32", "--epochs", "1", "--batch-size", "2", "--filters", "8", "--json")
     model = json.loads(text_out)[0]["model_id"]
     deadline = time.monotonic() + 120
@@ -155,7 +152,7 @@ def test_what_was_trained_is_evaluated_by_itself_and_commands_share_the_server(u
     assert runs[0]["deployment_id"]
 
 
-def test_two_trainings_at_once_take_turns(up):
+def test_two_trainings_at_once_take_turns(up, pipeline):
     first, second = (up.start("train", {"recipe": RECIPE, "config": CONFIG | {"seed": seed}}) for seed in (1, 2))
     ended = [up.wait_for(run, "Completed") for run in (first, second)]
     assert ended[0]["end_time"] <= ended[1]["start_time"]
@@ -170,9 +167,9 @@ def test_what_dies_is_started_again(up):
         time.sleep(0.5)
 
 
-def test_an_end_by_ctrl_c_and_one_by_a_kill_leave_no_process(tmp_path):
+def test_an_end_by_ctrl_c_and_one_by_a_kill_leave_no_process(start_up, tmp_path):
     for how in (signal.SIGINT, signal.SIGKILL):
-        running = Up(tmp_path / "home")
+        running = start_up(tmp_path / "home")
         processes = running.children()
         assert len(processes) >= 3
         running.end(how)
@@ -181,25 +178,25 @@ def test_an_end_by_ctrl_c_and_one_by_a_kill_leave_no_process(tmp_path):
             running.ask("deployments/filter")
 
 
-def test_a_server_for_others_needs_a_password(tmp_path):
+def test_a_server_for_others_needs_a_password(start_up, tmp_path):
     done = subprocess.run(
-        [*KITS, "up", "--host", "0.0.0.0"],
+        [*start_up.KITS, "up", "--host", "0.0.0.0"],
         env=os.environ | {"KITS_HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "set PREFECT_SERVER_API_AUTH_STRING=user:password" in done.stderr
 
 
-def test_a_port_that_is_taken_is_said(up, tmp_path):
+def test_a_port_that_is_taken_is_said(start_up, up, tmp_path):
     done = subprocess.run(
-        [*KITS, "up", "--port", str(up.port)],
+        [*start_up.KITS, "up", "--port", str(up.port)],
         env=os.environ | {"KITS_HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "choose another with --port" in done.stderr
 
 
-def test_the_catalog_of_it_can_be_asked_directly(up, monkeypatch):
+def test_the_catalog_of_it_can_be_asked_directly(up, pipeline, monkeypatch):
     monkeypatch.setenv("KITS_HOME", str(up.home))
     with open_catalog(Settings()).connect() as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM case_overview")).scalar() == 6

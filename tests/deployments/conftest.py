@@ -1,0 +1,86 @@
+"""`kits up` as a user starts it, for the tests that need one."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+
+from kits_core.phantom.dataset import write_phantoms
+
+
+class Up:
+    """A `kits up` in a process of its own."""
+
+    KITS = (sys.executable, "-c", "from deployments.cli import main; main()")
+
+    def __init__(self, home, *words):
+        self.home = home
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        self.environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        self.environment |= {"KITS_HOME": str(home)}
+        self.process = subprocess.Popen(
+            [*self.KITS, "up", "--port", str(self.port), *words],
+            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self.lines = []
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if "Ctrl-C ends everything" in line:
+                return
+        raise AssertionError("".join(self.lines))
+
+    def ask(self, path, **body):
+        return httpx.post(f"{self.api}/{path}", json=body, timeout=60, trust_env=False).raise_for_status().json()
+
+    def children(self):
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def start(self, deployment, parameters):
+        (found,) = [d for d in self.ask("deployments/filter") if d["name"] == deployment]
+        body = {"parameters": {"parameters": parameters}, "state": {"type": "SCHEDULED"}}
+        answer = httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json=body, trust_env=False)
+        return answer.raise_for_status().json()["id"]
+
+    def wait_for(self, run, *states, seconds=240, may_fail=False):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = httpx.get(f"{self.api}/flow_runs/{run}", trust_env=False).raise_for_status().json()
+            if found["state_name"] in states:
+                return found
+            assert may_fail or found["state_type"] not in {"FAILED", "CRASHED"}, (
+                found["name"],
+                found["state"]["message"],
+            )
+            time.sleep(1)
+        raise AssertionError(f"{found['name']} is {found['state_name']}, not {states}")
+
+    def kits(self, *words):
+        done = subprocess.run([*self.KITS, *words], env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def end(self, how=signal.SIGINT):
+        self.process.send_signal(how)
+        self.process.wait(60)
+
+
+@pytest.fixture(scope="session", name="start_up")
+def _up():
+    return Up
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """Six small phantom patients in the official layout."""
+    root = tmp_path_factory.mktemp("source")
+    write_phantoms(root, 6, 3, shape=(24, 64, 64), spacing_mm=(8.0, 5.0, 5.0))
+    return root
