@@ -1,0 +1,143 @@
+"""What the header of one DICOM file says, as far as finding, ordering and reading a CT series need it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydicom import Dataset, dcmread
+from pydicom.config import disable_value_validation
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
+
+_MARK_AT, _MARK = 128, b"DICM"
+_BARE_STARTS = (b"\x02\x00", b"\x08\x00")
+"""Groups 0002 and 0008, with which a data set begins whose preamble was left out, as in old exports."""
+MEDIA_DIRECTORY = UID("1.2.840.10008.1.3.10")
+"""SOP class of a DICOMDIR, the table of contents of a disc."""
+
+_TAGS = [
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType"),
+    *("InstanceNumber", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept"),
+]
+
+Numbers = tuple[float, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Header:
+    """One DICOM file. A tag that is missing, empty or not of its type is None (text: empty).
+
+    `pixel_spacing`: mm between rows, then between columns. `position`: LPS mm of the first pixel's centre.
+    `orientation`: direction of a row, then of a column, LPS. `slope`, `intercept`: HU = stored * slope + intercept.
+    `frames`: 1 for an ordinary slice, 0 for a file without an image.
+    """
+
+    path: Path
+    sop_class: str
+    instance: str
+    series: str
+    description: str
+    modality: str
+    localizer: bool
+    number: int | None
+    frames: int
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    pixel_spacing: Numbers | None
+    position: Numbers | None
+    orientation: Numbers | None
+    slope: float | None
+    intercept: float | None
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """Whether a file starts as DICOM does, with or without the preamble. Raises `OSError` where it cannot be read."""
+    with path.open("rb") as file:
+        start = file.read(_MARK_AT + len(_MARK))
+    return start[_MARK_AT:] == _MARK or start[:2] in _BARE_STARTS
+
+
+def read_header(path: Path) -> Header | None:
+    """The header of a DICOM file; None for a DICOMDIR, or a file without preamble that is no DICOM after all.
+
+    Raises `ValueError` with the reason for a file that is marked as DICOM and cannot be read or names no series.
+    """
+    marked = _is_marked(path)
+    try:
+        with disable_value_validation():
+            data = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            found = _header(path, data)
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        if not marked:
+            return None
+        raise ValueError(f"a header that cannot be read ({error or type(error).__name__})") from error
+    if _text(data.file_meta, "MediaStorageSOPClassUID") == MEDIA_DIRECTORY or found.sop_class == MEDIA_DIRECTORY:
+        return None
+    if not found.series:
+        if not marked:
+            return None
+        raise ValueError("a header without SeriesInstanceUID: cut off, or not an image")
+    return found
+
+
+def _is_marked(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(_MARK_AT + len(_MARK))[_MARK_AT:] == _MARK
+
+
+def _header(path: Path, data: Dataset) -> Header:
+    rows = _whole(data, "Rows") or 0
+    return Header(
+        path=path,
+        sop_class=_text(data, "SOPClassUID"),
+        instance=_text(data, "SOPInstanceUID"),
+        series=_text(data, "SeriesInstanceUID"),
+        description=_text(data, "SeriesDescription"),
+        modality=_text(data, "Modality"),
+        localizer="LOCALIZER" in _text(data, "ImageType").upper(),
+        number=_whole(data, "InstanceNumber"),
+        frames=(_whole(data, "NumberOfFrames") or 1) if rows else 0,
+        rows=rows,
+        columns=_whole(data, "Columns") or 0,
+        samples=_whole(data, "SamplesPerPixel") or 1,
+        photometric=_text(data, "PhotometricInterpretation"),
+        pixel_spacing=_numbers(data, "PixelSpacing", 2),
+        position=_numbers(data, "ImagePositionPatient", 3),
+        orientation=_numbers(data, "ImageOrientationPatient", 6),
+        slope=_number(data, "RescaleSlope"),
+        intercept=_number(data, "RescaleIntercept"),
+    )
+
+
+def _text(data: Dataset, tag: str) -> str:
+    return str(data.get(tag) or "").strip()
+
+
+def _numbers(data: Dataset, tag: str, count: int) -> Numbers | None:
+    return _or_none(lambda: _exactly(count, tuple(float(v) for v in data[tag].value)))
+
+
+def _number(data: Dataset, tag: str) -> float | None:
+    return _or_none(lambda: float(data[tag].value))
+
+
+def _whole(data: Dataset, tag: str) -> int | None:
+    return _or_none(lambda: int(data[tag].value))
+
+
+def _exactly(count: int, values: Numbers) -> Numbers:
+    if len(values) != count:
+        raise ValueError
+    return values
+
+
+def _or_none(read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError):
+        return None
