@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
@@ -131,7 +132,7 @@ def _whole(data: Dataset, tag: str) -> int | None:
 
 
 def _exactly(count: int, values: Numbers) -> Numbers:
-    if len(values) != count:
+    if len(values) != count or not np.isfinite(values).all():
         raise ValueError
     return values
 

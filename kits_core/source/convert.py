@@ -54,6 +54,19 @@ class ConvertedSegmentation:
     volumes: tuple[LabelVolume, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class LoadedImage:
+    """A scan in memory. `hu`: int16 where that loses nothing, else float32, as in the file. `facts`: of the file.
+
+    `squeezed`: axes of length 1 left out. `placed`: the header says where the grid lies (by sform or qform).
+    """
+
+    hu: Raw
+    facts: NiftiFacts
+    squeezed: int
+    placed: bool
+
+
 class _NotInt16Error(Exception):
     """Some voxel does not fit; the caller starts again with another type."""
 
@@ -97,6 +110,18 @@ def convert_segmentation(source: Path, target: Path, *, case: str | None = None)
         source_dtype=facts.dtype,
         volumes=label_volumes([int(n) for n in counts], facts.voxel_ml),
     )
+
+
+def load_image(source: Path, *, case: str | None = None) -> LoadedImage:
+    """The scan `source`, which may have a fourth axis of length 1, as `convert_image` would write it.
+
+    Raises `CaseError` naming `case` for everything that `convert_image` refuses.
+    """
+    case = case or case_of(source)
+    try:
+        return _load_image(source, case, np.dtype(np.int16))
+    except _NotInt16Error:
+        return _load_image(source, case, np.dtype(np.float32))
 
 
 class _Hounsfield:
@@ -157,6 +182,17 @@ def _convert_image(source: Path, target: Path, case: str, dtype: np.dtype[Any]) 
     )
 
 
+def _load_image(source: Path, case: str, dtype: np.dtype[Any]) -> LoadedImage:
+    with open_nifti(source, case, squeeze=True) as reader:
+        cast = _Hounsfield(reader, dtype)
+        hu, filled = np.empty(reader.facts.voxels, dtype), 0
+        for values in _values(reader):
+            hu[filled : filled + values.size] = cast(values)
+            filled += values.size
+        placed = any(int(reader.header[code]) > 0 for code in ("sform_code", "qform_code"))
+        return LoadedImage(hu.reshape(reader.facts.shape, order="F"), reader.facts, reader.squeezed, placed)
+
+
 def _write(reader: NiftiReader, target: Path, dtype: np.dtype[Any], cast: Callable[[Raw], Raw]) -> tuple[int, str]:
     """Stream header and voxels to `target`, atomically; returns bytes and SHA-256 of the file."""
     digest, size = hashlib.sha256(), 0
@@ -170,11 +206,16 @@ def _write(reader: NiftiReader, target: Path, dtype: np.dtype[Any], cast: Callab
 
 def _pieces(reader: NiftiReader, dtype: np.dtype[Any], cast: Callable[[Raw], Raw]) -> Iterator[bytes | memoryview]:
     yield _header(reader, dtype)
-    slope, intercept = reader.facts.slope, reader.facts.intercept
-    for stored in reader.chunks(_CHUNK_VOXELS):
-        values = stored if (slope, intercept) == (1.0, 0.0) else stored.astype(np.float64) * slope + intercept
+    for values in _values(reader):
         written: npt.NDArray[np.generic] = np.ascontiguousarray(cast(values), dtype=dtype.newbyteorder("<"))
         yield written.view(np.uint8).data
+
+
+def _values(reader: NiftiReader) -> Iterator[Raw]:
+    """The voxels in pieces, with the header's scaling applied."""
+    slope, intercept = reader.facts.slope, reader.facts.intercept
+    for stored in reader.chunks(_CHUNK_VOXELS):
+        yield stored if (slope, intercept) == (1.0, 0.0) else stored.astype(np.float64) * slope + intercept
 
 
 def _header(reader: NiftiReader, dtype: np.dtype[Any]) -> bytes:

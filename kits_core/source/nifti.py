@@ -53,11 +53,15 @@ class NiftiFacts:
 
 
 class NiftiReader:
-    """An open NIfTI file, gzipped or not, read once from front to back. Every failure to read is a `CaseError`."""
+    """An open NIfTI file, gzipped or not, read once from front to back. Every failure to read is a `CaseError`.
 
-    def __init__(self, path: Path, case: str, stream: BinaryIO) -> None:
+    `squeezed`: how many axes of length 1 after the third were left out.
+    """
+
+    def __init__(self, path: Path, case: str, stream: BinaryIO, *, squeeze: bool = False) -> None:
         self._path, self._case, self._stream = path, case, stream
         self.header = self._read_header()
+        self.squeezed = self._squeeze() if squeeze else 0
         self.facts = self._check_header()
 
     def chunks(self, voxels: int) -> Iterator[npt.NDArray[Any]]:
@@ -112,6 +116,13 @@ class NiftiReader:
             raise self.error("voxels soon after the header", f"them to start at byte {offset}")
         return header
 
+    def _squeeze(self) -> int:
+        dim = [int(n) for n in self.header["dim"]]
+        if not (3 < dim[0] <= 7 and all(n == 1 for n in dim[4 : dim[0] + 1])):
+            return 0
+        self.header["dim"] = [3, *dim[1:4], 1, 1, 1, 1]
+        return dim[0] - 3
+
     def _check_header(self) -> NiftiFacts:
         header = self.header
         dim = [int(n) for n in header["dim"]]
@@ -164,10 +175,11 @@ class NiftiReader:
 
 
 @contextmanager
-def open_nifti(path: Path, case: str | None = None) -> Iterator[NiftiReader]:
+def open_nifti(path: Path, case: str | None = None, *, squeeze: bool = False) -> Iterator[NiftiReader]:
     """Open a `.nii` or `.nii.gz` (told by its first bytes, not its name). `case` is what errors name.
 
-    By default the case is the `case_xxxxx` in the path, else the file's name. Raises `CaseError` for a file that is not
+    By default the case is the `case_xxxxx` in the path, else the file's name. `squeeze` takes a fourth axis of length 1,
+    which some programs write, for none. Raises `CaseError` for a file that is not
     NIfTI; `FileNotFoundError` where there is none.
     """
     case = case or case_of(path)
@@ -175,7 +187,7 @@ def open_nifti(path: Path, case: str | None = None) -> Iterator[NiftiReader]:
         packed = raw.read(2) == _GZIP_MAGIC
         raw.seek(0)
         stream = cast("BinaryIO", igzip.IGzipFile(fileobj=raw, mode="rb")) if packed else raw
-        yield NiftiReader(path, case, stream)
+        yield NiftiReader(path, case, stream, squeeze=squeeze)
 
 
 def case_of(path: Path) -> str:

@@ -1,0 +1,43 @@
+"""A NIfTI file as HU."""
+
+import numpy as np
+
+from kits_core.errors import CaseError
+from kits_core.geometry.volume import Volume
+from kits_core.scan.find import Scan
+from kits_core.source.convert import LoadedImage, load_image
+
+
+def read_nifti(scan: Scan) -> tuple[Volume, tuple[str, ...]]:
+    """The volume of a `.nii` or `.nii.gz`, on the file's own axes, and what was handled.
+
+    Raises `CaseError` for: no NIfTI, a cut or damaged archive, other than 3 axes (a fourth of length 1 is left out), an
+    affine that is not finite and invertible, units other than mm, and values that are not finite.
+    """
+    try:
+        loaded = load_image(scan.path, case=scan.name)
+    except CaseError as error:
+        step = "export the scan again as one 3-D volume"
+        raise CaseError(scan.name, expected=error.expected, got=error.got, next_step=step) from error
+    except OSError as error:
+        raise CaseError(
+            scan.name,
+            expected=f"to read {scan.path}",
+            got=error.strerror or str(error),
+            next_step="make it readable",
+        ) from error
+    return Volume(loaded.hu, np.array(loaded.facts.affine)), tuple(_notes(loaded))
+
+
+def _notes(loaded: LoadedImage) -> list[str]:
+    notes = []
+    facts = loaded.facts
+    if loaded.squeezed:
+        notes.append("a fourth axis of length 1 was left out")
+    if (facts.slope, facts.intercept) != (1.0, 0.0):
+        notes.append(f"rescale slope {facts.slope:g}, intercept {facts.intercept:g} applied")
+    if loaded.hu.dtype != np.int16:
+        notes.append("values are not whole numbers of 16 bits: kept as float32")
+    if not loaded.placed:
+        notes.append("the header does not say how the patient lies (no sform, no qform): left and right may be swapped")
+    return notes
