@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from numpy.typing import NDArray
 from pydicom import dcmread
 
@@ -39,8 +39,8 @@ def load_slice(case: str, header: Header) -> NDArray[Any]:
     if reason := _cut_off(header):
         raise CaseError(case, expected=f"whole pixel data in {header.path.name}", got=reason, next_step=_AGAIN)
     try:
-        image = sitk.ReadImage(str(header.path), imageIO="GDCMImageIO")
-        values = sitk.GetArrayFromImage(image)
+        image = SimpleITK.ReadImage(str(header.path), imageIO="GDCMImageIO")
+        values = SimpleITK.GetArrayFromImage(image)
     except RuntimeError as error:
         reason = str(error).strip().rsplit("\n", 1)[-1]
         raise CaseError(
@@ -85,7 +85,7 @@ def _cut_off(header: Header) -> str | None:
 
 
 def _pixel_data_length(file: BinaryIO, *, implicit: bool, order: str) -> int | None:
-    """The length that the pixel data element claims; leaves `file` at its value. None where there is no such element."""
+    """The length that the pixel data element claims; leaves `file` at its value. None where there is no element."""
     start = file.read(8 if implicit else 12)
     if len(start) < (8 if implicit else 12) or struct.unpack(f"{order}HH", start[:4]) != _PIXEL_DATA:
         return None

@@ -9,10 +9,9 @@ from kits_core.geometry.volume import Volume
 from kits_core.scan.dicom import read_dicom
 from kits_core.scan.find import Scan
 from kits_core.scan.nifti import read_nifti
+from kits_core.scan.stack import LEAST_SLICES
 from kits_core.source.verify import check_hounsfield
 
-LEAST_SLICES = 8
-"""Fewer are a localizer or a few single slices, never both kidneys."""
 _SPACING_MM = (0.05, 25.0)
 """From a microscope's to more than any CT of an abdomen has: beyond, the unit is not mm."""
 _SAMPLE_VOXELS = 1_000_000

@@ -13,9 +13,12 @@ from kits_core.scan.pixels import same_pixels
 from kits_core.scan.uniform import check_uniform
 
 LEAST_SLICES = 8
+"""Fewer are a localizer or a few single slices, never both kidneys."""
 _SAME_PLACE_MM = 0.01  # scanners write positions to 0.001 mm or better; no CT has slices this close
 _UNEVEN = 0.1
 _MOST_DRIFT_VOX = 0.5
+_MOST_OFF_LINE = (1.0, 1.0, 0.5)
+"""In columns, rows and slices."""
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 Vectors = NDArray[np.float64]
@@ -62,16 +65,16 @@ def stack_slices(case: str, headers: Sequence[Header]) -> Stack:
         )
     positions = np.array([_position(header) for header in kept])
     _check_gaps(case, kept, positions @ normal)
-    spacing = headers[0].pixel_spacing or ()
-    in_plane = np.array([row * spacing[1], column * spacing[0]])
+    rows_mm, columns_mm = headers[0].pixel_spacing or ()
+    in_plane = np.column_stack([row * columns_mm, column * rows_mm])
     step = (positions[-1] - positions[0]) / (len(kept) - 1)
-    _check_line(case, kept, positions - positions[0] - np.arange(len(kept))[:, None] * step, normal, step, in_plane)
-    offsets = positions - positions[0]
-    shifts = np.stack([offsets @ v / (v @ v) for v in in_plane], axis=1)
+    axes = np.column_stack([in_plane, step])
+    # In units of a column, a row and a slice: 0, 0, k for slice k of an even stack.
+    _check_line(case, kept, np.linalg.solve(axes, (positions - positions[0]).T).T)
     lps = np.eye(4)
-    lps[:3] = np.column_stack([in_plane[0], in_plane[1], step, positions[0]])
-    sideways = float(np.linalg.norm(step - (step @ normal) * normal))
-    tilt = float(np.degrees(np.arctan2(sideways, step @ normal)))
+    lps[:3] = np.column_stack([axes, positions[0]])
+    shifts = (positions - positions[0]) @ in_plane / (in_plane**2).sum(axis=0)
+    tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
     return Stack(tuple(kept), _LPS_TO_RAS @ lps, shifts, tilt, tuple(_notes(headers, kept)))
 
 
@@ -118,19 +121,20 @@ def _check_gaps(case: str, slices: Sequence[Header], along_mm: Vectors) -> None:
     )
 
 
-def _check_line(
-    case: str, slices: Sequence[Header], off: Vectors, normal: Vectors, step: Vectors, in_plane: Vectors
-) -> None:
-    """Even gaps that creep, or slices of two fields of view, have positions that no affine describes."""
-    along = np.abs(off @ normal) / float(step @ normal)
-    sideways = np.abs(np.stack([off @ v / (v @ v) for v in in_plane]))
-    worst = int(np.argmax(along + sideways.max(axis=0)))
-    if along.max() <= 0.5 and sideways.max() <= 1:
+def _check_line(case: str, slices: Sequence[Header], places: Vectors) -> None:
+    """Gaps that creep, or slices of two fields of view, have positions that no affine describes.
+
+    `places`: float64 `(slices, 3)`, in columns, rows and slices.
+    """
+    off = np.abs(places - np.arange(len(slices))[:, None] * [0, 0, 1]) / _MOST_OFF_LINE
+    worst = int(off.max(axis=1).argmax())
+    if off[worst].max() <= 1:
         return
+    i, j, k = (f"{n:.2f}" for n in places[worst] - [0, 0, worst])
     raise CaseError(
         case,
         expected="slices along one straight line",
-        got=f"{slices[worst].path.name} {np.linalg.norm(off[worst]):.2f} mm beside it",
+        got=f"{slices[worst].path.name} off it by {i} columns, {j} rows and {k} slices",
         next_step="export one reconstruction as a series of its own",
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from numpy.typing import NDArray
 
 from kits_core.geometry.volume import Volume
@@ -23,12 +23,12 @@ def untilt(hu: NDArray[Any], stack: Stack) -> Volume:
     first, size = _frame(stack, hu.shape)
     upright = np.empty((*size, hu.shape[2]), hu.dtype, order="F")
     for k, shift in enumerate(stack.shifts_vox):
-        image = sitk.GetImageFromArray(np.ascontiguousarray(hu[:, :, k].T, dtype=np.float32))
-        move = sitk.TranslationTransform(2, (first - shift).tolist())
-        moved = sitk.Resample(
-            image, size, move, sitk.sitkLinear, (0.0, 0.0), (1.0, 1.0), (1.0, 0.0, 0.0, 1.0), float(_AIR_HU)
+        image = SimpleITK.GetImageFromArray(np.ascontiguousarray(hu[:, :, k].T, dtype=np.float32))
+        move = SimpleITK.TranslationTransform(2, (first - shift).tolist())
+        moved = SimpleITK.Resample(
+            image, size, move, SimpleITK.sitkLinear, (0.0, 0.0), (1.0, 1.0), (1.0, 0.0, 0.0, 1.0), float(_AIR_HU)
         )
-        values = sitk.GetArrayViewFromImage(moved).T
+        values = SimpleITK.GetArrayViewFromImage(moved).T
         upright[:, :, k] = np.rint(values) if hu.dtype.kind == "i" else values
     return Volume(upright, upright_affine(stack))
 

@@ -178,9 +178,9 @@ class NiftiReader:
 def open_nifti(path: Path, case: str | None = None, *, squeeze: bool = False) -> Iterator[NiftiReader]:
     """Open a `.nii` or `.nii.gz` (told by its first bytes, not its name). `case` is what errors name.
 
-    By default the case is the `case_xxxxx` in the path, else the file's name. `squeeze` takes a fourth axis of length 1,
-    which some programs write, for none. Raises `CaseError` for a file that is not
-    NIfTI; `FileNotFoundError` where there is none.
+    By default the case is the `case_xxxxx` in the path, else the file's name. `squeeze`: a fourth axis of length 1, as
+    some programs write, is taken for none. Raises `CaseError` for a file that is not NIfTI; `FileNotFoundError` where
+    there is none.
     """
     case = case or case_of(path)
     with path.open("rb") as raw:

@@ -56,27 +56,28 @@ def _ds(value):
     return f"{value:.12f}"[:16] if value < 0 else f"{value:.13f}"[:16]
 
 
+def body(shape=(24, 20, 12)):
+    """Stored values (HU + 1024) of a body in air that looks different from every side."""
+    i, j, k = np.meshgrid(*map(np.arange, shape), indexing="ij")
+    inside = ((i - shape[0] / 2) / shape[0]) ** 2 + ((j - shape[1] / 2) / shape[1]) ** 2 < 0.16
+    return np.where(inside, 1024 + 3 * i + 2 * j + 5 * k, 24).astype(np.int32)
+
+
 class Dicom:
     """What tests write DICOM with, by one fixture."""
 
     slices = staticmethod(dicom_slices)
     save = staticmethod(save_slices)
+    body = staticmethod(body)
 
     @staticmethod
     def series(folder, stored, affine, **tags):
         return save_slices(folder, dicom_slices(stored, affine, **tags))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def dicom():
     return Dicom
-
-
-def body(shape=(24, 20, 12)):
-    """Stored values (HU + 1024) of a body in air that looks different from every side."""
-    i, j, k = np.meshgrid(*map(np.arange, shape), indexing="ij")
-    inside = ((i - shape[0] / 2) / shape[0]) ** 2 + ((j - shape[1] / 2) / shape[1]) ** 2 < 0.16
-    return np.where(inside, 1024 + 3 * i + 2 * j + 5 * k, 24).astype(np.int32)
 
 
 @pytest.fixture
