@@ -39,6 +39,7 @@ def _check_kind(case: str, header: Header) -> None:
         raise CaseError(
             case, expected="a CT", got=f"modality {header.modality or 'none'} in {name}", next_step="give a CT"
         )
+    # Of an enhanced CT, GDCM 3.2.5 gives every frame the first one's rescaling, and no spacing to frames out of order.
     if header.frames != 1:
         raise CaseError(
             case,
