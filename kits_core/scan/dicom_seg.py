@@ -97,7 +97,7 @@ def _numbered(case: str, labels: NDArray[np.uint8], stack: Stack) -> tuple[NDArr
         raise CaseError(
             case, expected="labels 0, 1, 2 and 3", got=f"also {most}", next_step="give the labels of a model"
         )
-    counts = sum(count_labels(case, part.ravel()) for part in labels.transpose(2, 1, 0))
+    counts = np.sum([count_labels(case, part.ravel()) for part in labels.transpose(2, 1, 0)], axis=0)
     present = [label for label in _CODES if counts[label]]
     numbers = np.zeros(len(Label), np.uint8)
     numbers[present] = np.arange(1, len(present) + 1)  # DICOM counts segments from 1 without gaps
@@ -114,7 +114,7 @@ def _numbered(case: str, labels: NDArray[np.uint8], stack: Stack) -> tuple[NDArr
 
 def _sources(case: str, stack: Stack) -> list[Dataset]:
     """The headers of the slices, complete as a SEG needs them."""
-    sources = []
+    sources: list[Dataset] = []
     for header in stack.slices:
         data = dcmread(header.path, stop_before_pixels=True, force=True)
         for tag in _MUST_HAVE:
