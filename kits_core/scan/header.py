@@ -21,6 +21,7 @@ _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType"),
     *("InstanceNumber", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept"),
+    "LossyImageCompression",
 ]
 
 Numbers = tuple[float, ...]
@@ -54,6 +55,7 @@ class Header:
     orientation: Numbers | None
     slope: float | None
     intercept: float | None
+    lossy: bool
 
 
 def looks_like_dicom(path: Path) -> bool:
@@ -112,6 +114,7 @@ def _header(path: Path, data: Dataset) -> Header:
         orientation=_numbers(data, "ImageOrientationPatient", 6),
         slope=_number(data, "RescaleSlope"),
         intercept=_number(data, "RescaleIntercept"),
+        lossy=_text(data, "LossyImageCompression") == "01",
     )
 
 

@@ -1,5 +1,6 @@
 """The pixels of DICOM slices as HU, through SimpleITK's GDCM, which applies rescaling and knows the compressions."""
 
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from kits_core.scan.header import Header
 _AGAIN = "export the series again from the scanner or archive"
 _UNDEFINED, _ITEM, _END = 0xFFFFFFFF, (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _PIXEL_DATA = (0x7FE0, 0x0010)
+_ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
 _INT16 = np.iinfo(np.int16)
 
 
@@ -42,9 +44,11 @@ def load_slice(case: str, header: Header) -> NDArray[Any]:
         image = SimpleITK.ReadImage(str(header.path), imageIO="GDCMImageIO")
         values = SimpleITK.GetArrayFromImage(image)
     except RuntimeError as error:
-        reason = str(error).strip().rsplit("\n", 1)[-1]
         raise CaseError(
-            case, expected=f"pixel data that can be decoded in {header.path.name}", got=reason, next_step=_AGAIN
+            case,
+            expected=f"pixel data that can be decoded in {header.path.name}",
+            got=_ADDRESS.sub("", str(error).strip().rsplit("\n", 1)[-1]),
+            next_step="export the series again, uncompressed",
         ) from error
     if values.shape != (1, header.rows, header.columns) or not np.isfinite(values).all():
         got = f"an array of {values.shape}, or values that are not finite"

@@ -13,7 +13,8 @@ from kits_core.scan.features import FEATURES, KIDNEY_MEDIAN, describe
 
 __all__ = ["FEATURES", "Flag", "Range", "Reference", "describe", "flags"]
 
-_FEW_CASES = 5
+_FEW_CASES = 50
+"""Below, a percentile of 1 is an extrapolation from the last one or two cases."""
 _WIDENED_BY = 0.1
 _UNENHANCED_BELOW_HU = 70
 """Kidneys have 30 to 40 HU without contrast and over 100 in every phase with it; halfway between."""
@@ -56,7 +57,7 @@ class Reference:
     def range_of(self, name: str) -> Range | None:
         """The training range of a feature; None where no case has it.
 
-        From 5 cases on, the 1st to the 99th percentile; with fewer, the smallest to the largest. The margin is a tenth
+        From 50 cases on, the 1st to the 99th percentile; with fewer, the smallest to the largest. The margin is a tenth
         of that width, and at least the feature's own, so that cases from one scanner do not make all others strange.
         """
         values = self.values.get(name, ())

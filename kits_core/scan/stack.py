@@ -147,6 +147,8 @@ def _notes(headers: Sequence[Header], kept: Sequence[Header]) -> list[str]:
     known = [number for number in numbers if number is not None]
     if len(known) == len(numbers) and known not in (sorted(known), sorted(known, reverse=True)):
         notes.append("slices were stored in the wrong order: sorted by position")
+    if any(header.lossy for header in kept):
+        notes.append("slices were compressed with loss: HU are approximate")
     scales = sorted({(header.slope or 1.0, header.intercept or 0.0) for header in kept})
     if len(scales) > 1:
         notes.append(f"rescale slope and intercept applied, which differ between slices ({len(scales)} pairs)")

@@ -134,7 +134,7 @@ def test_json_makes_the_same_reference_again(cases):
         known = reference.range_of(name)
         values = [case[name] for case in cases if name in case]
         assert (known is None) == (not values)
-        assert all(known.holds(value) for value in values if len(values) < 5)
+        assert all(known.holds(value) for value in values if values)
 
 
 def test_features_of_a_later_version_are_left_out():

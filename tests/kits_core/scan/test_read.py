@@ -185,18 +185,36 @@ def test_other_uncompressed_encodings(tmp_path, dicom, stored, syntax):
     assert np.array_equal(_read(tmp_path / "d").volume.data, stored - 1024)
 
 
-def _compressed(folder, dicom, stored):
+def _compressed(folder, dicom, stored, how):
+    """Slices compressed without loss: RLE by pydicom, the others by GDCM."""
     files = dicom.series(folder, stored, _AFFINE)
     for path in files:
         data = dcmread(path)
-        data.compress("1.2.840.10008.1.2.5")  # RLE, which pydicom writes by itself
+        if how == "RLE":
+            data.compress("1.2.840.10008.1.2.5")
+        else:
+            writer = SimpleITK.ImageFileWriter()
+            writer.SetFileName(str(folder.parent / "one.dcm"))
+            writer.UseCompressionOn()
+            writer.SetCompressor(how)
+            writer.Execute(SimpleITK.GetImageFromArray(data.pixel_array[None]))
+            packed = dcmread(folder.parent / "one.dcm")
+            data.file_meta.TransferSyntaxUID, data.PixelData = packed.file_meta.TransferSyntaxUID, packed.PixelData
+            data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
         data.save_as(path)
     return files
 
 
-def test_compressed_slices(tmp_path, dicom, stored):
-    _compressed(tmp_path / "d", dicom, stored)
+@pytest.mark.parametrize("how", ["RLE", "JPEG", "JPEG2000"])
+def test_compressed_slices(tmp_path, dicom, stored, how):
+    files = _compressed(tmp_path / "d", dicom, stored, how)
+    assert dcmread(files[0]).file_meta.TransferSyntaxUID.is_compressed
     assert np.array_equal(_read(tmp_path / "d").volume.data, stored - 1024)
+
+
+def test_loss_by_compression_is_said(tmp_path, dicom, stored):
+    dicom.series(tmp_path / "d", stored, _AFFINE, LossyImageCompression="01")
+    assert "compressed with loss" in _read(tmp_path / "d").notes[0]
 
 
 # === What is refused ===
@@ -335,7 +353,11 @@ def test_a_slice_without_pixels_is_named(tmp_path, dicom, stored):
 
 
 def test_a_compressed_slice_that_is_cut_off_or_damaged_is_named(tmp_path, dicom, stored):
-    path = _compressed(tmp_path / "d", dicom, stored)[6]
+    path = _compressed(tmp_path / "d", dicom, stored, "JPEG2000")[6]
     content = path.read_bytes()
     path.write_bytes(content[:-30])
     _refused(tmp_path / "d", r"whole pixel data in slice_006\.dcm, got compressed data that end early")
+    path.write_bytes(content[:-400] + bytes(392) + content[-8:])
+    _refused(
+        tmp_path / "d", r"pixel data that can be decoded in slice_006\.dcm, got .*export the series again, uncompressed"
+    )
