@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
-from pydicom.sr.coding import Code
+from pydicom.sr.codedict import codes
 
 from kits_core.errors import CaseError
 from kits_core.files import written_aside
@@ -18,19 +18,18 @@ from kits_core.geometry.volume import Affine
 from kits_core.labels import Label
 from kits_core.scan.dicom import stack_of
 from kits_core.scan.find import Scan
+from kits_core.scan.header import BROKEN
 from kits_core.scan.stack import Stack
 from kits_core.scan.tilt import grid_of, slices_of
 from kits_core.source.verify import count_labels
 
-_STRUCTURE = Code("91723000", "SCT", "Anatomical structure")
-_ABNORMAL = Code("49755003", "SCT", "Morphologically abnormal structure")
 _CODES = {
-    Label.KIDNEY: ("Kidney", _STRUCTURE, Code("64033007", "SCT", "Kidney")),
-    Label.TUMOR: ("Tumour", _ABNORMAL, Code("108369006", "SCT", "Neoplasm")),
-    Label.CYST: ("Cyst", _ABNORMAL, Code("367643001", "SCT", "Cyst")),
+    Label.KIDNEY: ("Kidney", codes.SCT.AnatomicalStructure, codes.SCT.Kidney),
+    Label.TUMOR: ("Tumour", codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Neoplasm),
+    Label.CYST: ("Cyst", codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Cyst),
 }
-"""Name, category and type of each segment; SNOMED CT, from DICOM PS3.16, CID 7150, 7151 and 7159."""
-_ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
+"""Name, category and type of each segment, in SNOMED CT."""
+_AS_NIFTI = "write the labels as NIfTI"
 _MAKER = "kits-platform"
 _MUST_HAVE = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _MAY_BE_EMPTY = (
@@ -54,30 +53,42 @@ def write_dicom_seg(
     values that `Label` has not, labels that are all empty, and a series that lacks an identifier to refer to.
     """
     if scan.kind != "dicom":
-        raise CaseError(
-            scan.name, expected="a DICOM series to refer to", got="a NIfTI file", next_step="write the labels as NIfTI"
-        )
+        raise CaseError(scan.name, expected="a DICOM series to refer to", got="a NIfTI file", next_step=_AS_NIFTI)
     stack = stack_of(scan)
     _check_grid(scan.name, labels, affine, stack)
     frames, present = _numbered(scan.name, labels, stack)
-    with _quiet(), written_aside(path, suffix=".dcm") as aside:
-        hd.seg.Segmentation(
-            source_images=_sources(scan.name, stack),
-            pixel_array=frames,
-            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[
-                _description(number, label, algorithm, version) for number, label in enumerate(present, start=1)
-            ],
-            series_instance_uid=hd.UID(),
-            series_number=_SERIES_NUMBER,
-            sop_instance_uid=hd.UID(),
-            instance_number=1,
-            manufacturer=_MAKER,
-            manufacturer_model_name=algorithm,
-            software_versions=version,
-            device_serial_number="none",
-            series_description=f"{algorithm} segmentation",
-        ).save_as(aside)
+    with _quiet():
+        sources = _sources(scan.name, stack)
+        try:
+            segmentation = _segmentation(sources, frames, present, algorithm, version)
+        except BROKEN as error:
+            raise CaseError(
+                scan.name, expected="headers that a DICOM SEG can copy", got=str(error), next_step=_AS_NIFTI
+            ) from error
+        with written_aside(path, suffix=".dcm") as aside:
+            segmentation.save_as(aside)
+
+
+def _segmentation(
+    sources: list[Dataset], frames: NDArray[np.uint8], present: list[Label], algorithm: str, version: str
+) -> hd.seg.Segmentation:
+    return hd.seg.Segmentation(
+        source_images=sources,
+        pixel_array=frames,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[
+            _description(number, label, algorithm, version) for number, label in enumerate(present, start=1)
+        ],
+        series_instance_uid=hd.UID(),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer=_MAKER,
+        manufacturer_model_name=algorithm,
+        software_versions=version,
+        device_serial_number="none",
+        series_description=f"{algorithm} segmentation",
+    )
 
 
 def _check_grid(case: str, labels: NDArray[np.uint8], affine: Affine, stack: Stack) -> None:
@@ -123,7 +134,7 @@ def _sources(case: str, stack: Stack) -> list[Dataset]:
                     case,
                     expected=f"{tag} in every slice, which a DICOM SEG refers to",
                     got=f"none in {header.path.name}",
-                    next_step="write the labels as NIfTI",
+                    next_step=_AS_NIFTI,
                 )
         for tag in _MAY_BE_EMPTY:
             if tag not in data:
@@ -141,7 +152,7 @@ def _description(number: int, label: Label, algorithm: str, version: str) -> hd.
         segmented_property_type=kind,
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name=algorithm, version=version, family=_ARTIFICIAL_INTELLIGENCE
+            name=algorithm, version=version, family=codes.DCM.ArtificialIntelligence
         ),
     )
 

@@ -53,7 +53,7 @@ def find_scans(paths: Sequence[Path], *, series: str | None = None) -> Found:
         except CaseError as error:
             refused.append(error)
         except OSError as error:
-            refused.append(_refusal(path, f"{error.strerror or error}", "make it readable"))
+            refused.append(_refusal(path, str(error), "make it readable"))
     return Found(tuple(_with_unique_names(scans.values())), tuple(refused))
 
 
@@ -74,11 +74,11 @@ def _scans_at(path: Path, series: str | None) -> Iterator[Scan]:
 
 
 def _scans_in(folder: Path, series: str | None) -> Iterator[Scan]:
-    """NIfTI files first: they are good whatever is wrong with DICOM beside them."""
+    """NIfTI files first: they are good whatever is wrong with DICOM beside them, which only counts if it is a CT."""
     images = sorted(_images_in(folder))
     yield from map(_nifti, images)
     found = series_below(folder)
-    if found:
+    if any(one.is_choice for one in found) or (found and not images):
         yield _dicom(folder, choose(str(folder), found, series))
     elif not images:
         content = "files of other kinds only" if any(folder.iterdir()) else "an empty folder"

@@ -1,5 +1,7 @@
 """What the header of one DICOM file says, as far as finding, ordering and reading a CT series need it."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 _MARK_AT, _MARK = 128, b"DICM"
@@ -21,8 +23,14 @@ _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType"),
     *("InstanceNumber", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept"),
-    "LossyImageCompression",
+    *("BitsAllocated", "LossyImageCompression"),
 ]
+
+BROKEN = (
+    *(InvalidDicomError, BytesLengthException, struct.error, NotImplementedError, EOFError, OverflowError),
+    *(ValueError, TypeError, KeyError, AttributeError, zlib.error),
+)
+"""What pydicom was seen to raise on files that are cut off or damaged at random places."""
 
 Numbers = tuple[float, ...]
 T = TypeVar("T")
@@ -34,7 +42,7 @@ class Header:
 
     `pixel_spacing`: mm between rows, then between columns. `position`: LPS mm of the first pixel's centre.
     `orientation`: direction of a row, then of a column, LPS. `slope`, `intercept`: HU = stored * slope + intercept.
-    `frames`: 1 for an ordinary slice, 0 for a file without an image.
+    `bits`: of a sample, as stored. `frames`: 1 for an ordinary slice, 0 for a file without an image.
     """
 
     path: Path
@@ -49,6 +57,7 @@ class Header:
     rows: int
     columns: int
     samples: int
+    bits: int
     photometric: str
     pixel_spacing: Numbers | None
     position: Numbers | None
@@ -75,11 +84,12 @@ def read_header(path: Path) -> Header | None:
         with disable_value_validation():
             data = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             found = _header(path, data)
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+            is_directory = MEDIA_DIRECTORY in (found.sop_class, _text(data.file_meta, "MediaStorageSOPClassUID"))
+    except BROKEN as error:
         if not marked:
             return None
         raise ValueError(f"a header that cannot be read ({error or type(error).__name__})") from error
-    if _text(data.file_meta, "MediaStorageSOPClassUID") == MEDIA_DIRECTORY or found.sop_class == MEDIA_DIRECTORY:
+    if is_directory:
         return None
     if not found.series:
         if not marked:
@@ -108,6 +118,7 @@ def _header(path: Path, data: Dataset) -> Header:
         rows=rows,
         columns=_whole(data, "Columns") or 0,
         samples=_whole(data, "SamplesPerPixel") or 1,
+        bits=_whole(data, "BitsAllocated") or 16,
         photometric=_text(data, "PhotometricInterpretation"),
         pixel_spacing=_numbers(data, "PixelSpacing", 2),
         position=_numbers(data, "ImagePositionPatient", 3),

@@ -50,7 +50,7 @@ def group(paths: Iterable[Path]) -> tuple[Series, ...]:
     for path in paths:
         try:
             header = read_header(path)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise CaseError(
                 str(path),
                 expected="a DICOM file",

@@ -56,6 +56,7 @@ def test_every_slice_refers_to_its_source_and_has_its_mask(tmp_path, dicom, stor
     codes = [seg.get_segment_description(n).segmented_property_type.value for n in (1, 2, 3)]
     assert codes == ["64033007", "108369006", "367643001"]
     assert {seg.get_segment_description(n).algorithm_type.value for n in (1, 2, 3)} == {"AUTOMATIC"}
+    assert seg.get_segment_description(1).segmented_property_category.value == "91723000"
     uids = {}
     for path in files:
         data = dcmread(path)
@@ -93,6 +94,16 @@ def test_anonymised_and_sloppy_headers_do_not_stop_it(tmp_path, dicom, stored):
     dicom.save(tmp_path / "d", slices)
     _write(tmp_path / "seg.dcm", _scan(tmp_path / "d"), _labels(stored.shape))
     assert highdicom.seg.segread(tmp_path / "seg.dcm").PatientID == ""
+
+
+def test_headers_that_cannot_be_copied_are_refused(tmp_path, dicom, stored):
+    dicom.series(tmp_path / "d", stored, _AFFINE)
+    scan = _scan(tmp_path / "d")
+    data = dcmread(scan.files[4])
+    data.StudyInstanceUID = "1.2.3"
+    data.save_as(scan.files[4])
+    with pytest.raises(CaseError, match=r"headers that a DICOM SEG can copy, got .*write the labels as NIfTI"):
+        _write(tmp_path / "seg.dcm", scan, _labels(stored.shape))
 
 
 def test_labels_of_a_tilted_scan_go_back_onto_its_slices(tmp_path, dicom):

@@ -10,7 +10,7 @@ _AFFINE = np.diag([-0.8, -0.7, 3.0, 1.0])
 
 def _nifti(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.zeros((9, 9, 9), np.int16), _AFFINE), path)
+    path.write_bytes(nib.Nifti1Image(np.zeros((9, 9, 9), np.int16), _AFFINE).to_bytes())
     return path
 
 
@@ -132,6 +132,22 @@ def test_what_is_no_scan_is_refused_and_the_others_go_on(tmp_path, name, words):
     found = find_scans([tmp_path / name, good])
     assert [scan.name for scan in found.scans] == ["good"]
     assert len(found.refused) == 1
+
+
+def test_a_segmentation_beside_nifti_files_is_no_scan(tmp_path, dicom, stored):
+    _nifti(tmp_path / "good.nii.gz")
+    dicom.series(tmp_path, stored[..., :1], _AFFINE, Modality="SEG", NumberOfFrames=1)
+    assert _only(find_scans([tmp_path])).name == "good"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    path = _nifti(tmp_path / "locked")  # not by its name a NIfTI file, so its content is looked at
+
+    def locked(self, *_args, **_kwargs):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.open", locked)
+    assert f"Permission denied: '{path}'; make it readable" in _reason(find_scans([path]))
 
 
 def test_nifti_files_beside_a_choice_of_series_go_on(tmp_path, dicom, stored):

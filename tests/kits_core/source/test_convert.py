@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from kits_core.errors import CaseError
 from kits_core.source import convert as module
-from kits_core.source.convert import convert_image, convert_segmentation
+from kits_core.source.convert import convert_image, convert_segmentation, load_image
 from kits_core.source.verify import inspect
 
 _SHARED = Path(__file__).parents[3].parent / "shared"
@@ -59,6 +59,27 @@ def test_whole_numbers_become_int16_with_the_same_values_and_grid(tmp_path_facto
     assert found.bytes == (folder / "t.nii").stat().st_size
     assert (found.hu_min, found.hu_max, found.lossless) == (data.min(), data.max(), True)
     assert found.source_dtype == dtype
+
+
+@pytest.mark.parametrize("add", [0, 0.5])
+def test_an_image_is_loaded_as_it_would_be_converted(tmp_path, add, monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK_VOXELS", 16)
+    source = _save(tmp_path / "s.nii.gz", np.arange(60.0).reshape(3, 4, 5) + add)
+    found = load_image(source)
+    convert_image(source, tmp_path / "t.nii")
+    assert np.array_equal(found.hu, _data(tmp_path / "t.nii"))
+    assert found.hu.dtype == _data(tmp_path / "t.nii").dtype
+    assert np.array_equal(found.facts.affine, _AFFINE)
+    assert (found.squeezed, found.placed) == (0, True)
+
+
+def test_only_loading_takes_a_fourth_axis_of_length_1(tmp_path):
+    data = np.arange(60, dtype=np.int16).reshape(3, 4, 5, 1, 1)
+    source = _save(tmp_path / "s.nii.gz", data)
+    assert load_image(source).squeezed == 2
+    assert np.array_equal(load_image(source).hu, data[..., 0, 0])
+    with pytest.raises(CaseError, match="3 axes"):
+        convert_image(source, tmp_path / "t.nii")
 
 
 def test_scaling_is_applied(tmp_path):
