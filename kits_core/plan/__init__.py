@@ -1,0 +1,1 @@
+"""From a segmentation to a surgical plan: sides, measurements, surfaces, and the page that shows them."""
