@@ -100,6 +100,33 @@ class EvaluateParameters(_Parameters):
     workers: int = Field(2, ge=1, le=64, description="Cases scored at once, each in a process of its own.")
 
 
+class PredictParameters(_Parameters):
+    """From scans, NIfTI files or DICOM folders, to segmentations and surgical plans."""
+
+    scans: list[str] = Field(
+        min_length=1,
+        description="NIfTI files, folders of them, or DICOM folders, as the machine sees them that works on them.",
+    )
+    out: str | None = Field(
+        None, description="Folder for the results, a folder a scan in it; empty takes predictions/scans in the home."
+    )
+    model: str = Field(
+        "champion",
+        pattern=r"^(champion|latest|\d+(,\d+)*)$",
+        description="champion, latest, a model's id, or several ids (3,4,5) of one recipe, whose mean counts.",
+    )
+    series: str | None = Field(None, description="SeriesInstanceUID, where a DICOM folder holds several CT series.")
+    flips: bool = Field(False, description="Average what the network says of each scan and of its mirror image.")
+    watch: bool = Field(
+        False,
+        description="The folders given are inboxes: each thing in them is a scan of its own, what is still being "
+        "copied waits, and what was refused before is left until it changes.",
+    )
+    settle_seconds: int = Field(
+        60, ge=0, le=86400, description="In an inbox: how long nothing of a scan may have changed before it is read."
+    )
+
+
 class PipelineParameters(_SourceParameters):
     """The whole way, each stage with the settings of its own flow."""
 

@@ -13,7 +13,7 @@ from db.models import Case, Evaluation, FileKind, Model, RunStatus, Subset
 from db.queries import evaluation as queries
 from db.queries import ingest as ingest_queries
 from db.queries import split as split_queries
-from db.queries.training import find_locator, find_model, model_of_sha256
+from db.queries.training import find_model
 from db.settings import Settings, current_settings
 from kits_core.errors import CaseError
 from kits_core.geometry import Volume, read_volume, write_volume
@@ -22,7 +22,7 @@ from kits_core.inference.files import is_prediction, islands_of, note_of, score_
 from kits_core.inference.predict import segment
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
-from tasks.models import one_prediction, recipe_of, segmenter_of
+from tasks.models import locator_of, one_prediction, segmenter_of
 from tasks.policy import CATALOG, COMPUTE
 from tasks.prepare import noting_problems
 
@@ -69,11 +69,11 @@ def plan_evaluation(model: str, subset: str, flips: bool, workers: int) -> Evalu
     """Find the model and the cases, and open the evaluation or take up the one that was begun."""
     with catalog() as session:
         row = find_model(session, model)
-        run, recipe = row.run, recipe_of(row)
+        run, locator = row.run, locator_of(session, row)
         evaluation = queries.start_evaluation(
             session,
             model_id=row.id,
-            locator_id=_locator(session, row).id if recipe.frame == "kidneys" else None,
+            locator_id=None if locator is None else locator.id,
             split_id=run.split_id,
             subset=Subset(subset),
             flips=flips,
@@ -85,8 +85,9 @@ def plan_evaluation(model: str, subset: str, flips: bool, workers: int) -> Evalu
         cleanup = _known_cleanup(session, evaluation)
         if missing and cleanup is None:  # what was scored before the rules were known is scored again
             missing = [CaseToEvaluate(m.case_id, m.case.name) for m in members]
-        locator = evaluation.locator_id
-        return EvaluationPlan(evaluation.id, row.id, locator, flips, cleanup, len(members), missing, workers)
+        return EvaluationPlan(
+            evaluation.id, row.id, evaluation.locator_id, flips, cleanup, len(members), missing, workers
+        )
 
 
 @task(name="predict-case", task_run_name="{case.name} · predict", **COMPUTE)
@@ -179,12 +180,6 @@ def end_evaluation(evaluation_id: int, status: RunStatus, report: Path | None) -
 def prediction_path(settings: Settings, evaluation_id: int, case: str) -> Path:
     """Where the labels are that an evaluation scored; the folder is one that `kits score` takes."""
     return settings.predictions / f"evaluation_{evaluation_id:05d}" / f"{case}.nii.gz"
-
-
-def _locator(session: Session, model: Model) -> Model:
-    """Who finds the kidneys for a model of that frame: whoever did so for its training, or the best there is."""
-    named = recipe_of(model).locator
-    return find_locator(session, model.run.split.dataset_id) if named is None else model_of_sha256(session, named)
 
 
 def _known_cleanup(session: Session, evaluation: Evaluation) -> Choice | None:

@@ -1,11 +1,15 @@
 """Models of the catalog as networks in memory. Keras is imported where one is loaded."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
+from sqlalchemy.orm import Session
+
 from db.models import Model
+from db.queries.training import find_locator, model_of_sha256
 from db.settings import Settings
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
@@ -22,12 +26,33 @@ def segmenter_of(settings: Settings, model: Model, *, flips: bool = False) -> Se
     return replace(segmenter, flips=flips)
 
 
+def mean_of(segmenters: Sequence[Segmenter]) -> Segmenter:
+    """One segmenter that says what several say on average. Raises `KitsError` where their recipes differ."""
+    first, *rest = segmenters
+    if len({segmenter.recipe.hash for segmenter in segmenters}) > 1:
+        raise KitsError("expected models of one recipe to average, got several recipes; name models of one recipe")
+    return replace(first, others=tuple(segmenter.model for segmenter in rest))
+
+
+def locator_of(session: Session, model: Model) -> Model | None:
+    """Who finds the kidneys for a model of that frame: whoever did so for its training, or the best there is.
+
+    None for a model that sees the whole scan.
+    """
+    recipe = recipe_of(model)
+    if recipe.frame != "kidneys":
+        return None
+    if recipe.locator is None:
+        return find_locator(session, model.run.split.dataset_id)
+    return model_of_sha256(session, recipe.locator)
+
+
 def recipe_of(model: Model) -> Recipe:
     """The recipe that a model was trained with."""
     return Recipe.model_validate(model.run.recipe.settings)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=6)  # the folds of a cross-validation and who finds the kidneys for them
 def _load(path: Path, sha256: str, recipe: Recipe) -> Segmenter:
     from kits_core.network.checkpoint import load_network  # noqa: PLC0415 - imports TensorFlow
 

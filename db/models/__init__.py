@@ -3,6 +3,7 @@
 from db.models.base import Base
 from db.models.dataset import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileKind, LabelVolume, Phase, Problem
 from db.models.evaluation import CaseMetric, Evaluation
+from db.models.prediction import Measurement, Prediction, PredictionModel
 from db.models.preparation import Ceiling, PreparedCase, Recipe
 from db.models.split import Split, SplitMember, Subset
 from db.models.training import EpochMetric, Model, RunStatus, TrainingRun
@@ -20,8 +21,11 @@ __all__ = [
     "Evaluation",
     "FileKind",
     "LabelVolume",
+    "Measurement",
     "Model",
     "Phase",
+    "Prediction",
+    "PredictionModel",
     "PreparedCase",
     "Problem",
     "Recipe",

@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run `kits`. Exit status: 0 done, 1 failed, 2 wrong usage."""
-    from deployments.cli import catalog, data, demo, model, score, up  # noqa: F401 - each registers its verbs
+    from deployments.cli import catalog, data, demo, model, predict, score, up  # noqa: F401 - each registers its verbs
 
     try:
         app()

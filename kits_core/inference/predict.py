@@ -15,11 +15,22 @@ from kits_core.recipe.recipe import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Segmenter:
-    """A trained network and the recipe of its input. `flips`: see `predict_probabilities`."""
+    """A trained network and the recipe of its input. `flips`: see `predict_probabilities`.
+
+    `others`: networks of the same recipe, as of the other folds; the mean of all their probabilities counts.
+    """
 
     model: Any
     recipe: Recipe
     flips: bool = False
+    others: tuple[Any, ...] = ()
+
+    def probabilities(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Class probabilities float32 `(x, y, z, classes)` of a standardised image float32 `(x, y, z)`, in RAS."""
+        total = predict_probabilities(self.model, image, flips=self.flips)
+        for other in self.others:
+            total = total + predict_probabilities(other, image, flips=self.flips)
+        return total / np.float32(1 + len(self.others))
 
 
 def predict_probabilities(model: Any, image: NDArray[np.float32], *, flips: bool = False) -> NDArray[np.float32]:
@@ -49,7 +60,7 @@ def segment(case: str, image: Volume, segmenter: Segmenter, locator: Segmenter |
         kidneys = find_kidneys(case, image, locator, recipe.margin_mm)
     grid = frame_scan(case, image, recipe, kidneys)
     network_input = recipe.standardise(stored_hu(case, image, grid))
-    return restore_labels(predict_probabilities(segmenter.model, network_input, flips=segmenter.flips), grid)
+    return restore_labels(segmenter.probabilities(network_input), grid)
 
 
 def find_kidneys(case: str, image: Volume, locator: Segmenter, margin_mm: float) -> Box:

@@ -23,6 +23,16 @@ class Value:
     why_none: str = ""
 
 
+@dataclass(frozen=True)
+class Row:
+    """A value of a structure, as the catalog keeps it. `structure`: as `kidney_left`, `tumor_1`."""
+
+    structure: str
+    side: str
+    name: str
+    value: float | None
+
+
 MARGINS_MM = (0, 5, 10)
 
 _SURFACE = "on the smooth surface around the mask that encloses the mask's volume"

@@ -8,7 +8,7 @@ from kits_core.errors import CaseError
 from kits_core.geometry import Volume
 from kits_core.plan.anatomy import Anatomy, Side, find_anatomy
 from kits_core.plan.measure import Line, MeasuredTumor, Surroundings, measure_kidney, measure_tumor, surroundings
-from kits_core.plan.measurement import MEASUREMENTS, Value
+from kits_core.plan.measurement import MEASUREMENTS, Row, Value
 from kits_core.plan.renal import RenalScore, renal_score
 
 FRAME = "DICOM patient coordinates in mm: x to the patient's left, y to the back, z to the head (LPS)"
@@ -50,16 +50,6 @@ class PlannedKidney:
     def by_name(self) -> dict[str, float | None]:
         """Every value by its name."""
         return {value.name: value.value for value in self.values}
-
-
-@dataclass(frozen=True)
-class Row:
-    """A value of a structure, as the catalog keeps it."""
-
-    structure: str
-    side: Side
-    name: str
-    value: float | None
 
 
 @dataclass(frozen=True, eq=False)

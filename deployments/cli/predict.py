@@ -1,0 +1,67 @@
+"""`kits predict`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deployments.cli.app import AsJson, app
+from deployments.cli.data import given
+from deployments.cli.output import err, out, print_json, show_table
+
+
+@app.command()
+def predict(
+    scans: Annotated[
+        list[Path], typer.Argument(help="NIfTI files, folders of them, or DICOM folders.", metavar="SCAN...")
+    ],
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the results, a folder a scan in it.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="champion, latest, an id, or ids whose mean counts (3,4,5).", show_default="champion"),
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="SeriesInstanceUID, where a DICOM folder holds several CT series.")
+    ] = None,
+    flips: Annotated[
+        bool | None, typer.Option("--flips", help="Average the predictions of each scan and of its mirror image.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Segment scans and write a surgical plan for each: segmentation, surfaces, measurements, a page to look at.
+
+    Research only, not a medical device. A scan that is refused is named with the reason, the others go on, and the exit
+    status is 1.
+
+    Example: `kits predict ct.nii.gz exports/patient7 --out ./plans`
+    """
+    from db.settings import Settings
+    from deployments.running import run_flow
+
+    def call() -> Any:
+        from flows.parameters import PredictParameters
+        from flows.predict import predict as flow
+
+        asked = given(model=model, series=series, flips=flips)
+        return flow(PredictParameters(scans=[str(scan) for scan in scans], out=str(folder), **asked))
+
+    done = run_flow(call, "flows.predict", Settings(), err)
+    if as_json:
+        from dataclasses import asdict
+
+        print_json(asdict(done))
+    else:
+        for scan in done.planned:
+            if scan.tumors:
+                show_table(scan.tumors, scan.scan)
+            for remark in scan.remarks:
+                out.print(f"{scan.scan}: {remark}", highlight=False, soft_wrap=True)
+            out.print(f"plan: {scan.page}", highlight=False, soft_wrap=True)
+        for path in done.done:
+            out.print(f"planned before: {path}", highlight=False, soft_wrap=True)
+        if done.planned:
+            out.print("Research only. Not a medical device.", style="dim", highlight=False)
+    for reason in done.refused:
+        err.print(f"[red]refused:[/] {reason}", highlight=False, soft_wrap=True)
+    if done.refused:
+        raise typer.Exit(1)

@@ -1,0 +1,116 @@
+"""From scans of a hospital's own to surgical plans."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.futures import PrefectFuture
+from prefect.states import Completed
+
+from flows.artifacts import table
+from flows.fan_out import fan_out, threads
+from flows.parameters import PredictParameters
+from kits_core.errors import CaseError, KitsError
+from kits_core.plan.files import PAGE
+from tasks.predict import (
+    Asked,
+    PredictionPlan,
+    ScanToPredict,
+    learn_range,
+    plan_predictions,
+    plan_segmented_scan,
+    segment_scan,
+)
+
+# The next scan is segmented while one is measured.
+_AT_ONCE = 1
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A scan with its plan. `tumors`: a row of text each. `remarks`: what a reader must know."""
+
+    scan: str
+    folder: Path
+    page: Path
+    tumors: list[dict[str, str]]
+    remarks: list[str]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """`planned`: now; `done`: folders whose plan was there already; `refused`: the reasons."""
+
+    planned: list[Planned]
+    done: list[Path]
+    refused: list[str]
+
+
+@flow(name="predict", flow_run_name="predict · model {parameters.model}", task_runner=threads())
+def predict(parameters: PredictParameters) -> Predicted:
+    """Segment, measure and show each scan. One that is refused stops no other; any other failure fails the flow."""
+    asked = Asked(
+        scans=tuple(Path(scan) for scan in parameters.scans),
+        out=Path(parameters.out).expanduser().absolute() if parameters.out else None,
+        model=parameters.model,
+        series=parameters.series,
+        flips=parameters.flips,
+        settle_seconds=parameters.settle_seconds if parameters.watch else None,
+    )
+    plan = plan_predictions(asked)
+    done = _work(plan) if plan.todo else Predicted([], plan.done, plan.refused)
+    if done.planned or done.refused:
+        create_markdown_artifact(_markdown(done), key="predict", description="Plans of scans")
+    if done.refused and not (done.planned or done.done):
+        raise KitsError("expected a plan of a scan, got none: " + "; ".join(done.refused))
+    if done.refused:
+        message = f"Completed with problems: {len(done.refused)} refused (first: {done.refused[0]})"
+        return cast("Predicted", Completed(message=message, data=done))
+    return done
+
+
+def _work(plan: PredictionPlan) -> Predicted:
+    reference = learn_range(plan.predictors.model_ids[0])
+
+    def submit(item: ScanToPredict) -> list[PrefectFuture[Any]]:
+        segmented: Any = segment_scan.submit(item, plan.predictors, reference)
+        return [segmented, plan_segmented_scan.submit(item, plan.predictors, segmented)]
+
+    outcomes = fan_out("predict", plan.todo, submit, workers=_AT_ONCE, name=lambda item: item.scan.name)
+    failed = [outcome for outcome in outcomes if outcome.error and not isinstance(outcome.error, CaseError)]
+    if failed:
+        raise KitsError(
+            f"expected plans of {len(outcomes)} scans, got none of {len(failed)} (first: {failed[0].item.scan.name}: "
+            f"{failed[0].error}); mend this and run predict again, which goes on from here"
+        )
+    planned = [
+        Planned(
+            outcome.item.scan.name,
+            outcome.item.folder,
+            outcome.item.folder / PAGE,
+            list(outcome.result.tumors),
+            list(outcome.result.remarks),
+        )
+        for outcome in outcomes
+        if not outcome.error
+    ]
+    refused = [*plan.refused, *(str(outcome.error) for outcome in outcomes if outcome.error)]
+    return Predicted(planned, plan.done, refused)
+
+
+def _markdown(done: Predicted) -> str:
+    rows = [
+        {"scan": scan.scan, **tumor, "page": f"`{scan.page}`"}
+        for scan in done.planned
+        for tumor in scan.tumors or [{"tumour": "none found"}]
+    ]
+    heads = {name: "" for row in rows for name in row}
+    parts = ["# Plans", "Research only; not a medical device.", table([heads | row for row in rows])]
+    parts += [f"- {scan.scan}: {remark}" for scan in done.planned for remark in scan.remarks]
+    if done.refused:
+        parts.append("## Refused\n\n" + "\n".join(f"- {reason}" for reason in done.refused))
+    if done.done:
+        parts.append(f"{len(done.done)} were planned before.")
+    return "\n\n".join(parts) + "\n"

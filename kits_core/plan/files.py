@@ -1,0 +1,83 @@
+"""A plan as the files of a folder: what a scan's prediction leaves beside the segmentation."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kits_core.files import write_text_atomically
+from kits_core.geometry import Volume, read_volume
+from kits_core.plan.measurement import Row
+from kits_core.plan.page import PageFacts, render
+from kits_core.plan.plan import Plan, make_plan
+from kits_core.plan.surfaces import write_surfaces
+from kits_core.scan.find import Scan
+from kits_core.scan.read import read_scan
+
+SEGMENTATION, PLAN, PAGE, SURFACES, DICOM_SEG = (
+    "segmentation.nii.gz", "plan.json", "plan.html", "surfaces", "segmentation.dcm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlannedScan:
+    """What a plan says in short. `tumors`: a row a tumour, for people. `seconds`: by step."""
+
+    rows: tuple[Row, ...]
+    tumors: tuple[dict[str, str], ...]
+    remarks: tuple[str, ...]
+    seconds: dict[str, float]
+
+
+def plan_scan(scan: Scan, folder: Path, facts: PageFacts, extra: Mapping[str, Any]) -> PlannedScan:
+    """Plan the scan whose segmentation lies in `folder`: write surfaces, the page, and last `plan.json`.
+
+    `extra`: what `plan.json` says beside the plan. Raises `CaseError` where nothing is segmented.
+    """
+    clock = _Clock()
+    image = read_scan(scan).volume
+    labels = read_volume(folder / SEGMENTATION)
+    labels = Volume(np.asarray(labels.data, dtype=np.uint8), image.affine)
+    clock.lap("read again")
+    plan = make_plan(scan.name, labels, image)
+    clock.lap("measure")
+    surfaces = write_surfaces(folder / SURFACES, plan)
+    clock.lap("surfaces")
+    write_text_atomically(folder / PAGE, render(plan, image, facts))
+    clock.lap("page")
+    files = {"segmentation": SEGMENTATION, "surfaces": [f"{SURFACES}/{path.name}" for path in surfaces], "page": PAGE}
+    record = {"scan": scan.name, **extra, "flags": list(facts.flags), "lineage": dict(facts.lineage), "files": files}
+    text = json.dumps(record | plan.to_json(), indent=2, ensure_ascii=False)
+    write_text_atomically(folder / PLAN, text + "\n")
+    return PlannedScan(tuple(plan.rows()), tuple(_shown(plan)), plan.anatomy.remarks, clock.seconds)
+
+
+def _shown(plan: Plan) -> Sequence[dict[str, str]]:
+    shown = []
+    for kidney, tumor in plan.tumors:
+        values = tumor.measured.by_name
+        shown.append(
+            {
+                "tumour": str(tumor.measured.number),
+                "side": kidney.side,
+                "volume, ml": f"{values['volume_ml']:.1f}",
+                "largest diameter, mm": f"{values['diameter_mm']:.0f}",
+                "R.E.N.A.L.": str(tumor.renal),
+                "complexity": tumor.renal.complexity or "unknown",
+            }
+        )
+    return shown
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._last, self.seconds = time.perf_counter(), dict[str, float]()
+
+    def lap(self, step: str) -> None:
+        """Note the seconds since the last lap under `step`."""
+        now = time.perf_counter()
+        self.seconds[step], self._last = now - self._last, now

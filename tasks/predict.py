@@ -1,0 +1,339 @@
+"""Scans from outside the catalog: segmentation, comparison with the training cases, plan. Loads Keras when needed."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from sqlalchemy.orm import Session
+
+from db.models import Case, FileKind, Model, RunStatus, Subset
+from db.models.base import now
+from db.queries import prediction as queries
+from db.queries import split as split_queries
+from db.queries.evaluation import validated_cleanup
+from db.queries.training import find_model
+from db.settings import Settings, current_settings
+from kits_core.errors import CaseError, KitsError
+from kits_core.files import sha256_of, write_text_atomically
+from kits_core.geometry import Volume, read_volume, write_volume
+from kits_core.inference.cleanup import Choice, Rules, clean
+from kits_core.inference.files import is_prediction, note_of
+from kits_core.inference.predict import segment
+from kits_core.plan.files import DICOM_SEG, PLAN, SEGMENTATION, PlannedScan, plan_scan
+from kits_core.plan.page import PageFacts
+from kits_core.recipe.recipe import Recipe
+from kits_core.scan.dicom_seg import write_dicom_seg
+from kits_core.scan.find import Scan, find_scans
+from kits_core.scan.range import Flag, Reference, describe, flags
+from kits_core.scan.read import read_scan
+from tasks.catalog import catalog, flow_run_id, reading
+from tasks.isolated import run_isolated
+from tasks.models import locator_of, mean_of, one_prediction, recipe_of, segmenter_of
+from tasks.policy import CATALOG, COMPUTE
+
+_PLANS_AT_ONCE = 2
+_RANGE_FILE = "training_range.json"
+_SCANS = "scans"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be predicted; see `PredictParameters`."""
+
+    scans: tuple[Path, ...]
+    out: Path | None
+    model: str
+    series: str | None
+    flips: bool
+    settle_seconds: int | None
+
+
+@dataclass(frozen=True)
+class ScanToPredict:
+    """A scan that has no plan by these models in this folder yet."""
+
+    prediction_id: int
+    scan: Scan
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Predictors:
+    """Who predicts: models of one recipe whose mean counts, who finds the kidneys for them, and how it is cleaned."""
+
+    model_ids: tuple[int, ...]
+    locator_id: int | None
+    flips: bool
+    rules: Rules
+
+
+@dataclass(frozen=True)
+class PredictionPlan:
+    """`done`: folders whose plan is there already. `refused`: a reason for each path that is no scan."""
+
+    predictors: Predictors
+    todo: list[ScanToPredict]
+    done: list[Path]
+    refused: list[str]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What is known of a scan once its segmentation lies in its folder."""
+
+    sha256: str
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    notes: tuple[str, ...]
+    flags: tuple[Flag, ...]
+    seconds: dict[str, float]
+
+
+@task(name="plan-predictions", **CATALOG)
+def plan_predictions(asked: Asked) -> PredictionPlan:
+    """Find the scans and the models, and note in the catalog what will be predicted."""
+    settings = current_settings()
+    out = asked.out or settings.predictions / _SCANS
+    inbox = asked.settle_seconds is not None
+    found = find_scans(_settled(asked) if inbox else asked.scans, series=asked.series)
+    refused = [str(error) for error in found.refused]
+    todo, done = [], []
+    with catalog() as session:
+        models = [find_model(session, name) for name in asked.model.split(",")]
+        _check_recipes(models)
+        locator = locator_of(session, models[0])
+        predictors = Predictors(
+            tuple(model.id for model in models),
+            locator.id if locator else None,
+            asked.flips,
+            _rules(session, models, flips=asked.flips),
+        )
+        for scan in found.scans:
+            folder, key = out / scan.name, _key(scan, models, locator, out, flips=asked.flips)
+            known = queries.find_prediction(session, key)
+            if known and known.status is RunStatus.COMPLETED and (folder / PLAN).is_file():
+                done.append(folder)
+            elif known and known.status is RunStatus.FAILED and inbox:
+                get_run_logger().info("%s: left, it was refused before: %s", scan.name, known.error)
+            elif taken := _taken_by_another(folder, scan):
+                refused.append(taken)
+            else:
+                row = queries.start_prediction(
+                    session, key, models=models, locator=locator, flow_run_id=flow_run_id(), scan=scan.name,
+                    source=str(scan.path.absolute()), kind=scan.kind, series_uid=scan.series_uid, folder=str(folder),
+                    flips=asked.flips,
+                )  # fmt: skip
+                todo.append(ScanToPredict(row.id, scan, folder))
+    return PredictionPlan(predictors, todo, done, refused)
+
+
+@task(name="learn-range", task_run_name="model {model_id} · range of its training cases", **COMPUTE)
+def learn_range(model_id: int) -> Reference:
+    """What the training cases of a model are like; measured once, and kept beside the model."""
+    settings = current_settings()
+    with reading() as session:
+        model = session.get_one(Model, model_id)
+        run = model.run
+        members = split_queries.side(session, run.split_id, Subset.TRAIN, run.config.get("fold"))
+        files = [_files(settings, member.case) for member in members]
+        kept = settings.absolute(model.path).parent / _RANGE_FILE
+    if kept.is_file():
+        return Reference.from_json(json.loads(kept.read_text(encoding="utf-8")))
+    there = [pair for pair in files if len(pair) == 2 and all(path.is_file() for path in pair)]
+    if len(there) < len(files):
+        get_run_logger().warning(
+            "%d of %d training cases are not here to compare with", len(files) - len(there), len(files)
+        )
+    with ThreadPoolExecutor(_PLANS_AT_ONCE) as pool:
+        described = list(pool.map(lambda pair: run_isolated(_PLANS_AT_ONCE, _describe_case, *pair).result, there))
+    reference = Reference.of(described)
+    write_text_atomically(kept, json.dumps(reference.to_json()))
+    return reference
+
+
+@task(name="segment-scan", task_run_name="{item.scan.name} · segment", **COMPUTE)
+def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Reference) -> Segmented:
+    """Segment a scan on its own grid, and say in what it is unlike the training cases."""
+    settings = current_settings()
+    with _noting_failure(item.prediction_id):
+        clock = time.perf_counter()
+        read = read_scan(item.scan)
+        sha256, volume = _sha256(item.scan), read.volume
+        read_s, clock = time.perf_counter() - clock, time.perf_counter()
+        path = item.folder / SEGMENTATION
+        with reading() as session:
+            models = [session.get_one(Model, model_id) for model_id in _ids(predictors)]
+        note = note_of(sha256, *(model.sha256 for model in models))
+        if is_prediction(path, note):
+            labels = read_volume(path).data
+        else:
+            (item.folder / PLAN).unlink(missing_ok=True)  # of what was here before
+            labels = clean(_segment(settings, item.scan.name, volume, predictors), volume.spacing_mm, predictors.rules)
+        segment_s, clock = time.perf_counter() - clock, time.perf_counter()
+        write_volume(path, Volume(labels, volume.affine), note=note)
+        if item.scan.kind == "dicom" and labels.any():
+            name = f"KiTS platform model {'+'.join(map(str, predictors.model_ids))}"
+            write_dicom_seg(
+                item.folder / DICOM_SEG,
+                labels,
+                volume.affine,
+                item.scan,
+                algorithm=name,
+                version=version("kits-platform"),
+            )
+        raised = flags(describe(volume, labels), reference, volume, labels)
+        seconds = {"read": read_s, "segment": segment_s, "write and compare": time.perf_counter() - clock}
+    return Segmented(sha256, volume.shape, volume.spacing_mm, read.notes, raised, seconds)
+
+
+@task(name="plan-scan", task_run_name="{item.scan.name} · plan", **COMPUTE)
+def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: Segmented) -> PlannedScan:
+    """Measure a segmented scan, and write surfaces, page and `plan.json`, and every value into the catalog."""
+    with _noting_failure(item.prediction_id):
+        with reading() as session:
+            lineage = _lineage(session, item, predictors, segmented)
+        facts = PageFacts(
+            title=f"Surgical plan: {item.scan.name}",
+            created=now().strftime("%Y-%m-%d %H:%M UTC"),
+            flags=[flag.message for flag in segmented.flags],
+            lineage=lineage,
+        )
+        extra = {"prediction_id": item.prediction_id, "source": str(item.scan.path.absolute())}
+        planned = run_isolated(_PLANS_AT_ONCE, plan_scan, item.scan, item.folder, facts, extra).result
+        columns = {
+            "sha256": segmented.sha256,
+            "shape": list(segmented.shape),
+            "spacing_mm": list(segmented.spacing_mm),
+            "notes": list(segmented.notes),
+            "flags": [{"code": flag.code, "message": flag.message} for flag in segmented.flags],
+            "seconds": segmented.seconds | planned.seconds,
+        }
+        with catalog() as session:
+            queries.record_plan(session, item.prediction_id, planned.rows, columns)
+    return planned
+
+
+def _files(settings: Settings, case: Case) -> list[Path]:
+    kinds = (case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION))
+    return [settings.absolute(file.path) for file in kinds if file is not None]
+
+
+def _ids(predictors: Predictors) -> list[int]:
+    return [*predictors.model_ids, *([predictors.locator_id] if predictors.locator_id is not None else [])]
+
+
+def _segment(settings: Settings, name: str, volume: Volume, predictors: Predictors) -> Any:
+    with one_prediction:
+        with reading() as session:
+            loaded = [
+                segmenter_of(settings, session.get_one(Model, model_id), flips=predictors.flips)
+                for model_id in _ids(predictors)
+            ]
+        many = len(predictors.model_ids)
+        return segment(name, volume, mean_of(loaded[:many]), *loaded[many:])
+
+
+def _settled(asked: Asked) -> list[Path]:
+    """What lies in the inboxes and has not changed lately."""
+    before = time.time() - (asked.settle_seconds or 0)
+    things = [thing for folder in asked.scans if folder.is_dir() for thing in sorted(folder.iterdir())]
+    return [thing for thing in things if not thing.name.startswith(".") and _changed(thing) <= before]
+
+
+def _changed(thing: Path) -> float:
+    """When anything of it last changed, seconds since 1970."""
+    paths = [thing]
+    for folder, folders, names in os.walk(thing):
+        paths += [Path(folder) / name for name in (*folders, *names)]
+    return max(path.lstat().st_mtime for path in paths)
+
+
+def _check_recipes(models: Sequence[Model]) -> None:
+    if len({model.run.recipe_id for model in models}) > 1:
+        names = ", ".join(f"model {model.id} has {recipe_of(model).hash}" for model in models)
+        raise KitsError(f"expected models of one recipe to average, got several ({names}); name models of one recipe")
+
+
+def _rules(session: Session, models: Sequence[Model], *, flips: bool) -> Rules:
+    """The clean-up that validation chose for a model; none for several, whose mean no validation has seen."""
+    known = validated_cleanup(session, models[0].id, flips=flips) if len(models) == 1 else None
+    return Choice.from_json(known).rules if known else Rules()
+
+
+def _key(scan: Scan, models: Sequence[Model], locator: Model | None, out: Path, *, flips: bool) -> str:
+    """Changes with the scan's files, as their sizes and times tell, with the models, and with where results go."""
+    files = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in scan.files]
+    hashes = [model.sha256 for model in [*models, *([locator] if locator else [])]]
+    told = json.dumps([files, scan.series_uid, hashes, flips, str(out.absolute()), scan.name])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _taken_by_another(folder: Path, scan: Scan) -> str | None:
+    """Why a scan must not be written to a folder: it holds the plan of another."""
+    plan = folder / PLAN
+    if not plan.is_file():
+        return None
+    source = json.loads(plan.read_text(encoding="utf-8")).get("source")
+    if source == str(scan.path.absolute()):
+        return None
+    error = CaseError(
+        scan.name,
+        expected=f"no plan of another scan in {folder}",
+        got=f"one of {source}",
+        next_step="choose another --out",
+    )
+    return str(error)
+
+
+def _sha256(scan: Scan) -> str:
+    """Of the file; of the slices' hashes where there are many."""
+    hashes = [sha256_of(path) for path in scan.files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+
+
+def _describe_case(image: Path, segmentation: Path) -> dict[str, float]:
+    return describe(read_volume(image), read_volume(segmentation).data)
+
+
+def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segmented: Segmented) -> dict[str, str]:
+    models = [session.get_one(Model, model_id) for model_id in predictors.model_ids]
+    first = models[0]
+    recipe: Recipe = recipe_of(first)
+    told = {
+        "scan": f"{item.scan.path} ({item.scan.kind}, {' × '.join(map(str, segmented.shape))} voxels of "
+        f"{' × '.join(f'{mm:.3g}' for mm in segmented.spacing_mm)} mm)",
+        "scan SHA-256": segmented.sha256,
+        "model": "; ".join(
+            f"{m.id}, epoch {m.epoch} of run {m.run_id}, validation score {m.score:.3f}" for m in models
+        ),
+        "model SHA-256": "; ".join(model.sha256 for model in models),
+        "recipe": f"{recipe.hash}: {recipe.frame} {recipe.shape}³",
+        "trained on": f"{first.run.split.dataset.name} ({first.run.split.dataset.source})",
+        "mirror averaging": "on" if predictors.flips else "off",
+        "software": f"kits-platform {version('kits-platform')}",
+        "prediction": f"number {item.prediction_id} in the catalog, flow run {flow_run_id()}",
+    }
+    if predictors.locator_id is not None:
+        told["kidneys found by"] = f"model {predictors.locator_id}"
+    if segmented.notes:
+        told["in reading"] = "; ".join(segmented.notes)
+    return told
+
+
+@contextmanager
+def _noting_failure(prediction_id: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        with catalog() as session:
+            queries.end_prediction(session, prediction_id, str(error))
+        raise
