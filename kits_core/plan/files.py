@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def plan_scan(scan: Scan, folder: Path, facts: PageFacts, extra: Mapping[str, An
     clock.lap("read again")
     plan = make_plan(scan.name, labels, image)
     clock.lap("measure")
+    facts = replace(facts, flags=[*facts.flags, *plan.doubts])
     surfaces = write_surfaces(folder / SURFACES, plan)
     clock.lap("surfaces")
     write_text_atomically(folder / PAGE, render(plan, image, facts))

@@ -65,6 +65,7 @@ def render(plan: Plan, image: Volume, facts: PageFacts) -> str:
         kidney_rows=_table([kidney.values for kidney in plan.kidneys]),
         tumor_titles=[f"tumour {tumor.measured.number}, {kidney.side}" for kidney, tumor in plan.tumors],
         kidney_titles=[kidney.side for kidney in plan.kidneys],
+        far=_eye_distance(surfaces),
         order=[surface.name for surface in surfaces],
         measurements=MEASUREMENTS,
     )
@@ -100,6 +101,7 @@ def _view(plan: Plan, surfaces: Sequence[Surface]) -> str:
                 line={"color": "white", "width": 5}, marker={"color": "white", "size": 4},
             )
         )  # fmt: skip
+    far = _eye_distance(surfaces)
     hidden = {"visible": False, "showspikes": False}
     figure = go.Figure(traces)
     figure.update_layout(
@@ -111,7 +113,7 @@ def _view(plan: Plan, surfaces: Sequence[Surface]) -> str:
             "xaxis": hidden,
             "yaxis": hidden,
             "zaxis": hidden,
-            "camera": {"eye": {"x": 0, "y": -1.5, "z": 0.15}, "up": {"x": 0, "y": 0, "z": 1}},
+            "camera": {"eye": {"x": 0, "y": -far, "z": far / 10}, "up": {"x": 0, "y": 0, "z": 1}},
             "dragmode": "orbit",
         },
     )
@@ -121,6 +123,13 @@ def _view(plan: Plan, surfaces: Sequence[Surface]) -> str:
         "modeBarButtonsToRemove": ["resetCameraLastSave3d", "tableRotation"],
     }
     return figure.to_html(full_html=False, include_plotlyjs=True, div_id="view3d", config=config, default_height="100%")
+
+
+def _eye_distance(surfaces: Sequence[Surface]) -> float:
+    """From where all of it is seen, from any side; Plotly's unit is the geometric mean of the scene's three extents."""
+    bounds = np.array([surface.mesh.bounds for surface in surfaces])
+    extents = bounds[:, 1].max(axis=0) - bounds[:, 0].min(axis=0)
+    return float(extents.max() / np.prod(extents) ** (1 / 3)) + 0.3
 
 
 def _mesh(surface: Surface) -> go.Mesh3d:

@@ -12,6 +12,8 @@ from kits_core.plan.measurement import MEASUREMENTS, Row, Value
 from kits_core.plan.renal import RenalScore, renal_score
 
 FRAME = "DICOM patient coordinates in mm: x to the patient's left, y to the back, z to the head (LPS)"
+_LEAST_TISSUE_ML, _LONGEST_MM = 40.0, 200.0
+
 NOTICE = "Research only. Not a medical device; not for diagnosis or treatment."
 
 
@@ -64,6 +66,18 @@ class Plan:
         """Every tumour with its kidney, the largest first."""
         pairs = [(kidney, tumor) for kidney in self.kidneys for tumor in kidney.tumors]
         return sorted(pairs, key=lambda pair: pair[1].measured.number)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What no kidney looks like, so that the segmentation is probably wrong there."""
+        found = []
+        for kidney in self.kidneys:
+            tissue_ml, length_mm = kidney.by_name["parenchyma_ml"], kidney.by_name["length_mm"]
+            if tissue_ml is not None and tissue_ml < _LEAST_TISSUE_ML:
+                found.append(f"the {kidney.side} kidney has {tissue_ml:.0f} ml of tissue; most have over 100 ml")
+            if length_mm is not None and length_mm > _LONGEST_MM and kidney.side != "fused":
+                found.append(f"the {kidney.side} kidney is {length_mm:.0f} mm long; most have 90 to 130 mm")
+        return found
 
     def rows(self) -> Iterator[Row]:
         """Every value, the points of the R.E.N.A.L. score among them."""

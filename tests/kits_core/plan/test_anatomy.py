@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from kits_core.geometry import Volume
+from kits_core.plan.anatomy import find_anatomy
+
+SPACING = (2.0, 2.0, 2.0)
+
+
+def anatomy(phantom, *solids):
+    return find_anatomy(phantom.paint(SPACING, solids))
+
+
+def test_larger_indices_are_the_patients_right_wherever_the_scan_lies(phantom):
+    volume = phantom.paint(SPACING, [(1, (60, 0, 0), 25), (1, (-60, 0, 0), 20), (2, (-60, 20, 0), 8)])
+    affine = volume.affine.copy()
+    affine[0, 3] += 900
+    found = find_anatomy(Volume(volume.data, affine))
+    assert [kidney.side for kidney in found.kidneys] == ["left", "right"]
+    left = found.kidneys[0]
+    assert len(left.tumors) == 1
+    # Patient coordinates of DICOM grow to the left: 840 mm to the right are -840.
+    centre = left.patch.to_lps(np.argwhere(left.mask(1)) * np.array(left.patch.spacing_mm)).mean(axis=0)
+    assert centre == pytest.approx([-840, 0, 0], abs=2)
+    assert found.remarks == ()
+
+
+@pytest.mark.parametrize(("body_mm", "side"), [(slice(5, 60), "right"), (slice(50, 118), "left")])
+def test_of_one_kidney_alone_the_image_tells_the_side(phantom, body_mm, side):
+    labels = phantom.paint(SPACING, [(1, (-10, 0, 0), 20)])
+    body = np.full(labels.shape, -1000, np.int16)
+    body[body_mm, 5:60, :] = 40
+    found = find_anatomy(labels, Volume(body, labels.affine))
+    assert [kidney.side for kidney in found.kidneys] == [side]
+    other = {"left": "right", "right": "left"}[side]
+    assert found.remarks == (f"No {other} kidney was found.", "No tumour was found.")
+
+
+def test_kidneys_that_hang_together_across_the_middle_are_called_fused(phantom):
+    bridge = (1, (0, 0, -10), (60, 12, 12))
+    found = anatomy(phantom, (1, (50, 0, 0), 25), (1, (-50, 0, 0), 25), bridge, (2, (50, 25, 0), 8))
+    (kidney,) = found.kidneys
+    assert (kidney.side, len(kidney.tumors)) == ("fused", 1)
+    assert found.remarks == ("The kidneys hang together across the middle: measured as one, called fused.",)
+
+
+def test_a_kidney_in_two_parts_and_what_lies_between_them_are_one(phantom):
+    parts = (1, (60, 0, 0), (25, 25, 55)), (2, (60, 0, 0), (35, 35, 20))
+    found = anatomy(phantom, *parts, (1, (-60, 0, 0), 30), (3, (60, 0, 50), 8))
+    left, right = found.kidneys
+    assert (len(left.tumors), len(right.tumors)) == (0, 1)
+    assert right.mask(3).any()
+    assert not left.mask(3).any()
+
+
+def test_a_mass_beyond_the_middle_belongs_to_the_kidney_next_to_it(phantom):
+    found = anatomy(phantom, (1, (60, 0, 0), 25), (1, (-60, 0, 0), 25), (2, (10, 0, 0), 24))
+    assert [len(kidney.tumors) for kidney in found.kidneys] == [0, 1]
+
+
+def test_specks_are_left_out_and_said(phantom):
+    kidneys = (1, (60, 0, 0), 25), (1, (-60, 0, 0), 25)
+    found = anatomy(phantom, *kidneys, (2, (60, 20, 0), 6), (2, (60, -20, 10), 2))
+    assert sum(len(kidney.tumors) for kidney in found.kidneys) == 1
+    assert 0 < found.specks_ml < 0.05
+    (remark,) = found.remarks
+    assert remark.startswith("Specks of tumour")
+
+
+def test_a_mass_without_a_kidney_is_said(phantom):
+    found = anatomy(phantom, (2, (60, 0, 0), 20))
+    assert "On the right there is a mass, but no kidney tissue beside it." in found.remarks
+
+
+def test_of_nothing_there_is_no_anatomy(phantom):
+    assert anatomy(phantom) is None
