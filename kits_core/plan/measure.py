@@ -30,7 +30,11 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """A kidney's shapes, in grid mm; None where there is no such thing. `organ`: all of it together."""
+    """A kidney's shapes, in grid mm; None where there is no such thing. `organ`: all of it together.
+
+    `tumors`: by number, without edges, for lengths and areas, which voxels' corners make larger. `reach`: the same
+    tumours as far as their masks reach, for distances.
+    """
 
     kidney: Kidney
     organ: Shape
@@ -39,6 +43,7 @@ class Surroundings:
     outline: Outline | None
     sinus: Shape | None
     tumors: dict[int, Shape]
+    reach: dict[int, Shape]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +78,7 @@ def surroundings(kidney: Kidney) -> Surroundings:
         outline=outline,
         sinus=find_sinus(tissue, organ, outline, kidney.side) if tissue and outline else None,
         tumors={tumor.number: rounded_shape_of(tumor.mask, spacing) for tumor in kidney.tumors},
+        reach={tumor.number: shape_of(tumor.mask, spacing) for tumor in kidney.tumors},
     )
 
 
@@ -99,9 +105,9 @@ def measure_tumor(tumor: Tumor, around: Surroundings) -> MeasuredTumor:
         Value("diameter_mm", largest.mm),
         Value("axial_diameter_mm", axial.mm),
         *_in_the_kidney(shape, inside, around),
-        *_distances(tumor, shape, around),
+        *_distances(tumor, around),
         *_place(inside, around),
-        *_left(shape, around),
+        *_left(around.reach[tumor.number], around),
     )
     return MeasuredTumor(tumor.number, values, largest, axial)
 
@@ -118,8 +124,9 @@ def _in_the_kidney(shape: Shape, inside: Points, around: Surroundings) -> Iterat
     yield Value("contact_mm2", float(np.asarray(shape.mesh.area_faces)[on_tissue].sum()))
 
 
-def _distances(tumor: Tumor, shape: Shape, around: Surroundings) -> Iterator[Value]:
-    others = [other for number, other in around.tumors.items() if number != tumor.number]
+def _distances(tumor: Tumor, around: Surroundings) -> Iterator[Value]:
+    shape = around.reach[tumor.number]
+    others = [other for number, other in around.reach.items() if number != tumor.number]
     for name, shapes, why_none in (
         ("sinus_distance_mm", [around.sinus], _NO_SINUS if around.tissue else _NO_TISSUE),
         ("cyst_distance_mm", [around.cyst], "no cyst on this side"),

@@ -21,6 +21,7 @@ _MOST_VOXELS = 6e6
 _PAD_MM = 4.0
 _ROUND_MM = 1.0  # without it, corners of voxels make diameters larger
 _VOLUME_WITHIN = 0.002
+_MOST_STEPS = 20
 _CHUNK = 2_000_000
 
 
@@ -106,7 +107,7 @@ def shape_of(mask: Mask, spacing_mm: Spacing, *, round_mm: float = 0.0) -> Shape
 
 def rounded_shape_of(mask: Mask, spacing_mm: Spacing) -> Shape:
     """As `shape_of`, without edges: what a tumour is like, and what slices drawn one by one should look like."""
-    return shape_of(mask, spacing_mm, round_mm=max(_ROUND_MM, 0.75 * max(spacing_mm)))
+    return shape_of(mask, spacing_mm, round_mm=max(_ROUND_MM, 0.8 * max(spacing_mm)))
 
 
 def gap_mm(a: Shape, b: Shape) -> float:
@@ -125,14 +126,20 @@ def _signed_distance(mask: Mask, spacing_mm: Spacing) -> NDArray[np.float32]:
 
 
 def _with_volume(shape: Shape, volume_mm3: float) -> Shape:
-    """The same field at the level whose surface encloses the volume: Newton's steps, since dV/dlevel is the area."""
-    level = 0.0
+    """The same field at the level whose surface encloses the volume.
+
+    By Newton's steps, since dV/dlevel is the area; by halving the bracket where such a step leaves it.
+    """
+    low, high = float(shape.field.min()), float(shape.field.max())
     found = int(np.clip(round(volume_mm3 / shape.step_mm**3), 1, shape.field.size - 1))
     level = float(np.partition(shape.field, found, axis=None)[found])
-    for _ in range(6):
+    moved = shape
+    for _ in range(_MOST_STEPS):
+        level = level if low < level < high else (low + high) / 2
         moved = Shape(shape.field - np.float32(level), shape.step_mm, shape.origin_mm)
         lacking = volume_mm3 - float(moved.mesh.volume)
         if abs(lacking) <= _VOLUME_WITHIN * volume_mm3:
-            return moved
+            break
+        low, high = (level, high) if lacking > 0 else (low, level)
         level += lacking / float(moved.mesh.area)
     return moved

@@ -48,15 +48,15 @@ def test_distances_from_it_are_right_inside_outside_and_beyond_its_grid():
     x, y, z = np.indices((50, 50, 50)) - 25
     shape = shape_of(x**2 + y**2 + z**2 < 15**2, (1, 1, 1))
     points = np.array([[25, 25, 35.0], [25, 25, 45], [25, 25, 125]])
-    assert shape.at(points) == pytest.approx([-5, 5, 85], abs=0.6)
+    assert shape.at(points) == pytest.approx([-5, 5, 85], abs=1)
 
 
 def test_the_gap_between_two_surfaces_and_none_where_they_touch():
-    x, y, z = np.indices((80, 40, 40)) - np.array([20, 20, 20]).reshape(3, 1, 1, 1)
+    x, y, z = np.indices((80, 40, 40)) - np.array([20.4, 20.2, 20.3]).reshape(3, 1, 1, 1)
     ball = x**2 + y**2 + z**2 < 12**2
-    first = shape_of(ball, (1, 1, 1))
+    first = rounded_shape_of(ball, (1, 1, 1))
     apart, touching, within = (
-        shape_of(mask & ~ball if name == "touching" else mask, (1, 1, 1))
+        rounded_shape_of(mask & ~ball if name == "touching" else mask, (1, 1, 1))
         for name, mask in {
             "apart": (x - 35) ** 2 + y**2 + z**2 < 12**2,
             "touching": (x - 20) ** 2 + y**2 + z**2 < 12**2,

@@ -25,7 +25,7 @@ def test_there_is_a_file_for_each_structure_and_one_of_all(written):
 def test_an_stl_is_closed_has_the_volume_and_lies_in_the_patient(written, name, radius, centre):
     mesh = trimesh.load(written / f"{name}.stl")
     assert mesh.is_watertight
-    assert mesh.volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.03)
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.05)
     assert mesh.center_mass == pytest.approx(centre, abs=0.6)
 
 
