@@ -73,7 +73,7 @@ def _start(*words, home, server=None):
 
 
 def _wait_for(condition, process):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not condition():
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline, "what the test waits for did not come"

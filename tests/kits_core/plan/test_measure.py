@@ -35,7 +35,7 @@ def two_kidneys(phantom, spacing, side):
             (phantom.KIDNEY, centre, R),
             (phantom.KIDNEY, -centre, R),
             (phantom.NOTHING, centre - [sign * IN, 0, 0], S),
-            (phantom.TUMOR, centre + [sign * OUT, 0, 0], T),
+            (phantom.TUMOR, np.add(centre, [sign * OUT, 0, 0]), T),
         ],
     )
 
