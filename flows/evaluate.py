@@ -3,19 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
+from prefect.states import Completed
 
 from db.models import RunStatus
+from db.queries.evaluation import scores_over_time
 from flows.artifacts import picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError
 from kits_core.report.methods import comparability
 from kits_core.report.tables import case_rows, official_rows, score_rows, two_tables
+from tasks.catalog import reading
 from tasks.evaluate import (
     CaseToEvaluate,
     EvaluationPlan,
@@ -33,6 +36,13 @@ from tasks.report import Written, write_report
 # Islands are counted beside the next case's prediction; more would hold more scans in memory than it gains.
 _PREDICTED_AT_ONCE = 2
 _PICTURED = 3
+_EVALUATIONS_SHOWN = 20
+_OVER_TIME = {
+    "kidney Dice": "kidney_dice",
+    "tumour Dice": "tumor_dice",
+    "official Dice": "official_dice",
+    "official surface Dice": "official_surface_dice",
+}
 
 Outcomes = list[Outcome[CaseToEvaluate]]
 
@@ -87,16 +97,27 @@ def _evaluate(plan: EvaluationPlan) -> Evaluated:
     _stop_on_errors(plan, fan_out("evaluate", plan.missing, score, workers=plan.workers, name=_name))
     written = write_report(plan.evaluation_id, plan.workers)
     end_evaluation(plan.evaluation_id, RunStatus.COMPLETED, written.path)
+    return _tell(plan, written, sorted(case.name for case in refused))
+
+
+def _tell(plan: EvaluationPlan, written: Written, missing: list[str]) -> Evaluated:
+    """Artifacts, and the state that the flow ends in."""
     create_markdown_artifact(_markdown(written), key="evaluation", description="Scores of a model")
-    for case in refused:
-        get_run_logger().warning("%s: no prediction, so it counts as zero", case.name)
-    return Evaluated(
+    over_time = _over_time(written.report.lineage.dataset)
+    create_markdown_artifact(over_time, key="scores", description="Scores of every model, over time")
+    done = Evaluated(
         evaluation_id=plan.evaluation_id,
         model_id=plan.model_id,
         report=written.path,
         scores=score_rows(written.report.scores, written.report.ceilings),
-        missing=sorted(case.name for case in refused),
+        missing=missing,
     )
+    if not missing:
+        return done
+    problems = f"{len(missing)} of {plan.cases} cases have no prediction and count as zero: {', '.join(missing)}"
+    get_run_logger().warning("%s", problems)
+    # Prefect takes the state for the run and hands its data to the caller.
+    return cast("Evaluated", Completed(message=f"Completed with problems: {problems}", data=done))
 
 
 def _predict(case: CaseToEvaluate, plan: EvaluationPlan) -> list[PrefectFuture[Any]]:
@@ -124,6 +145,22 @@ def _some_cases(pictured: Mapping[str, Mapping[str, bytes]]) -> list[str]:
     """The first few of each kind: an artifact lies in Prefect's database, and the page has them all."""
     shown = [item for pictures in pictured.values() for item in list(pictures.items())[:_PICTURED]]
     return [f"{caption}\n\n{picture(caption, png)}" for caption, png in shown]
+
+
+def _over_time(dataset: str) -> str:
+    with reading() as session:
+        found = scores_over_time(session, dataset, _EVALUATIONS_SHOWN)
+    rows = [
+        {
+            "ended": row["ended_at"].strftime("%Y-%m-%d %H:%M UTC"),
+            "evaluation": row["evaluation_id"],
+            "model": f"{row['model_id']}, the champion" if row["is_champion"] else row["model_id"],
+            "cases": f"{row['cases']}, {row['subset']}" + (", flips" if row["flips"] else ""),
+            **{name: f"{row[column]:.3f}" if row[column] is not None else "–" for name, column in _OVER_TIME.items()},
+        }
+        for row in found
+    ]
+    return f"# {dataset}: evaluations, the newest first\n\n{table(rows)}\n"
 
 
 def _markdown(written: Written) -> str:

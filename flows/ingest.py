@@ -74,7 +74,8 @@ def ingest(parameters: IngestParameters) -> Ingested:
         )
     if refused:
         # Prefect takes the state for the run and hands its data to the caller.
-        message = f"Completed with problems: {len(refused)} cases in quarantine"
+        problems = f"{len(refused)} of {listing.chosen} cases in quarantine (first: {refused[0][1]})"
+        message = f"Completed with problems: {problems}"
         return cast("Ingested", Completed(message=message, data=done))
     return done
 

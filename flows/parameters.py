@@ -48,6 +48,9 @@ class PrepareParameters(_Parameters):
     least_tumor_kept: float = Field(
         0.99, ge=0, le=1, description="The flow stops if less of any tumour than this lies inside the grid."
     )
+    allowed_failures: float = Field(
+        0.05, ge=0, le=1, description="Share of cases that the recipe may refuse before the flow counts as failed."
+    )
 
 
 class SplitParameters(_Parameters):

@@ -1,27 +1,31 @@
 """Make network inputs of ingested cases."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import pandas as pd
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.states import Completed
 
 from db.queries.prepare import prepared_of
 from flows.artifacts import picture, table
-from flows.fan_out import fan_out, task_runner
+from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import PrepareParameters
-from kits_core.errors import KitsError
+from kits_core.errors import CaseError, KitsError
 from kits_core.labels import KIDNEY, TUMOR
 from kits_core.report.figures import ceiling_distribution
 from tasks.catalog import catalog
-from tasks.prepare import Plan, draw_ceilings, plan_preparation, prepare_case
+from tasks.prepare import CaseToPrepare, Plan, draw_ceilings, plan_preparation, prepare_case
 
 _WORST = 10
+
+Reasons = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a preparation did."""
+    """What a preparation did. `refused`: cases that the recipe cannot take."""
 
     dataset: str
     recipe_hash: str
@@ -36,7 +40,11 @@ class Preparation:
     task_runner=task_runner(),
 )
 def prepare(parameters: PrepareParameters) -> Preparation:
-    """Prepare what is missing or was made from other files, then check that no tumour was lost."""
+    """Prepare what is missing or was made from other files, then check that no tumour was lost.
+
+    A case that the recipe refuses stops no other; whatever else fails, fails the flow at its end, and the next run goes
+    on there.
+    """
     recipe = parameters.recipe
     plan = plan_preparation(parameters.dataset, recipe)
     outcomes = fan_out(
@@ -46,21 +54,54 @@ def prepare(parameters: PrepareParameters) -> Preparation:
         workers=parameters.workers,
         name=lambda case: case.name,
     )
-    refused = [(outcome.item.name, str(outcome.error)) for outcome in outcomes if outcome.error]
+    refused, failed = _reasons(outcomes)
     facts = _facts(plan)
-    done = Preparation(plan.dataset, recipe.hash, len(facts), len(outcomes) - len(refused), len(refused))
-    create_markdown_artifact(
-        _markdown(plan, parameters, done, facts, refused), key="prepare", description="What a preparation did"
+    done = Preparation(
+        dataset=plan.dataset,
+        recipe_hash=recipe.hash,
+        prepared=len(facts),
+        made_now=len(outcomes) - len(refused) - len(failed),
+        refused=len(refused),
     )
+    text = _markdown(plan, parameters, done, facts) + _listed("Refused", refused) + _listed("Failed", failed)
+    create_markdown_artifact(text, key="prepare", description="What a preparation did")
+    _stop_on_problems(plan, parameters, facts, refused, failed)
+    if refused:
+        # Prefect takes the state for the run and hands its data to the caller.
+        message = f"Completed with problems: {len(refused)} of {plan.ingested} cases refused (first: {refused[0][1]})"
+        return cast("Preparation", Completed(message=message, data=done))
+    return done
+
+
+def _reasons(outcomes: list[Outcome[CaseToPrepare]]) -> tuple[Reasons, Reasons]:
+    """Cases that were refused, and cases that failed for any other reason, each with the error."""
+    refused = [outcome for outcome in outcomes if isinstance(outcome.error, CaseError)]
+    failed = [outcome for outcome in outcomes if outcome.error and not isinstance(outcome.error, CaseError)]
+    named = [[(outcome.item.name, str(outcome.error)) for outcome in some] for some in (refused, failed)]
+    return named[0], named[1]
+
+
+def _stop_on_problems(
+    plan: Plan, parameters: PrepareParameters, facts: pd.DataFrame, refused: Reasons, failed: Reasons
+) -> None:
+    if failed:
+        raise KitsError(
+            f"{plan.dataset}: expected network inputs of {plan.ingested} cases, got none of {len(failed)} "
+            f"(first: {failed[0][0]}: {failed[0][1]}); mend these and run prepare again, which goes on from here"
+        )
     lost = facts[facts["tumour kept"] < parameters.least_tumor_kept]
     if not lost.empty:
         raise KitsError(
             f"{', '.join(lost['case'])}: expected at least {parameters.least_tumor_kept:.0%} of the tumour inside the "
             f"grid, got {lost['tumour kept'].min():.1%}; choose a recipe with another frame"
         )
+    if len(refused) > parameters.allowed_failures * plan.ingested:
+        raise KitsError(
+            f"{plan.dataset}: expected at most {parameters.allowed_failures:.0%} of {plan.ingested} cases to be "
+            f"refused, got {len(refused)} (first: {refused[0][1]}); see kits status, then run prepare again"
+        )
     if refused and len(refused) == plan.ingested:
         raise KitsError(f"expected some case to be prepared, got none of {plan.ingested} (first: {refused[0][1]})")
-    return done
 
 
 def _facts(plan: Plan) -> pd.DataFrame:
@@ -80,9 +121,15 @@ def _facts(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"tumour kept": float, "seconds": float, "peak_bytes": float})
 
 
-def _markdown(
-    plan: Plan, parameters: PrepareParameters, done: Preparation, facts: pd.DataFrame, refused: list[tuple[str, str]]
-) -> str:
+def _listed(title: str, reasons: Reasons) -> str:
+    return (
+        f"\n\n## {title}: {len(reasons)}\n\n{table([{'case': c, 'reason': r} for c, r in reasons])}\n"
+        if reasons
+        else ""
+    )
+
+
+def _markdown(plan: Plan, parameters: PrepareParameters, done: Preparation, facts: pd.DataFrame) -> str:
     recipe, workers = parameters.recipe, parameters.workers
     summary = {
         "cases": done.prepared,
@@ -96,8 +143,6 @@ def _markdown(
     measured = facts[facts["ceilings"].map(bool)]
     if not measured.empty:
         text += _ceilings(plan, measured, workers, with_pictures=done.made_now > 0)
-    if refused:
-        text += f"\n\n## Refused\n\n{table([{'case': name, 'reason': reason} for name, reason in refused])}\n"
     return text
 
 

@@ -1,15 +1,11 @@
 """What several rooms share: a home of one's own, one Prefect server for the whole session, and one PostgreSQL."""
 
 import os
-import shutil
-import socket
-import subprocess
-import tempfile
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 
-import psycopg
 import pytest
+from postgresql import NoPostgresqlError, running_cluster
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -59,59 +55,12 @@ def real_scan():
     return path
 
 
-class Cluster:
-    """A PostgreSQL server of our own on a free port of this machine."""
-
-    def __init__(self, binaries: Path, folder: Path) -> None:
-        self._pg_ctl, self._data = binaries / "pg_ctl", folder / "data"
-        self._prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self._run(binaries / "initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync")
-        # A zone that is not UTC: what the catalog gives back must not depend on the server's.
-        options = (
-            f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=America/New_York "
-            "-c fsync=off -c full_page_writes=off -c autovacuum=off"
-        )
-        self._start = ("-o", options, "-l", folder / "log", "-w", "start")
-        self.start()
-
-    def start(self) -> None:
-        self._run(self._pg_ctl, "-D", self._data, *self._start)
-
-    def url(self, database: str) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
-
-    def execute(self, sql: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql)
-
-    def stop(self) -> None:
-        self._run(self._pg_ctl, "-D", self._data, "-m", "immediate", "-w", "stop")
-
-    def _run(self, *command: object) -> None:
-        subprocess.run(
-            [*self._prefix, *map(str, command)], cwd="/", check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-
-
 @pytest.fixture(scope="session")
 def cluster():
-    if shutil.which("pg_config") is None:
-        pytest.skip("PostgreSQL is not installed: no pg_config")
-    binaries = Path(subprocess.check_output(["pg_config", "--bindir"], text=True).strip())
-    if not (binaries / "initdb").is_file():
-        pytest.skip(f"PostgreSQL's server is not installed: no initdb in {binaries}")
-    folder = Path(tempfile.mkdtemp(prefix="kits-postgresql-"))
-    if os.geteuid() == 0:
+    """A PostgreSQL server of the tests' own."""
+    with ExitStack() as stack:
         try:
-            shutil.chown(folder, "postgres")
-        except LookupError:
-            pytest.skip("PostgreSQL refuses to run as root, and there is no user postgres")
-    try:
-        running = Cluster(binaries, folder)
+            running = stack.enter_context(running_cluster())
+        except NoPostgresqlError as reason:
+            pytest.skip(str(reason))
         yield running
-        running.stop()
-    finally:
-        shutil.rmtree(folder)

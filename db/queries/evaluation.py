@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
 from db.models import (
@@ -20,7 +20,7 @@ from db.models import (
     RunStatus,
     Subset,
 )
-from db.models.base import now
+from db.models.base import UtcDateTime, now
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 from kits_core.labels import Label
@@ -128,6 +128,15 @@ def score_frame(session: Session, evaluation_id: int) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["case", "region", "metric", "value", "status", "case_id"])
     diagonals = _diagonals_mm(session, frame["case_id"].unique().tolist())
     return frame.assign(diagonal_mm=frame.pop("case_id").map(diagonals)).astype({"value": float, "diagonal_mm": float})
+
+
+def scores_over_time(session: Session, dataset: str, newest: int) -> list[dict[str, Any]]:
+    """The newest completed evaluations of a dataset, the last first: rows of the view `leaderboard` and `ended_at`."""
+    query = text(
+        "SELECT l.*, e.ended_at FROM leaderboard l JOIN evaluation e ON e.id = l.evaluation_id "
+        "WHERE l.dataset = :dataset AND l.status = 'completed' ORDER BY e.ended_at DESC, e.id DESC LIMIT :newest"
+    ).columns(ended_at=UtcDateTime())
+    return [dict(row) for row in session.execute(query, {"dataset": dataset, "newest": newest}).mappings()]
 
 
 def case_facts(session: Session, case_ids: Iterable[int]) -> pd.DataFrame:

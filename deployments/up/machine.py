@@ -55,7 +55,7 @@ class Place:
         """What the server and the workers, and with them every run, find in their environment."""
         found = server_environment(self.home, self.api_url) | {
             "PREFECT_API_URL": self.api_url,
-            "PREFECT_RUNNER_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
             "KITS_HOME": str(self.home),
             "KITS_ROOT": str(ROOT),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),

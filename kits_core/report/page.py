@@ -22,7 +22,7 @@ class Report:
 
     `scores`: a frame as `metrics.aggregate` has it. `ceilings`: Dice of a perfect model through the recipe, by region.
     `subgroups`: rows of `metrics.subgroup.by_subgroup`. `history`: a row an epoch. `cases_pictured`: by title, a PNG
-    by caption.
+    by caption. `flow_runs`: Prefect's ids of the runs that made this, by what they did.
     """
 
     title: str
@@ -35,6 +35,7 @@ class Report:
     inference: Inference
     created: str
     cases_pictured: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    flow_runs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def official(self) -> OfficialSummary:
@@ -87,6 +88,7 @@ def render(report: Report, drawn: Mapping[str, bytes]) -> str:
         methods=methods_paragraph(report.lineage, report.inference, report.subset),
         metrics=METRICS,
         inference=report.inference,
+        flow_runs=report.flow_runs,
         lineage=report.lineage,
         licence=LICENCE,
     )

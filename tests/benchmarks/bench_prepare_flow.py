@@ -22,15 +22,18 @@ from common import in_turn, medians, show
 _margins = count(1)
 
 
-def flow(workers: int) -> float:
-    """Seconds of the flow, its figures and artifact included."""
+def flow(workers: int, dask: str = "") -> float:
+    """Seconds of the flow, its figures and artifact included; `dask` as in `$KITS_DASK`."""
+    os.environ["KITS_DASK"] = dask
+    from flows.fan_out import task_runner
     from flows.parameters import PrepareParameters
     from flows.prepare import prepare
     from kits_core.recipe import Recipe
 
     recipe = Recipe(frame="kidneys", margin_mm=20 + next(_margins) / 1000)
     start = time.perf_counter()
-    done = prepare(PrepareParameters(recipe=recipe, workers=workers))
+    # The setting is read when a flow is defined.
+    done = prepare.with_options(task_runner=task_runner())(PrepareParameters(recipe=recipe, workers=workers))
     seconds = time.perf_counter() - start
     assert done.made_now == done.prepared
     _clear(recipe.hash)
@@ -82,7 +85,7 @@ def main() -> None:
         os.environ["KITS_HOME"] = str(given.home or Path(name) / "home")
         with prefect_server(Path(name) / "prefect"):
             if given.home is None:
-                _ingest_phantoms(Path(name) / "phantoms", 8 if given.quick else 40)
+                ingest_phantoms(Path(name) / "phantoms", 8 if given.quick else 40)
             flow(2)
             ways = {
                 "flow, two workers": lambda: flow(2),
@@ -97,7 +100,8 @@ def main() -> None:
     )
 
 
-def _ingest_phantoms(root: Path, cases: int) -> None:
+def ingest_phantoms(root: Path, cases: int) -> None:
+    """`cases` phantoms at half size into the home."""
     from flows.ingest import ingest
     from flows.parameters import IngestParameters
     from kits_core.phantom.dataset import write_phantoms

@@ -5,7 +5,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -135,3 +135,17 @@ def compare(title: str, unit: str, found: dict[str, list[float]]) -> None:
     (one, ones), (two, twos) = found.items()
     a, b = statistics.median(ones), statistics.median(twos)
     show(title, [{"way": one, unit: a, "times": a / b}, {"way": two, unit: b, "times": 1.0}])
+
+
+def show_markdown(title: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """A table in Markdown: whole numbers as they are, others to three digits."""
+    print(f"\n**{title}**\n")
+    print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
+    for row in rows:
+        print(f"| {' | '.join(_short(value) for value in row.values())} |")
+
+
+def _short(value: object) -> str:
+    if not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -79,10 +79,11 @@ def test_a_worker_that_is_killed_costs_its_case_a_second_try_and_no_more(
         time.sleep(0.5)
 
 
-def test_a_case_that_is_refused_is_named_and_stops_no_other(ingested, cluster, rows, monkeypatch):
+def test_a_case_that_fails_is_named_and_stops_no_other(ingested, cluster, rows, monkeypatch):
     (Settings().raw / "phantoms" / "case_00003" / "imaging.nii").write_bytes(b"no scan")
-    done = _on(cluster.scheduler_address, monkeypatch)(PrepareParameters(recipe=RECIPE))
-    assert (done.prepared, done.refused) == (7, 1)
+    with pytest.raises(KitsError, match=r"inputs of 8 cases, got none of 1 \(first: case_00003: "):
+        _on(cluster.scheduler_address, monkeypatch)(PrepareParameters(recipe=RECIPE))
+    assert rows("SELECT COUNT(*) FROM prepared_case") == [(7,)]
     ((name, problem),) = rows("SELECT case_name, error FROM open_problem")
     assert name == "case_00003"
     assert "case_00003" in problem

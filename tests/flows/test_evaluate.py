@@ -71,7 +71,10 @@ def test_a_case_that_cannot_be_predicted_counts_as_zero_until_it_can(begun, rows
     spoilt = _held_out(rows)[0]
     path = next(Settings().raw.rglob(f"{spoilt}/imaging.nii"))
     before = _constant(path)
-    done = evaluate(EvaluateParameters())
+    state = evaluate(EvaluateParameters(), return_state=True)
+    problems = f"1 of 2 cases have no prediction and count as zero: {spoilt}"
+    assert state.message == f"Completed with problems: {problems}"
+    done = state.result()
     assert done.missing == [spoilt]
     assert f"1 case without a prediction</b>, counted as zero in every score: {spoilt}" in done.report.read_text()
     assert rows("SELECT cases, missing_cases FROM leaderboard") == [(2, 1)]

@@ -77,6 +77,14 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, prefect_a
     )
     assert f"| {tumor:.3f} |" in artifacts["evaluation"]
     assert "data:image/png;base64," in artifacts["evaluation"]
+    assert "# phantoms: evaluations, the newest first" in artifacts["scores"]
+    assert f"| {tumor:.3f} |" in artifacts["scores"]
+    ((training, evaluation),) = rows(
+        "SELECT r.flow_run_id, e.flow_run_id FROM training_run r JOIN evaluation e ON e.status = 'completed'"
+    )
+    page = done.report.read_text(encoding="utf-8")
+    assert f"<dt>Prefect run of the training</dt><dd>{training}, in the dashboard at /runs/flow-run/{training}" in page
+    assert f"<dt>Prefect run of the evaluation</dt><dd>{evaluation}, in" in page
 
     _again_does_nothing_twice(done, parameters, rows)
 

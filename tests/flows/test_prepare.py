@@ -28,6 +28,12 @@ def _segmentation(case):
     return Settings().raw / "phantoms" / case / "segmentation.nii"
 
 
+def _artifact(prefect_api):
+    """The newest artifact that a preparation left."""
+    found = httpx.post(f"{prefect_api}/artifacts/filter", json={"sort": "CREATED_DESC"}).raise_for_status().json()
+    return next(artifact["data"] for artifact in found if artifact["key"] == "prepare")
+
+
 def test_what_it_left_and_cost_is_in_sql_for_every_case(ingested, rows, prefect_api):
     prepare(PrepareParameters(recipe=RECIPE))
     found = rows(
@@ -44,8 +50,7 @@ def test_what_it_left_and_cost_is_in_sql_for_every_case(ingested, rows, prefect_
         ("dice", "tumor", 8),
         ("surface_dice", "tumor", 8),
     ]
-    found = httpx.post(f"{prefect_api}/artifacts/filter", json={"sort": "CREATED_DESC"}).raise_for_status().json()
-    text = next(artifact["data"] for artifact in found if artifact["key"] == "prepare")
+    text = _artifact(prefect_api)
     assert text.count("data:image/png;base64,") == 2
     assert text.count("| case_0") == 8
 
@@ -59,16 +64,44 @@ def test_only_what_is_missing_or_has_changed_is_made_again(ingested, rows):
     assert rows("SELECT COUNT(*) FROM recipe") == [(2,)]
 
 
-def test_a_case_that_is_refused_is_named_with_the_reason_and_the_others_go_on(ingested, rows):
+def test_whatever_else_fails_fails_the_flow_when_all_others_are_done_and_the_next_run_goes_on(
+    ingested, rows, prefect_api
+):
+    path = _segmentation("case_00005")
+    good = path.read_bytes()
+    path.write_bytes(good[:1000])
+    state = prepare(PrepareParameters(recipe=RECIPE, allowed_failures=1), return_state=True)
+    assert state.is_failed()
+    assert "phantoms: expected network inputs of 8 cases, got none of 1 (first: case_00005: " in state.message
+    assert "run prepare again, which goes on from here" in state.message
+    assert "## Failed: 1\n\n| case | reason |\n|---|---|\n| case_00005 |" in _artifact(prefect_api)
+    assert rows("SELECT COUNT(*) FROM prepared_case") == [(7,)]
+    assert rows("SELECT case_name, stage FROM open_problem") == [("case_00005", "prepare")]
+    path.write_bytes(good)
+    done = prepare(PrepareParameters(recipe=RECIPE))
+    assert (done.prepared, done.made_now) == (8, 1)
+    assert rows("SELECT * FROM open_problem") == []
+
+
+def test_a_case_that_is_refused_is_named_with_the_reason_and_the_others_go_on(ingested, rows, prefect_api):
     path = _segmentation("case_00003")
     good = path.read_bytes()
     volume = read_volume(path)
     write_volume(path, Volume(np.full(volume.shape, 7, np.uint8), volume.affine))
-    done = prepare(PrepareParameters(recipe=RECIPE))
-    assert (done.prepared, done.refused) == (7, 1)
+    with pytest.raises(
+        KitsError,
+        match=r"phantoms: expected at most 5% of 8 cases to be refused, got 1 \(first: case_00003: expected labels",
+    ):
+        prepare(PrepareParameters(recipe=RECIPE))
+    state = prepare(PrepareParameters(recipe=RECIPE, allowed_failures=0.2), return_state=True)
+    done = state.result()
+    assert (done.prepared, done.made_now, done.refused) == (7, 0, 1)
+    assert state.is_completed()
+    assert state.message.startswith("Completed with problems: 1 of 8 cases refused (first: case_00003: expected")
     ((case, stage, error),) = rows("SELECT case_name, stage, error FROM open_problem")
     assert (case, stage) == ("case_00003", "prepare")
     assert error.startswith("case_00003: expected labels from 0 to 3, got 7 to 7")
+    assert "## Refused: 1\n\n| case | reason |\n|---|---|\n| case_00003 | case_00003: exp" in _artifact(prefect_api)
     path.write_bytes(good)
     assert prepare(PrepareParameters(recipe=RECIPE)).prepared == 8
     assert rows("SELECT COUNT(*) FROM open_problem") == [(0,)]

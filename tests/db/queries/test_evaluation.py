@@ -133,3 +133,20 @@ def test_ceilings_are_those_of_the_cases_that_are_asked_for(session, small):
     assert held_out.groupby("region")["value"].mean().to_dict() == pytest.approx({"kidney": 0.99, "tumor": 0.915})
     assert evaluation.ceiling_frame(session, small.recipe, []).empty
     assert evaluation.ceiling_frame(session, small.recipe + 1, small.cases).empty
+
+
+def test_scores_over_time_are_those_of_completed_evaluations_the_newest_first(session, small):
+    other = {"model_id": small.model, "split_id": small.split, "flow_run_id": None}
+    later = evaluation.start_evaluation(session, subset=Subset.TRAIN, **other)
+    evaluation.record_scores(session, later.id, small.cases[0], [Score("kidney", "dice", 0.5, Status.OK, 0.1)])
+    evaluation.end_evaluation(later, RunStatus.COMPLETED, None)
+    evaluation.start_evaluation(session, subset=Subset.TRAIN, flips=True, **other)
+    session.flush()
+    found = evaluation.scores_over_time(session, "site", 20)
+    assert [(row["evaluation_id"], row["kidney_dice"]) for row in found] == [
+        (later.id, 0.5),
+        (small.evaluation, pytest.approx(0.8)),
+    ]
+    assert found[0]["ended_at"] == later.ended_at > found[1]["ended_at"]
+    assert len(evaluation.scores_over_time(session, "site", 1)) == 1
+    assert evaluation.scores_over_time(session, "other", 20) == []
