@@ -292,6 +292,32 @@ PLAN_MEASUREMENT = View(
     """,
 )
 
+MEASUREMENT_ERROR = View(
+    "measurement_error",
+    "One row a measurement of a kidney or tumour of an evaluated case: as the reference has it and as the model does.",
+    {
+        "evaluation_id": "number of the evaluation",
+        "model_id": "number of the model",
+        "dataset": "name of the dataset",
+        "case_name": "name of the case",
+        "structure": "kidney_left, kidney_right, kidney_fused, tumor_1, ... as the reference has them, the largest "
+        "tumour first; found_1, ... are tumours that only the model sees",
+        "side": "left, right or fused",
+        "measurement": "what is measured, with its unit; a scan's plan.json defines each",
+        "reference": "value by the reference; NULL where it has no such structure, or no such value of it",
+        "prediction": "value by the prediction; NULL where it has no such structure, or no such value of it",
+        "error": "prediction minus reference; NULL where either has none",
+    },
+    """
+    SELECT v.evaluation_id, e.model_id, d.name AS dataset, c.name AS case_name, v.structure, v.side,
+           v.name AS measurement, v.reference, v.prediction, v.prediction - v.reference AS error
+    FROM case_measurement v
+    JOIN evaluation e ON e.id = v.evaluation_id
+    JOIN "case" c ON c.id = v.case_id
+    JOIN dataset d ON d.id = c.dataset_id
+    """,
+)
+
 VIEWS = (
     CASE_OVERVIEW,
     CASE_METRIC_WIDE,
@@ -301,6 +327,7 @@ VIEWS = (
     LINEAGE,
     PREDICTION_OVERVIEW,
     PLAN_MEASUREMENT,
+    MEASUREMENT_ERROR,
 )
 
 

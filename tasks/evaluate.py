@@ -20,6 +20,7 @@ from kits_core.geometry import Volume, read_volume, write_volume
 from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Islands, Rules, choose
 from kits_core.inference.files import is_prediction, islands_of, note_of, score_missing, score_prediction
 from kits_core.inference.predict import segment
+from kits_core.plan.agreement import compare_files
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
 from tasks.models import locator_of, one_prediction, segmenter_of
@@ -133,14 +134,17 @@ def choose_cleanup(plan: EvaluationPlan, islands: list[Islands]) -> Choice:
 
 @task(name="score-case", task_run_name="{case.name} · score", **COMPUTE)
 def score_case(case: CaseToEvaluate, plan: EvaluationPlan, rules: Rules) -> None:
-    """Clean one prediction, compare it with its reference and write every value."""
+    """Clean one prediction, compare it and its plan with the reference's, and write every value."""
     with noting_problems(case.case_id, STAGE):
         files = _files(current_settings(), case, plan)
         scores = run_isolated(
             plan.workers, score_prediction, case.name, files.prediction, files.reference, rules
         ).result
+        measured = run_isolated(
+            plan.workers, compare_files, case.name, files.image, files.prediction, files.reference
+        ).result
         with catalog() as session:
-            queries.record_scores(session, plan.evaluation_id, case.case_id, scores)
+            queries.record_scores(session, plan.evaluation_id, case.case_id, scores, measured)
             ingest_queries.resolve_problems(session, case.case_id, STAGE)
 
 

@@ -32,8 +32,9 @@ from kits_core.plan.files import DICOM_SEG, PLAN, SEGMENTATION, PlannedScan, pla
 from kits_core.plan.page import PageFacts
 from kits_core.recipe.recipe import Recipe
 from kits_core.scan.dicom_seg import write_dicom_seg
+from kits_core.scan.features import describe, describe_files
 from kits_core.scan.find import Scan, find_scans
-from kits_core.scan.range import Flag, Reference, describe, flags
+from kits_core.scan.range import Flag, Reference, flags
 from kits_core.scan.read import read_scan
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
@@ -154,7 +155,7 @@ def learn_range(model_id: int) -> Reference:
             "%d of %d training cases are not here to compare with", len(files) - len(there), len(files)
         )
     with ThreadPoolExecutor(_PLANS_AT_ONCE) as pool:
-        described = list(pool.map(lambda pair: run_isolated(_PLANS_AT_ONCE, _describe_case, *pair).result, there))
+        described = list(pool.map(lambda pair: run_isolated(_PLANS_AT_ONCE, describe_files, *pair).result, there))
     reference = Reference.of(described)
     write_text_atomically(kept, json.dumps(reference.to_json()))
     return reference
@@ -180,19 +181,10 @@ def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Referen
             labels = clean(_segment(settings, item.scan.name, volume, predictors), volume.spacing_mm, predictors.rules)
         segment_s, clock = time.perf_counter() - clock, time.perf_counter()
         write_volume(path, Volume(labels, volume.affine), note=note)
-        if item.scan.kind == "dicom" and labels.any():
-            name = f"KiTS platform model {'+'.join(map(str, predictors.model_ids))}"
-            write_dicom_seg(
-                item.folder / DICOM_SEG,
-                labels,
-                volume.affine,
-                item.scan,
-                algorithm=name,
-                version=version("kits-platform"),
-            )
+        notes = [*read.notes, *_write_dicom_seg(item, labels, volume, predictors)]
         raised = flags(describe(volume, labels), reference, volume, labels)
         seconds = {"read": read_s, "segment": segment_s, "write and compare": time.perf_counter() - clock}
-    return Segmented(sha256, volume.shape, volume.spacing_mm, read.notes, raised, seconds)
+    return Segmented(sha256, volume.shape, volume.spacing_mm, tuple(notes), raised, seconds)
 
 
 @task(name="plan-scan", task_run_name="{item.scan.name} · plan", **COMPUTE)
@@ -240,6 +232,20 @@ def _segment(settings: Settings, name: str, volume: Volume, predictors: Predicto
             ]
         many = len(predictors.model_ids)
         return segment(name, volume, mean_of(loaded[:many]), *loaded[many:])
+
+
+def _write_dicom_seg(item: ScanToPredict, labels: Any, volume: Volume, predictors: Predictors) -> list[str]:
+    """Write the DICOM SEG of a DICOM series; why there is none, where the series' headers do not allow it."""
+    if item.scan.kind != "dicom" or not labels.any():
+        return []
+    name = f"KiTS platform model {'+'.join(map(str, predictors.model_ids))}"
+    path = item.folder / DICOM_SEG
+    try:
+        write_dicom_seg(path, labels, volume.affine, item.scan, algorithm=name, version=version("kits-platform"))
+    except CaseError as error:
+        get_run_logger().warning("%s", error)
+        return [f"no DICOM SEG was written: {error}"]
+    return []
 
 
 def _settled(asked: Asked) -> list[Path]:
@@ -298,10 +304,6 @@ def _sha256(scan: Scan) -> str:
     """Of the file; of the slices' hashes where there are many."""
     hashes = [sha256_of(path) for path in scan.files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
-
-
-def _describe_case(image: Path, segmentation: Path) -> dict[str, float]:
-    return describe(read_volume(image), read_volume(segmentation).data)
 
 
 def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segmented: Segmented) -> dict[str, str]:

@@ -60,6 +60,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
         fold = run.config.get("fold")
         subset = [m.case for m in split_queries.side(session, evaluation.split_id, evaluation.subset, fold)]
         scores = queries.score_frame(session, evaluation_id)
+        measured = queries.measurement_frame(session, evaluation_id)
         facts = queries.case_facts(session, [case.id for case in subset])
         ceilings = queries.ceiling_frame(session, run.recipe_id, [case.id for case in subset])
         curve = history(session, run.id)
@@ -71,6 +72,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
         title=f"Evaluation {evaluation_id}: model {lineage.model_id} on {len(subset)} {evaluation.subset} cases",
         subset=evaluation.subset.value,
         scores=scores,
+        measured=measured,
         ceilings={str(region): float(value) for region, value in ceilings.groupby("region")["value"].mean().items()},
         subgroups=by_subgroup(scores, facts, ceilings),
         history=curve,

@@ -2,7 +2,7 @@
 
 from db.models.base import Base
 from db.models.dataset import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileKind, LabelVolume, Phase, Problem
-from db.models.evaluation import CaseMetric, Evaluation
+from db.models.evaluation import CaseMeasurement, CaseMetric, Evaluation
 from db.models.prediction import Measurement, Prediction, PredictionModel
 from db.models.preparation import Ceiling, PreparedCase, Recipe
 from db.models.split import Split, SplitMember, Subset
@@ -12,6 +12,7 @@ __all__ = [
     "Base",
     "Case",
     "CaseFile",
+    "CaseMeasurement",
     "CaseMetric",
     "CaseStatus",
     "Ceiling",

@@ -56,3 +56,24 @@ class CaseMetric(RowId, Base):
     seconds: Mapped[float]
 
     case: Mapped[Case] = relationship()
+
+
+class CaseMeasurement(RowId, Base):
+    """One measurement of a case's plan, by the reference and by the prediction (`kits_core.plan.agreement`).
+
+    `structure`: as the reference's plan calls it; `found_1`, ... is a tumour that only the prediction has. NULL where a
+    side has no such structure or no such value of it.
+    """
+
+    __tablename__ = "case_measurement"
+    __table_args__ = (UniqueConstraint("evaluation_id", "case_id", "structure", "name"),)
+
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"))
+    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
+    structure: Mapped[str]
+    side: Mapped[str]
+    name: Mapped[str]
+    reference: Mapped[float | None]
+    prediction: Mapped[float | None]
+
+    case: Mapped[Case] = relationship()

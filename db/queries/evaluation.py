@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db.models import (
     Case,
     CaseFile,
+    CaseMeasurement,
     CaseMetric,
     Ceiling,
     ClinicalRecord,
@@ -26,6 +27,7 @@ from kits_core.errors import KitsError
 from kits_core.labels import Label
 from kits_core.metrics.aggregate import diagonal_mm
 from kits_core.metrics.score import Score, Status
+from kits_core.plan.measurement import Pair
 
 
 def start_evaluation(
@@ -67,10 +69,13 @@ def end_evaluation(evaluation: Evaluation, status: RunStatus, report_path: str |
     evaluation.status, evaluation.ended_at, evaluation.report_path = status, now(), report_path
 
 
-def record_scores(session: Session, evaluation_id: int, case_id: int, scores: Iterable[Score]) -> None:
-    """The values of a case, in place of what was known of it."""
+def record_scores(
+    session: Session, evaluation_id: int, case_id: int, scores: Iterable[Score], measured: Iterable[Pair] = ()
+) -> None:
+    """The values of a case, in place of what was known of it; `measured` of its plan, where it could be predicted."""
     take_turn(session, Case, case_id)
-    session.execute(delete(CaseMetric).where(CaseMetric.evaluation_id == evaluation_id, CaseMetric.case_id == case_id))
+    for table in (CaseMetric, CaseMeasurement):
+        session.execute(delete(table).where(table.evaluation_id == evaluation_id, table.case_id == case_id))
     session.add_all(
         CaseMetric(
             evaluation_id=evaluation_id,
@@ -82,6 +87,18 @@ def record_scores(session: Session, evaluation_id: int, case_id: int, scores: It
             seconds=score.seconds,
         )
         for score in scores
+    )
+    session.add_all(
+        CaseMeasurement(
+            evaluation_id=evaluation_id,
+            case_id=case_id,
+            structure=pair.structure,
+            side=pair.side,
+            name=pair.name,
+            reference=pair.reference,
+            prediction=pair.prediction,
+        )
+        for pair in measured
     )
 
 
@@ -128,6 +145,25 @@ def score_frame(session: Session, evaluation_id: int) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["case", "region", "metric", "value", "status", "case_id"])
     diagonals = _diagonals_mm(session, frame["case_id"].unique().tolist())
     return frame.assign(diagonal_mm=frame.pop("case_id").map(diagonals)).astype({"value": float, "diagonal_mm": float})
+
+
+def measurement_frame(session: Session, evaluation_id: int) -> pd.DataFrame:
+    """Long: `case, structure, side, name, reference, prediction`, in the order of the cases' names."""
+    rows = session.execute(
+        select(
+            Case.name,
+            CaseMeasurement.structure,
+            CaseMeasurement.side,
+            CaseMeasurement.name.label("measurement"),
+            CaseMeasurement.reference,
+            CaseMeasurement.prediction,
+        )
+        .join(Case, Case.id == CaseMeasurement.case_id)
+        .where(CaseMeasurement.evaluation_id == evaluation_id)
+        .order_by(Case.name, CaseMeasurement.id)
+    ).all()
+    frame = pd.DataFrame(rows, columns=["case", "structure", "side", "name", "reference", "prediction"])
+    return frame.astype({"reference": float, "prediction": float})
 
 
 def scores_over_time(session: Session, dataset: str, newest: int) -> list[dict[str, Any]]:

@@ -33,6 +33,21 @@ class Row:
     value: float | None
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A measurement of a structure by the reference and by the prediction.
+
+    `structure`: as the reference's plan calls it; a tumour that only the prediction has is `found_1`, ..., by its
+    number there. `reference`, `prediction`: None where there is no such structure, or no such value of it.
+    """
+
+    structure: str
+    side: str
+    name: str
+    reference: float | None
+    prediction: float | None
+
+
 MARGINS_MM = (0, 5, 10)
 
 _SURFACE = "on the smooth surface around the mask that encloses the mask's volume"

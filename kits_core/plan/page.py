@@ -8,14 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from kits_core.geometry import Volume
-from kits_core.labels import Label
 from kits_core.plan.anatomy import canonical
 from kits_core.plan.measurement import BY_NAME, MEASUREMENTS, Value
 from kits_core.plan.plan import FRAME, NOTICE, Plan
 from kits_core.plan.sections import stacks_of
+from kits_core.plan.structures import structure_map
 from kits_core.plan.surfaces import Surface, surfaces_of
 from kits_core.source.preset import LICENCE
 
@@ -48,7 +47,7 @@ def render(plan: Plan, image: Volume, facts: PageFacts) -> str:
     names = [surface.name for surface in surfaces if not surface.is_estimate]
     about = plan.tumors[0][1].name if plan.tumors else names[0]
     turned = canonical(image)
-    stacks = stacks_of(turned, _structures(plan, turned, names), names, about)
+    stacks = stacks_of(turned, structure_map(plan, turned, names), names, about)
     environment = Environment(loader=PackageLoader("kits_core.plan", "."), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("plan.html.j2").render(
         facts=facts,
@@ -69,23 +68,6 @@ def render(plan: Plan, image: Volume, facts: PageFacts) -> str:
         order=[surface.name for surface in surfaces],
         measurements=MEASUREMENTS,
     )
-
-
-def _structures(plan: Plan, image: Volume, names: Sequence[str]) -> NDArray[np.uint8]:
-    """Place in `names`, from 1, of what each voxel belongs to, on the grid of `image` (axes as the patches')."""
-    structures = np.zeros(image.shape, np.uint8)
-    for kidney in plan.kidneys:
-        patch = kidney.around.kidney.patch
-        start = np.rint(np.linalg.solve(image.affine, patch.affine[:, 3])[:3]).astype(int)
-        box = tuple(slice(first, first + n) for first, n in zip(start, patch.labels.shape, strict=True))
-        target = structures[box]
-        masks = {f"kidney_{kidney.side}": Label.KIDNEY, f"cyst_{kidney.side}": Label.CYST}
-        for name, label in masks.items():
-            if name in names:
-                target[patch.labels == label] = names.index(name) + 1
-        for tumor in kidney.around.kidney.tumors:
-            target[tumor.mask] = names.index(f"tumor_{tumor.number}") + 1
-    return structures
 
 
 def _view(plan: Plan, surfaces: Sequence[Surface]) -> str:

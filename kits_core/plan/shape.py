@@ -22,6 +22,7 @@ _PAD_MM = 4.0
 _ROUND_MM = 1.0  # without it, corners of voxels make diameters larger
 _VOLUME_WITHIN = 0.002
 _MOST_STEPS = 20
+_OFF_THE_GRID = 0.01
 _CHUNK = 2_000_000
 
 
@@ -40,7 +41,10 @@ class Shape:
     @cached_property
     def mesh(self) -> trimesh.Trimesh:
         """The closed surface, in grid mm, normals outwards."""
-        vertices, faces, _, _ = marching_cubes(self.field, 0.0, spacing=(self.step_mm,) * 3)
+        # A corner of the grid on the surface would be several vertices in one place, which files cannot tell apart.
+        least = np.float32(_OFF_THE_GRID * self.step_mm)
+        field = np.where(np.abs(self.field) < least, np.copysign(least, self.field), self.field)
+        vertices, faces, _, _ = marching_cubes(field, 0.0, spacing=(self.step_mm,) * 3)
         return trimesh.Trimesh(vertices + self.origin_mm, faces, process=False)
 
     @property

@@ -91,19 +91,23 @@ def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     data, mean_ml = data[mean_ml > 0], mean_ml[mean_ml > 0]
     percent = 100 * (data["prediction_ml"] - data["reference_ml"]) / mean_ml
     figure, axes = _canvas(6.0, 3.4)
-    axes.axhline(0, color="0.8", lw=1)
-    axes.scatter(mean_ml, percent, color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
+    _bland_altman(axes, mean_ml, percent, "%")
     limits = _decades(mean_ml)
     axes.set(xscale="log", xlim=limits, ylim=(-215, 215))
     axes.set(xlabel="mean of predicted and reference tumour, ml", ylabel="predicted minus reference, %")
-    if len(percent) > 1:
-        bias, spread = percent.mean(), 1.96 * percent.std(ddof=1)
-        lines = {"mean": (bias, "-"), "+1.96 SD": (bias + spread, "--"), "-1.96 SD": (bias - spread, "--")}
-        for name, (level, style) in lines.items():
-            axes.axhline(level, color="0.35", lw=1, ls=style)
-            axes.annotate(f"{name} {level:+.0f} %", (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 2),
-                          textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color="0.35")  # fmt: skip
     label_decades(axes.xaxis, limits)
+    return png_of(figure)
+
+
+def tumor_diameter_agreement(measured: pd.DataFrame) -> bytes:
+    """Bland-Altman (1986) of the largest diameter, a point a tumour that reference and prediction both have.
+
+    `measured`: columns `structure, name, reference, prediction`.
+    """
+    found = measured[measured["name"] == "diameter_mm"].dropna(subset=["reference", "prediction"])
+    figure, axes = _canvas(6.0, 3.4)
+    _bland_altman(axes, (found["reference"] + found["prediction"]) / 2, found["prediction"] - found["reference"], "mm")
+    axes.set(xlabel="mean of predicted and reference largest diameter, mm", ylabel="predicted minus reference, mm")
     return png_of(figure)
 
 
@@ -200,6 +204,19 @@ def _draw_section(axes: Axes, section: Section) -> None:
     bar = (width * 0.04, width * 0.04 + 50 / section.mm_per_pixel)
     axes.plot(bar, [height * 0.95] * 2, color="white", lw=2)
     axes.text(sum(bar) / 2, height * 0.935, "5 cm", color="white", ha="center", va="bottom", fontsize=6.5)
+
+
+def _bland_altman(axes: Axes, means: pd.Series, differences: pd.Series, unit: str) -> None:
+    """Differences over means; the mean difference, and 1.96 standard deviations about it."""
+    axes.axhline(0, color="0.8", lw=1)
+    axes.scatter(means, differences, color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
+    if len(differences) > 1:
+        bias, spread = differences.mean(), 1.96 * differences.std(ddof=1)
+        lines = {"mean": (bias, "-"), "+1.96 SD": (bias + spread, "--"), "-1.96 SD": (bias - spread, "--")}
+        for name, (level, style) in lines.items():
+            axes.axhline(level, color="0.35", lw=1, ls=style)
+            axes.annotate(f"{name} {level:+.0f} {unit}", (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 2),
+                          textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color="0.35")  # fmt: skip
 
 
 def _wide(scores: pd.DataFrame, region: str) -> pd.DataFrame:

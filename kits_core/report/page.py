@@ -11,6 +11,7 @@ from markupsafe import Markup
 from kits_core.metrics.aggregate import OfficialSummary, official_summary
 from kits_core.metrics.score import METRICS, Status
 from kits_core.report import figures
+from kits_core.report.agreement import agreement_rows, tumors_sentence
 from kits_core.report.methods import Inference, Lineage, cleanup_sentence, comparability, methods_paragraph
 from kits_core.report.tables import case_rows, official_rows, score_rows, two_tables
 from kits_core.source.preset import LICENCE
@@ -20,14 +21,16 @@ from kits_core.source.preset import LICENCE
 class Report:
     """What a page shows.
 
-    `scores`: a frame as `metrics.aggregate` has it. `ceilings`: Dice of a perfect model through the recipe, by region.
-    `subgroups`: rows of `metrics.subgroup.by_subgroup`. `history`: a row an epoch. `cases_pictured`: by title, a PNG
-    by caption. `flow_runs`: Prefect's ids of the runs that made this, by what they did.
+    `scores`: a frame as `metrics.aggregate` has it. `measured`: one as `report.agreement` has it, empty where there are
+    no plans. `ceilings`: Dice of a perfect model through the recipe, by region. `subgroups`: rows of
+    `metrics.subgroup.by_subgroup`. `history`: a row an epoch. `cases_pictured`: by title, a PNG by caption.
+    `flow_runs`: Prefect's ids of the runs that made this, by what they did.
     """
 
     title: str
     subset: str
     scores: pd.DataFrame
+    measured: pd.DataFrame
     ceilings: Mapping[str, float]
     subgroups: pd.DataFrame
     history: pd.DataFrame
@@ -56,6 +59,10 @@ class Report:
             "Tumour volume, Bland-Altman: predicted against reference": figures.tumor_volume_agreement(self.scores),
             "Tumour Dice over tumour size": figures.dice_over_volume(self.scores),
         }
+        if self.measured["name"].eq("diameter_mm").any():
+            drawn["Largest tumour diameter, Bland-Altman: predicted against reference"] = (
+                figures.tumor_diameter_agreement(self.measured)
+            )
         tumor = self.subgroups[self.subgroups["region"] == "tumor"]
         if not tumor.empty:
             dice = self.scores[(self.scores["region"] == "tumor") & (self.scores["metric"] == "dice")]["value"]
@@ -79,6 +86,8 @@ def render(report: Report, drawn: Mapping[str, bytes]) -> str:
         official_rows=official_rows(report.official),
         comparability=comparability(report.official),
         case_rows=case_rows(report.scores),
+        agreement_rows=agreement_rows(report.measured),
+        tumors_found=tumors_sentence(report.measured),
         figures={title: data_url(png) for title, png in drawn.items()},
         cases_pictured={
             title: {caption: data_url(png) for caption, png in pictures.items()}

@@ -139,6 +139,8 @@ def _sources(case: str, stack: Stack) -> list[Dataset]:
         for tag in _MAY_BE_EMPTY:
             if tag not in data:
                 setattr(data, tag, "")
+        if data.get("SliceThickness") in (None, ""):
+            data.SliceThickness = float(np.linalg.norm(stack.affine[:3, 2]))  # type 2 too, and read as a number
         sources.append(data)
     return sources
 

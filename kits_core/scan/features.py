@@ -1,12 +1,14 @@
 """What a scan is like, in a few numbers that can be compared with those of other scans."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from kits_core.geometry import read_volume
 from kits_core.geometry.body import body_mask
 from kits_core.geometry.volume import Volume
 from kits_core.labels import Label
@@ -69,6 +71,11 @@ def describe(volume: Volume, labels: NDArray[np.uint8]) -> dict[str, float]:
     if kidneys.size:
         found[KIDNEY_MEDIAN] = float(np.median(kidneys))
     return found
+
+
+def describe_files(image: Path, segmentation: Path) -> dict[str, float]:
+    """`describe` of a case's converted files."""
+    return describe(read_volume(image), read_volume(segmentation).data)
 
 
 def _kidney_values(hu: NDArray[Any], labels: NDArray[np.uint8]) -> NDArray[Any]:

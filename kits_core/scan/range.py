@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kits_core.geometry.volume import Volume
-from kits_core.scan.features import FEATURES, KIDNEY_MEDIAN, describe
-
-__all__ = ["FEATURES", "Flag", "Range", "Reference", "describe", "flags"]
+from kits_core.scan.features import FEATURES, KIDNEY_MEDIAN
 
 _FEW_CASES = 50
 """Below, a percentile of 1 is an extrapolation from the last one or two cases."""

@@ -9,9 +9,10 @@ import pytest
 from db import engine as engine_module
 from db.engine import catalog_session, make_engine, open_catalog
 from db.models import CaseStatus, FileKind, RunStatus, Subset
-from db.queries import evaluation, ingest, prepare, split, training
+from db.queries import evaluation, ingest, prediction, prepare, split, training
 from db.settings import Settings
 from kits_core.metrics.score import Score, Status
+from kits_core.plan.measurement import Pair, Row
 from kits_core.split import Split as SplitPlan
 
 _numbers = count(1)
@@ -57,9 +58,10 @@ def settings(request, tmp_path):
 
 @pytest.fixture
 def small(request, settings):
-    """Ids of a small catalog: four cases, one recipe, one split, one run, one model (champion), one evaluation.
+    """Ids of a small catalog: four cases, and one each of recipe, split, run, model (champion) and evaluation.
 
-    case_00000 is trained on; case_00001 and case_00002 are held out and scored; case_00003 is in quarantine.
+    case_00000 is trained on; case_00001 and case_00002 are held out and scored; case_00003 is in quarantine. Two scans
+    are from outside.
     """
     return request.node.stash[_ids]
 
@@ -132,9 +134,10 @@ def _make_small(settings):
         scored = evaluation.start_evaluation(
             session, model_id=model.id, split_id=made.id, subset=Subset.VALIDATION, flow_run_id="flow-5"
         )
-        for case, scores in zip(cases[1:3], small_scores(), strict=True):
-            evaluation.record_scores(session, scored.id, case.id, scores)
+        for case, scores, measured in zip(cases[1:3], small_scores(), small_pairs(), strict=True):
+            evaluation.record_scores(session, scored.id, case.id, scores, measured)
         evaluation.end_evaluation(scored, RunStatus.COMPLETED, "reports/1.html")
+        _predict_scans(session, model)
         return SimpleNamespace(
             dataset=cases[0].dataset_id,
             cases=[case.id for case in cases],
@@ -144,6 +147,19 @@ def _make_small(settings):
             model=model.id,
             evaluation=scored.id,
         )
+
+
+def _predict_scans(session, model):
+    """One scan that was planned, and one that was refused."""
+    common = {"models": [model], "locator": None, "flow_run_id": "flow-6", "kind": "dicom", "flips": False}
+    scans = [
+        prediction.start_prediction(
+            session, f"key-{name}", **common, scan=name, source=f"/in/{name}", series_uid="1.2", folder=f"/out/{name}"
+        )
+        for name in ("good", "bad")
+    ]
+    prediction.record_plan(session, scans[0].id, SMALL_PLAN, {"sha256": "scan", "flags": [{"code": "kidney_cut"}]})
+    prediction.end_prediction(session, scans[1].id, "no kidney")
 
 
 def _small_dataset(session):
@@ -224,6 +240,26 @@ def small_scores():
         Score("foreground", "dice", 0.7, Status.OK, 0.1),
     ]
     return found, missed
+
+
+def small_pairs():
+    """What plans of case_00001 and case_00002 measure: a tumour that is there and in part found, and one missed."""
+    found = [
+        Pair("kidney_left", "left", "parenchyma_ml", 150.0, 140.0),
+        Pair("tumor_1", "left", "diameter_mm", 40.0, 37.5),
+        Pair("found_2", "right", "diameter_mm", None, 9.0),
+    ]
+    return found, [Pair("tumor_1", "right", "diameter_mm", 50.0, None)]
+
+
+SMALL_PLAN = [
+    Row("kidney_left", "left", "tumor_ml", 21.0),
+    Row("tumor_1", "left", "volume_ml", 20.0),
+    Row("tumor_1", "left", "diameter_mm", 34.0),
+    Row("tumor_1", "left", "cyst_distance_mm", None),
+    Row("tumor_2", "left", "volume_ml", 1.0),
+    Row("tumor_2", "left", "diameter_mm", 12.0),
+]
 
 
 @pytest.fixture(name="file_facts")

@@ -220,3 +220,47 @@ def test_lineage_and_overview_with_a_second_version_of_an_image(settings, small,
     found = _rows(settings, "lineage", "case_name")
     assert [row["image_version"] for row in found] == [1, 1]
     assert [row["image_sha256"] for row in found] == ["sha-image-1", "sha-image-2"]
+
+
+def test_prediction_overview(settings, small):
+    good, bad = _rows(settings, "prediction_overview", "scan DESC")
+    expected = {
+        "scan": "good",
+        "source": "/in/good",
+        "kind": "dicom",
+        "status": "completed",
+        "error": None,
+        "models": 1,
+        "model_id": small.model,
+        "sha256": "scan",
+    }
+    assert {name: good[name] for name in expected} == expected
+    assert _number(good["flags"]) == [{"code": "kidney_cut"}]
+    assert (good["tumors"], good["largest_diameter_mm"], good["tumor_ml"]) == (2, 34.0, 21.0)
+    assert (bad["status"], bad["error"], bad["tumors"], bad["tumor_ml"]) == ("failed", "no kidney", 0, None)
+
+
+def test_plan_measurement(settings, small):
+    rows = _rows(settings, "plan_measurement", "structure, measurement")
+    assert [(row["scan"], row["structure"], row["side"], row["measurement"], row["value"]) for row in rows] == [
+        ("good", "kidney_left", "left", "tumor_ml", 21.0),
+        ("good", "tumor_1", "left", "cyst_distance_mm", None),
+        ("good", "tumor_1", "left", "diameter_mm", 34.0),
+        ("good", "tumor_1", "left", "volume_ml", 20.0),
+        ("good", "tumor_2", "left", "diameter_mm", 12.0),
+        ("good", "tumor_2", "left", "volume_ml", 1.0),
+    ]
+
+
+def test_measurement_error(settings, small):
+    rows = _rows(settings, "measurement_error", "case_name, structure")
+    common = {"evaluation_id": small.evaluation, "model_id": small.model, "dataset": "site"}
+    assert all({name: row[name] for name in common} == common for row in rows)
+    assert [
+        (row["case_name"], row["structure"], row["reference"], row["prediction"], row["error"]) for row in rows
+    ] == [
+        ("case_00001", "found_2", None, 9.0, None),
+        ("case_00001", "kidney_left", 150.0, 140.0, -10.0),
+        ("case_00001", "tumor_1", 40.0, 37.5, -2.5),
+        ("case_00002", "tumor_1", 50.0, None, None),
+    ]

@@ -47,7 +47,8 @@ def ran(phantoms, prefect_api, home):
 def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, prefect_api):
     done, heard, parameters = ran
     counts = {table: rows(f'SELECT COUNT(*) FROM "{table}"')[0][0] for table in Base.metadata.tables}
-    assert [table for table, count in counts.items() if count == 0] == ["problem"]
+    of_other_scans = {"prediction", "prediction_model", "measurement"}
+    assert {table for table, count in counts.items() if count == 0} == {"problem", *of_other_scans}
     assert rows("SELECT subset, COUNT(*) FROM split_member GROUP BY subset ORDER BY 1") == [
         ("train", 6),
         ("validation", 2),
@@ -57,6 +58,12 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, prefect_a
     assert rows("SELECT COUNT(*) FROM lineage WHERE archive_sha256 IS NOT NULL AND source_url LIKE 'http://127%'") == [
         (2,)
     ]
+
+    # Every scored case has its reference's tumours and kidneys measured, whatever the model found of them.
+    assert rows(
+        "SELECT COUNT(DISTINCT case_name) FROM measurement_error WHERE structure = 'tumor_1' "
+        "AND measurement = 'diameter_mm' AND reference > 0"
+    ) == [(2,)]
 
     # What is told is what the catalog says.
     ((tumor,),) = rows("SELECT AVG(dice) FROM case_metric_wide WHERE region = 'tumor'")

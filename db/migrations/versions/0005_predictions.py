@@ -1,4 +1,4 @@
-"""Scans from outside the catalog: predictions, the models they were made with, and the values of their plans"""
+"""Plans: predictions of scans from outside the catalog, and plans of evaluated cases beside their references'"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -62,9 +62,28 @@ def upgrade() -> None:
             "prediction_id", "structure", "name", name=op.f("uq_measurement_prediction_id_structure_name")
         ),
     )
+    op.create_table(
+        "case_measurement",
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in ("id", "evaluation_id", "case_id")),
+        *(sa.Column(name, sa.String(), nullable=False) for name in ("structure", "side", "name")),
+        *(sa.Column(name, Finite(), nullable=True) for name in ("reference", "prediction")),
+        sa.ForeignKeyConstraint(
+            ["evaluation_id"], ["evaluation.id"], name=op.f("fk_case_measurement_evaluation_id_evaluation")
+        ),
+        sa.ForeignKeyConstraint(["case_id"], ["case.id"], name=op.f("fk_case_measurement_case_id_case")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_case_measurement")),
+        sa.UniqueConstraint(
+            "evaluation_id",
+            "case_id",
+            "structure",
+            "name",
+            name=op.f("uq_case_measurement_evaluation_id_case_id_structure_name"),
+        ),
+    )
+    op.create_index("ix_case_measurement_case_id", "case_measurement", ["case_id"])
 
 
 def downgrade() -> None:
     """To the version before. What was predicted goes from the catalog; its files stay."""
-    for table in ("measurement", "prediction_model", "prediction"):
+    for table in ("case_measurement", "measurement", "prediction_model", "prediction"):
         op.drop_table(table)

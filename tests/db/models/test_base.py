@@ -26,6 +26,10 @@ NATURAL_KEYS = {
     "model": [("run_id",)],
     "evaluation": [("model_id", "split_id", "subset", "flips")],
     "case_metric": [("evaluation_id", "case_id", "region", "metric")],
+    "case_measurement": [("evaluation_id", "case_id", "structure", "name")],
+    "prediction": [("key",)],
+    "prediction_model": [("prediction_id", "model_id")],
+    "measurement": [("prediction_id", "structure", "name")],
 }
 
 ENUMS = [
@@ -89,7 +93,7 @@ def test_numbers_of_numpy_are_stored_as_numbers(settings, small):
 
 
 def test_the_database_refuses_words_that_an_enum_does_not_have(settings, small):
-    assert len(ENUMS) == 8
+    assert len(ENUMS) == 9
     for table, column in ENUMS:
         with pytest.raises(IntegrityError, match=f"ck_{table}_{column}"), open_catalog(settings).begin() as connection:
             connection.execute(text(f"UPDATE \"{table}\" SET {column} = 'odd'"))

@@ -150,3 +150,13 @@ def test_scores_over_time_are_those_of_completed_evaluations_the_newest_first(se
     assert found[0]["ended_at"] == later.ended_at > found[1]["ended_at"]
     assert len(evaluation.scores_over_time(session, "site", 1)) == 1
     assert evaluation.scores_over_time(session, "other", 20) == []
+
+
+def test_measurements_go_with_the_scores_and_come_back_as_a_frame(session, small):
+    frame = evaluation.measurement_frame(session, small.evaluation)
+    assert list(frame.columns) == ["case", "structure", "side", "name", "reference", "prediction"]
+    assert frame["case"].tolist() == ["case_00001"] * 3 + ["case_00002"]
+    assert (frame["reference"].dtype, frame["prediction"].dtype) == (float, float)
+    evaluation.record_scores(session, small.evaluation, small.cases[1], [])
+    assert evaluation.measurement_frame(session, small.evaluation)["case"].tolist() == ["case_00002"]
+    assert evaluation.measurement_frame(session, 99).empty

@@ -99,10 +99,20 @@ def test_the_official_numbers_stand_beside_the_winners(scores):
 def _page(scores):
     pictures = {"Worst": {"case_00002": b"png"}}
     subgroups = pd.DataFrame(columns=["region", "subgroup", "level", "cases", "mean", "low", "high"])
+    measured = pd.DataFrame(
+        [("case_00001", "tumor_1", "left", "volume_ml", 5.0, 4.0)],
+        columns=["case", "structure", "side", "name", "reference", "prediction"],
+    )
     report = Report(
-        "A title", "validation", scores, {}, subgroups, pd.DataFrame(), LINEAGE, INFERENCE, "today", pictures
+        "A title", "validation", scores, measured, {}, subgroups, pd.DataFrame(), LINEAGE, INFERENCE, "today", pictures
     )
     return render(report, {"A figure": b"png"})
+
+
+def test_the_page_says_how_far_off_measurements_are(scores):
+    page = _page(scores)
+    assert "1 of 1 tumours of the references share voxels with a predicted one, 0 are missed" in page
+    assert "<td>tumour: volume, ml</td><td>1</td><td>5.0</td><td>-1.0</td>" in page
 
 
 def test_the_methods_say_what_really_ran():

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from kits_core.geometry.volume import Volume
 from kits_core.labels import Label
-from kits_core.scan.range import FEATURES, Flag, Reference, flags
+from kits_core.scan.features import FEATURES
+from kits_core.scan.range import Flag, Reference, flags
 
 _AFFINE = np.array([[-0.8, 0, 0, 0], [0, -0.7, 0, 0], [0, 0, 3.0, 0], [0, 0, 0, 1.0]])  # to the left, back and head
 _VOLUME = Volume(np.zeros((10, 9, 8), np.int16), _AFFINE)
