@@ -21,6 +21,7 @@ from flows.prepare import prepare
 from flows.split import split
 from flows.train import train
 from kits_core.errors import KitsError
+from kits_core.inference.predict import Segmenter
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
 
@@ -31,33 +32,57 @@ CONFIG = TrainingConfig(epochs=1, batch_size=2, filters=4, learning_rate=3e-3)
 REAL = Path(__file__).parents[3] / "shared" / "ct" / "abdomen_3mm.nii.gz"
 
 
+class Painted:
+    """A network that always finds two kidneys, and as likely as `sure` a tumour at the outside of the right one."""
+
+    deep_supervision = False
+
+    def __init__(self, sure):
+        self.sure = sure
+
+    def predict_on_batch(self, images):
+        shape = images.shape[1:4]
+        at = np.stack(np.meshgrid(*((np.arange(n) + 0.5) / n for n in shape), indexing="ij"), axis=-1)
+        kidney, tumor = (
+            np.min([np.linalg.norm(at - centre, axis=-1) for centre in centres], axis=0) < radius
+            for centres, radius in (([(0.34, 0.5, 0.5), (0.66, 0.5, 0.5)], 0.1), ([(0.74, 0.5, 0.5)], 0.07))
+        )
+        tumor_share = np.where(tumor, self.sure, 0.0)
+        kidney_share = np.where(kidney | tumor, 1 - tumor_share, 0.0)
+        return np.stack([1 - kidney_share - tumor_share, kidney_share, tumor_share], axis=-1)[None].astype(np.float32)
+
+
 @pytest.fixture(scope="module")
 def trained(phantoms, prefect_api, tmp_path_factory):
-    """A home with a model that learnt little. Not to be changed."""
+    """A home with three models that learnt little: two of the whole scan, one of the kidneys. Not to be changed."""
     home = tmp_path_factory.mktemp("trained")
+    kidneys = RECIPE.model_copy(update={"frame": "kidneys"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KITS_HOME", str(home))
         ingest(IngestParameters(source=str(phantoms), dataset="phantoms"))
-        prepare(PrepareParameters(recipe=RECIPE))
         split(SplitParameters())
-        train(TrainParameters(recipe=RECIPE, config=CONFIG))
+        for recipe, seed in ((RECIPE, 1), (RECIPE, 2), (kidneys, 1)):
+            prepare(PrepareParameters(recipe=recipe))
+            train(TrainParameters(recipe=recipe, config=CONFIG.model_copy(update={"seed": seed})))
     return home
 
 
 @pytest.fixture
-def begun(trained, home, monkeypatch):
-    """A copy of it, the test's own home. In place of what the network learnt, two kidneys are always found."""
+def networks(monkeypatch):
+    """By the digits of a run's folder what stands in for its network; all sure of the tumour unless told otherwise."""
+    sure = {"00001": 1.0, "00002": 1.0, "00003": 1.0}
+
+    def load(path, _sha256, recipe):
+        return Segmenter(Painted(sure[path.parent.name.removeprefix("run_")]), recipe)
+
+    monkeypatch.setattr("tasks.models._load", load)
+    return sure
+
+
+@pytest.fixture
+def begun(trained, networks, home):
+    """A copy of the home, the test's own."""
     shutil.copytree(trained, home, dirs_exist_ok=True)
-
-    def found(_name, image, *_segmenters):
-        voxels = np.indices(image.shape).reshape(3, -1)
-        points = (image.affine[:3, :3] @ (voxels - (np.array(image.shape)[:, None] - 1) / 2)).reshape(3, *image.shape)
-        labels = np.zeros(image.shape, np.uint8)
-        for label, x_mm, radius_mm in ((1, 55, 30), (1, -55, 30), (2, 80, 18)):
-            labels[np.linalg.norm(points - np.reshape([x_mm, 0, 0], (3, 1, 1, 1)), axis=0) < radius_mm] = label
-        return labels
-
-    monkeypatch.setattr("tasks.predict.segment", found)
     return home
 
 
@@ -153,7 +178,10 @@ def test_what_is_refused_is_named_and_the_others_go_on(begun, scan, rows, tmp_pa
 
 
 def test_a_scan_without_a_kidney_is_an_error_that_says_so(begun, scan, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.predict.segment", lambda _name, image, *_: np.zeros(image.shape, np.uint8))
+    def nothing(_self, images):
+        return np.broadcast_to(np.float32([1, 0, 0]), (*images.shape[:4], 3))
+
+    monkeypatch.setattr(Painted, "predict_on_batch", nothing)
     with pytest.raises(KitsError, match="case_00000: expected a kidney in the segmentation, got nothing labelled"):
         predict(PredictParameters(scans=[str(scan)], out=str(tmp_path / "plans")))
     ((status, error),) = rows("SELECT status, error FROM prediction_overview")
@@ -186,3 +214,32 @@ def test_the_plan_of_another_scan_is_not_overwritten(begun, phantoms, tmp_path):
     shutil.copytree(phantoms / "case_00000", other)
     with pytest.raises(KitsError, match="expected no plan of another scan"):
         predict(PredictParameters(scans=[str(other)], out=out))
+
+
+def test_the_mean_of_several_networks_counts_and_all_are_noted(begun, networks, scan, rows, tmp_path):
+    networks["00002"] = 0.3  # alone it says kidney; the mean of both says tumour
+
+    def tumors(model):
+        (done,) = predict(PredictParameters(scans=[str(scan)], out=str(tmp_path / model), model=model)).planned
+        return len(done.tumors)
+
+    assert (tumors("2"), tumors("1,2")) == (0, 1)
+    assert rows("SELECT models, model_id FROM prediction_overview ORDER BY prediction_id") == [(1, 2), (2, 1)]
+    with pytest.raises(KitsError, match="models of one recipe to average, got several"):
+        predict(PredictParameters(scans=[str(scan)], out=str(tmp_path / "both"), model="1,3"))
+
+
+def test_a_network_of_the_kidneys_looks_where_one_of_the_whole_scan_finds_them(begun, scan, rows, tmp_path):
+    for model in ("1", "3"):
+        predict(PredictParameters(scans=[str(scan)], out=str(tmp_path / model), model=model))
+    whole, box = (
+        np.asarray(nib.load(tmp_path / model / "case_00000" / "segmentation.nii.gz").dataobj) for model in ("1", "3")
+    )
+    # What it paints, it paints within the box, which is smaller than the scan.
+    assert 0 < np.count_nonzero(box) < np.count_nonzero(whole) / 2
+    assert rows("SELECT model_id, locates FROM prediction_model WHERE prediction_id = 2 ORDER BY id") == [
+        (3, 0),
+        (1, 1),
+    ]
+    plan = json.loads((tmp_path / "3" / "case_00000" / "plan.json").read_text(encoding="utf-8"))
+    assert plan["lineage"]["kidneys found by"] == "model 1"
