@@ -1,5 +1,6 @@
 """Questions to the catalog that cannot change it, by the database's own means."""
 
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -19,6 +20,8 @@ from kits_core.errors import KitsError
 
 _STEPS_BETWEEN_LOOKS = 10_000
 
+_PLAN = re.compile(r"\s*EXPLAIN\b", re.IGNORECASE)
+
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _READING_PRAGMAS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"}
 
@@ -31,6 +34,8 @@ def run_query(settings: Settings, sql: str, timeout_s: float = 30.0) -> Answer:
     Raises `KitsError`, which names the views, for a statement that fails, would write or takes longer than `timeout_s`.
     """
     open_catalog(settings)  # a first look makes the tables
+    if not sql.strip():
+        return [], []
     ask = _sqlite if settings.catalog_url.startswith("sqlite") else _postgresql
     try:
         return ask(settings.catalog_url, sql, timeout_s)
@@ -64,22 +69,34 @@ def _postgresql(url: str, sql: str, timeout_s: float) -> Answer:
             connection.execute(text("SET TRANSACTION READ ONLY"))
             connection.execute(text(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}"))
             # PostgreSQL lets a transaction become one that writes until its first query.
-            connection.execute(text("SELECT 1"))
-            return _answer(_prepared(connection, sql))
+            if connection.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")):
+                connection.execute(text("SET LOCAL ROLE pg_read_all_data"))  # who may read only, not run programs
+            return _answer(_declared(connection, sql))
     finally:
         engine.dispose()
 
 
-def _prepared(connection: Connection, sql: str) -> psycopg.Cursor[Any]:
+def _declared(connection: Connection, sql: str) -> psycopg.Cursor[Any]:
+    """Every row of a query, by a cursor of the server: no other statement can be declared as one but EXPLAIN's plan."""
     driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     cursor = driver.cursor()
     for kind in ("json", "jsonb"):
         cursor.adapters.register_loader(kind, TextLoader)
-    # A prepared statement is a single one: nothing can follow a COMMIT.
-    return cursor.execute(sql, prepare=True)
+    # A prepared statement is a single one: nothing can follow the query.
+    if _PLAN.match(sql):
+        return cursor.execute(sql, prepare=True)
+    cursor.execute(f"DECLARE kits_answer NO SCROLL CURSOR FOR {sql}", prepare=True)
+    return cursor.execute("FETCH ALL FROM kits_answer")
 
 
 def _answer(cursor: sqlite3.Cursor | psycopg.Cursor[Any]) -> Answer:
     if cursor.description is None:
         return [], []
-    return [column[0] for column in cursor.description], cursor.fetchall()
+    return _unique([column[0] for column in cursor.description]), cursor.fetchall()
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Column names told apart by a number, because answers become objects and tables."""
+    return [
+        f"{name}_{names[:place].count(name) + 1}" if name in names[:place] else name for place, name in enumerate(names)
+    ]

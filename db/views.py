@@ -215,14 +215,17 @@ LINEAGE = View(
         "recipe_hash": "the recipe",
         "prepared_image_sha256": "of the network's input",
         "image_sha256": "of the converted image",
-        "image_version": "of the image that was prepared",
+        "image_version": "of the image that was predicted from",
         "archive_sha256": "of the image as it was downloaded",
         "source_url": "where it was downloaded from",
+        "reference_sha256": "of the converted segmentation that was scored against; NULL before version 0005",
+        "locator_model_id": "number of the model that found the kidneys; NULL where none was needed",
     },
     """
     SELECT e.id AS evaluation_id, c.name AS case_name, e.model_id, o.sha256 AS model_sha256, o.run_id,
            s.hash AS split_hash, r.hash AS recipe_hash, p.image_sha256 AS prepared_image_sha256,
-           f.sha256 AS image_sha256, f.version AS image_version, f.archive_sha256, f.source_url
+           f.sha256 AS image_sha256, f.version AS image_version, f.archive_sha256, f.source_url,
+           k.reference_sha256, e.locator_id AS locator_model_id
     FROM (SELECT DISTINCT evaluation_id, case_id FROM case_metric) m
     JOIN evaluation e ON e.id = m.evaluation_id
     JOIN model o ON o.id = e.model_id
@@ -231,9 +234,10 @@ LINEAGE = View(
     JOIN split s ON s.id = t.split_id
     JOIN "case" c ON c.id = m.case_id
     LEFT JOIN prepared_case p ON p.case_id = c.id AND p.recipe_id = r.id
+    LEFT JOIN scored_case k ON k.evaluation_id = e.id AND k.case_id = c.id
     LEFT JOIN case_file f ON f.id = (
         SELECT MAX(g.id) FROM case_file g
-        WHERE g.case_id = c.id AND g.kind = 'image' AND g.sha256 = p.source_image_sha256
+        WHERE g.case_id = c.id AND g.kind = 'image' AND g.sha256 = COALESCE(k.image_sha256, p.source_image_sha256)
     )
     """,
 )

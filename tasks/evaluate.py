@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import get_run_logger, task
+from scipy.spatial import QhullError
 from sqlalchemy.orm import Session
 
 from db.models import Case, Evaluation, FileKind, Model, RunStatus, Subset
@@ -21,6 +22,7 @@ from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Islands, Rules, choo
 from kits_core.inference.files import is_prediction, islands_of, note_of, score_missing, score_prediction
 from kits_core.inference.predict import segment
 from kits_core.plan.agreement import compare_files
+from kits_core.plan.measurement import Pair
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
 from tasks.models import locator_of, one_prediction, segmenter_of
@@ -57,10 +59,10 @@ class EvaluationPlan:
 
 @dataclass(frozen=True)
 class _Files:
-    """Where a case's files are. The image and the reference may lack; the prediction is where it will be."""
+    """Where a case's files are. `sha256`: of image and reference. The prediction is where it will be."""
 
     image: Path
-    image_sha256: str
+    sha256: tuple[str, str]
     reference: Path
     prediction: Path
 
@@ -100,7 +102,7 @@ def predict_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
         with reading() as session:
             ids = (plan.model_id, plan.locator_id)
             models = [session.get_one(Model, model_id) for model_id in ids if model_id is not None]
-        note = note_of(files.image_sha256, *(model.sha256 for model in models))
+        note = note_of(files.sha256[0], *(model.sha256 for model in models))
         if is_prediction(files.prediction, note):
             return
         with one_prediction:
@@ -140,12 +142,23 @@ def score_case(case: CaseToEvaluate, plan: EvaluationPlan, rules: Rules) -> None
         scores = run_isolated(
             plan.workers, score_prediction, case.name, files.prediction, files.reference, rules
         ).result
-        measured = run_isolated(
+        measured = _measured(case, plan, files)
+        with catalog() as session:
+            queries.record_scores(
+                session, plan.evaluation_id, case.case_id, scores, sha256=files.sha256, measured=measured
+            )
+            ingest_queries.resolve_problems(session, case.case_id, STAGE)
+
+
+def _measured(case: CaseToEvaluate, plan: EvaluationPlan, files: _Files) -> list[Pair]:
+    """Both plans' values; none, and a warning, where a shape cannot be measured: the scores count without them."""
+    try:
+        return run_isolated(
             plan.workers, compare_files, case.name, files.image, files.prediction, files.reference
         ).result
-        with catalog() as session:
-            queries.record_scores(session, plan.evaluation_id, case.case_id, scores, measured)
-            ingest_queries.resolve_problems(session, case.case_id, STAGE)
+    except (ArithmeticError, LookupError, QhullError, ValueError) as error:
+        get_run_logger().warning("%s: its plans could not be compared: %s", case.name, error)
+        return []
 
 
 @task(name="score-missing-case", task_run_name="{case.name} · missing", **COMPUTE)
@@ -154,7 +167,7 @@ def score_missing_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
     files = _files(current_settings(), case, plan)
     scores = run_isolated(plan.workers, score_missing, case.name, files.image, files.reference).result
     with catalog() as session:
-        queries.record_scores(session, plan.evaluation_id, case.case_id, scores)
+        queries.record_scores(session, plan.evaluation_id, case.case_id, scores, sha256=files.sha256)
 
 
 @contextmanager
@@ -202,4 +215,5 @@ def _files(settings: Settings, case: CaseToEvaluate, plan: EvaluationPlan) -> _F
         got = "no image" if image is None else "no reference"
         raise CaseError(case.name, expected="both files in the catalog", got=got, next_step="run kits ingest")
     prediction = prediction_path(settings, plan.evaluation_id, case.name)
-    return _Files(settings.absolute(image.path), image.sha256, settings.absolute(reference.path), prediction)
+    sha256 = (image.sha256, reference.sha256)
+    return _Files(settings.absolute(image.path), sha256, settings.absolute(reference.path), prediction)

@@ -17,6 +17,7 @@ from db.queries.training import history
 from db.settings import current_settings
 from kits_core.files import write_text_atomically
 from kits_core.inference.cleanup import NOT_CHOSEN, Choice
+from kits_core.metrics.score import Status
 from kits_core.metrics.subgroup import by_subgroup
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
@@ -112,16 +113,17 @@ def _pictures(
     scores: pd.DataFrame, cases: Sequence[Case], evaluation_id: int, workers: int
 ) -> dict[str, dict[str, bytes]]:
     dice = scores[scores["metric"] == "dice"].pivot_table(index="case", columns="region", values="value")
-    ranked = dice.sort_values("tumor").index.tolist()
-    chosen = {"Worst tumour Dice": ranked[:_WORST]}
-    if len(ranked) > _WORST:
-        rest = ranked[_WORST:]
-        chosen |= {"Median": [ranked[len(ranked) // 2]], "Best": [rest[-1]]}
+    chosen = pictured(dice["tumor"])
+    missing = set(scores.loc[scores["status"] == Status.MISSING, "case"])
     by_name = {case.name: case for case in cases}
     with ThreadPoolExecutor(workers) as pool:
         names = list(dict.fromkeys(name for group in chosen.values() for name in group))  # the median may be a worst
         drawn = dict(
-            zip(names, pool.map(lambda name: _draw(by_name[name], evaluation_id, workers), names), strict=True)
+            zip(
+                names,
+                pool.map(lambda name: _draw(by_name[name], None if name in missing else evaluation_id, workers), names),
+                strict=True,
+            )
         )
     captions = {
         name: f"{name}: tumour Dice {row['tumor']:.3f}, kidney Dice {row['kidney']:.3f}"
@@ -130,12 +132,22 @@ def _pictures(
     return {title: {captions[name]: drawn[name] for name in group} for title, group in chosen.items()}
 
 
-def _draw(case: Case, evaluation_id: int, workers: int) -> bytes:
+def pictured(tumor_dice: pd.Series) -> dict[str, list[str]]:
+    """The cases that a report shows, by title: the ten worst, worst first, the median and the best."""
+    ranked = [str(case) for case in tumor_dice.sort_values(kind="stable").index]
+    singles = {"Median": [ranked[len(ranked) // 2]], "Best": [ranked[-1]]} if len(ranked) > 1 else {}
+    if len(ranked) <= _WORST:  # every case is shown once
+        ranked = [case for case in ranked if [case] not in singles.values()]
+    shown = {"Worst tumour Dice": ranked[:_WORST], **singles}
+    return {title: cases for title, cases in shown.items() if cases}
+
+
+def _draw(case: Case, evaluation_id: int | None, workers: int) -> bytes:
     settings = current_settings()
     image, reference = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
     if image is None or reference is None:
         raise LookupError(f"{case.name}: expected an image and a reference in the catalog; run kits ingest")
     files = settings.absolute(image.path), settings.absolute(reference.path)
-    prediction = prediction_path(settings, evaluation_id, case.name)
+    prediction = None if evaluation_id is None else prediction_path(settings, evaluation_id, case.name)
     sections: list[Section] = run_isolated(workers, scored_sections, case.name, *files, prediction).result
     return case_slices([sections], [""], compared=None)

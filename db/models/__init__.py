@@ -2,7 +2,7 @@
 
 from db.models.base import Base
 from db.models.dataset import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileKind, LabelVolume, Phase, Problem
-from db.models.evaluation import CaseMeasurement, CaseMetric, Evaluation
+from db.models.evaluation import CaseMeasurement, CaseMetric, Evaluation, ScoredCase
 from db.models.prediction import Measurement, Prediction, PredictionModel
 from db.models.preparation import Ceiling, PreparedCase, Recipe
 from db.models.split import Split, SplitMember, Subset
@@ -31,6 +31,7 @@ __all__ = [
     "Problem",
     "Recipe",
     "RunStatus",
+    "ScoredCase",
     "Split",
     "SplitMember",
     "Subset",

@@ -58,6 +58,20 @@ class CaseMetric(RowId, Base):
     case: Mapped[Case] = relationship()
 
 
+class ScoredCase(RowId, Base):
+    """Which version of a case's files an evaluation predicted from and scored against."""
+
+    __tablename__ = "scored_case"
+    __table_args__ = (UniqueConstraint("evaluation_id", "case_id"),)
+
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"))
+    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
+    image_sha256: Mapped[str]
+    reference_sha256: Mapped[str]
+
+    case: Mapped[Case] = relationship()
+
+
 class CaseMeasurement(RowId, Base):
     """One measurement of a case's plan, by the reference and by the prediction (`kits_core.plan.agreement`).
 

@@ -19,6 +19,7 @@ from db.models import (
     LabelVolume,
     PreparedCase,
     RunStatus,
+    ScoredCase,
     Subset,
 )
 from db.models.base import UtcDateTime, now
@@ -70,12 +71,25 @@ def end_evaluation(evaluation: Evaluation, status: RunStatus, report_path: str |
 
 
 def record_scores(
-    session: Session, evaluation_id: int, case_id: int, scores: Iterable[Score], measured: Iterable[Pair] = ()
+    session: Session,
+    evaluation_id: int,
+    case_id: int,
+    scores: Iterable[Score],
+    *,
+    sha256: tuple[str, str],
+    measured: Iterable[Pair] = (),
 ) -> None:
-    """The values of a case, in place of what was known of it; `measured` of its plan, where it could be predicted."""
+    """The values of a case, in place of what was known of it; `measured` of its plan, where it could be predicted.
+
+    `sha256`: of the image that was predicted from and of the reference that was scored against.
+    """
     take_turn(session, Case, case_id)
-    for table in (CaseMetric, CaseMeasurement):
+    for table in (CaseMetric, CaseMeasurement, ScoredCase):
         session.execute(delete(table).where(table.evaluation_id == evaluation_id, table.case_id == case_id))
+    image, reference = sha256
+    session.add(
+        ScoredCase(evaluation_id=evaluation_id, case_id=case_id, image_sha256=image, reference_sha256=reference)
+    )
     session.add_all(
         CaseMetric(
             evaluation_id=evaluation_id,

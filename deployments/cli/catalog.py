@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from deployments.cli.app import AsJson, app
-from deployments.cli.output import out, print_json, show_table
+from deployments.cli.output import check_folder_of, out, print_json, say, show_table
 
 
 @app.command()
@@ -16,7 +16,7 @@ def sql(
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the answer to this file.")] = None,
     parquet_file: Annotated[Path | None, typer.Option("--parquet", help="Write the answer to this file.")] = None,
     views: Annotated[bool, typer.Option("--views", help="Show the views and what their columns mean.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds before the query is stopped.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds before the query is stopped.")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
     """Ask the catalog. Nothing can be changed by it. Worked queries: docs/queries.md.
@@ -31,6 +31,8 @@ def sql(
     from db.read_only import run_query
     from db.settings import Settings
 
+    check_folder_of(csv_file)
+    check_folder_of(parquet_file)
     columns, rows = run_query(Settings(), query, timeout)
     records = [dict(zip(columns, row, strict=True)) for row in rows]
     if csv_file is not None:
@@ -41,7 +43,7 @@ def sql(
     if parquet_file is not None:
         _write_parquet(parquet_file, columns, rows)
     if files := [file for file in (csv_file, parquet_file) if file is not None]:
-        out.print(f"{len(rows)} rows in {' and '.join(map(str, files))}", highlight=False, soft_wrap=True)
+        say(f"{len(rows)} rows in {' and '.join(map(str, files))}")
     elif as_json:
         print_json(records)
     elif records:
@@ -93,7 +95,7 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         print_json(tables | {"home": settings.home})
         return
-    out.print(f"home: {settings.home}", soft_wrap=True, highlight=False)
+    say(f"home: {settings.home}")
     for title, rows in tables.items():
         if rows:
             show_table(rows, title)

@@ -8,7 +8,7 @@ import typer
 
 from deployments.cli.app import AsJson, CystTo, Dataset, Frame, Seed, Shape, Spacing, app
 from deployments.cli.data import given
-from deployments.cli.output import err, out, print_json, show_result, show_scores
+from deployments.cli.output import err, out, print_json, say, show_result, show_scores
 
 _STEPS, _NETWORK, _LOSS, _MACHINE, _DATA = "Steps", "Network", "Loss", "Machine", "Data"
 
@@ -212,8 +212,8 @@ def evaluate(
         return
     show_scores(done.scores, f"Evaluation {done.evaluation_id}: model {done.model_id}")
     if done.missing:
-        out.print(f"counted as zero, for want of a prediction (kits status tells why): {', '.join(done.missing)}")
-    out.print(f"report: {done.report}", soft_wrap=True, highlight=False)
+        say(f"counted as zero, for want of a prediction (kits status tells why): {', '.join(done.missing)}")
+    say(f"report: {done.report}")
 
 
 @app.command()

@@ -7,11 +7,13 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 out = Console()
@@ -28,15 +30,22 @@ def show_result(result: Any, *, as_json: bool, text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output, plain."""
-    out.print(json.dumps(value, default=str, ensure_ascii=False), soft_wrap=True, highlight=False, markup=False)
+    text = json.dumps(value, default=lambda x: float(x) if isinstance(x, Decimal) else str(x), ensure_ascii=False)
+    out.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """Rows with the same keys as a table; numbers to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=escape(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+    )
     for name in rows[0] if rows else []:
         table.add_column(
-            name.replace("_", " "), overflow="fold", justify="left" if _is_text(rows[0][name]) else "right"
+            escape(name.replace("_", " ")), overflow="fold", justify="left" if _is_text(rows[0][name]) else "right"
         )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
@@ -45,8 +54,36 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
 
 def show_scores(scores: Sequence[Mapping[str, str]], title: str) -> None:
     """The columns of an evaluation's scores that fit a terminal; the report has them all."""
-    shown = ("region", "cases", "Dice", "95 % interval", "ceiling", "surface Dice", "HD95, mm")
-    show_table([{name: row[name] for name in shown if name in row} for row in scores], title)
+    shown = {
+        "region": "region", "cases": "cases", "Dice": "Dice", "95 % interval": "95 % interval", "ceiling": "ceiling",
+        "surface Dice": "surface Dice", "HD95, mm": "HD95, mm", "cases without a distance": "without",
+        "HD95 with these as the diagonal, mm": "HD95, diagonal",
+    }  # fmt: skip
+    show_table([{short: row[name] for name, short in shown.items() if name in row} for row in scores], title)
+    if any(row["cases without a distance"] != "0" for row in scores):
+        out.print(
+            "without: cases without a distance, as one mask is empty; HD95, diagonal: with each of them as the "
+            "diagonal of its image, mm",
+            style="dim", highlight=False,
+        )  # fmt: skip
+
+
+def say(text: str) -> None:
+    """A line on standard output, as it is: names and messages may hold brackets that Rich would take for styles."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(what: str, text: str) -> None:
+    """A line on standard error, its first word in red, the rest as it is."""
+    err.print(f"[red]{what}:[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def check_folder_of(path: Path | None) -> None:
+    """Raise `KitsError` for a file in a folder that is not there, before the work whose result it is to hold."""
+    from kits_core.errors import KitsError
+
+    if path is not None and not path.absolute().parent.is_dir():
+        raise KitsError(f"{path}: expected a folder to write to, got none at {path.absolute().parent}; make it first")
 
 
 def command(name: str) -> str:
@@ -66,12 +103,10 @@ def show_error(error: Exception) -> int:
     if isinstance(error, ValidationError):
         for problem in error.errors():
             where = ".".join(str(part) for part in problem["loc"]) or error.title
-            err.print(
-                f"[red]error:[/] {where}: {problem['msg']}, got {problem['input']!r}", highlight=False, soft_wrap=True
-            )
+            complain("error", f"{where}: {problem['msg']}, got {problem['input']!r}")
         return 2
     if isinstance(error, KitsError):
-        err.print("[red]error:[/]", str(error), highlight=False, soft_wrap=True)
+        complain("error", str(error))
         return 1
     err.print("".join(traceback.format_exception(error)), highlight=False, markup=False)
     return 1
@@ -84,4 +119,4 @@ def _is_text(value: Any) -> bool:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

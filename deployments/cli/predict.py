@@ -7,7 +7,7 @@ import typer
 
 from deployments.cli.app import AsJson, app
 from deployments.cli.data import given
-from deployments.cli.output import err, out, print_json, show_table
+from deployments.cli.output import complain, err, out, print_json, say, show_table
 
 
 @app.command()
@@ -55,13 +55,13 @@ def predict(
             if scan.tumors:
                 show_table(scan.tumors, scan.scan)
             for remark in scan.remarks:
-                out.print(f"{scan.scan}: {remark}", highlight=False, soft_wrap=True)
-            out.print(f"plan: {scan.page}", highlight=False, soft_wrap=True)
+                say(f"{scan.scan}: {remark}")
+            say(f"plan: {scan.page}")
         for path in done.done:
-            out.print(f"planned before: {path}", highlight=False, soft_wrap=True)
+            say(f"planned before: {path}")
         if done.planned:
             out.print("Research only. Not a medical device.", style="dim", highlight=False)
     for reason in done.refused:
-        err.print(f"[red]refused:[/] {reason}", highlight=False, soft_wrap=True)
+        complain("refused", reason)
     if done.refused:
         raise typer.Exit(1)

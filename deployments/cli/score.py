@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.app import AsJson, app
-from deployments.cli.output import err, out, print_json, show_scores, show_table
+from deployments.cli.output import check_folder_of, complain, err, out, print_json, say, show_scores, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,7 @@ def score(
     from kits_core.report.methods import comparability
     from kits_core.report.tables import score_rows
 
+    check_folder_of(csv_file)
     pairs, strangers = find_pairs(predictions, references)
     if cases is not None:
         from kits_core.source.selection import choose
@@ -79,9 +80,9 @@ def score(
         out.print(f"official: mean Dice {official.dice:.3f}, mean surface Dice {official.surface_dice:.3f}")
         out.print(comparability(official), style="dim", highlight=False)
         if csv_file is not None:
-            out.print(f"every value: {csv_file}", soft_wrap=True, highlight=False)
+            say(f"every value: {csv_file}")
     for problem in problems:
-        err.print(f"[red]problem:[/] {problem}", highlight=False, soft_wrap=True)
+        complain("problem", problem)
     if problems:
         raise typer.Exit(1)
 
@@ -144,6 +145,7 @@ def compare(
     from kits_core.metrics.score import BY_NAME
     from kits_core.report.tables import comparison_rows, number, signed
 
+    _check_one_dataset(first, second)
     done = compare_scores(_scores_of(first), _scores_of(second))
     losers = done.pairs[(done.pairs["metric"] == "dice") & (done.pairs["region"] == "tumor") & (done.pairs["gain"] < 0)]
     losers = losers.nsmallest(worst, "gain")
@@ -157,11 +159,15 @@ def compare(
             }
         )
         return
-    out.print(f"{second} against {first}, case by case; a gain is positive where {second} is better", highlight=False)
+    say(f"{second} against {first}, case by case; a gain is positive where {second} is better")
     for metric in ("dice", "surface_dice", "hausdorff95_mm"):
         if rows := comparison_rows(done, metric):
             show_table(rows, BY_NAME[metric].title)
-    out.print("p: Wilcoxon's signed-rank test. Every metric: --json", style="dim", highlight=False)
+    out.print(
+        "p: Wilcoxon's signed-rank test. Lost, won: cases in which only the first, or only the second, has a value, as "
+        "a distance to what was not found has none; means leave them out. Every metric: --json",
+        style="dim", highlight=False,
+    )  # fmt: skip
     if len(losers):
         rows = [
             {
@@ -174,7 +180,23 @@ def compare(
         ]
         show_table(rows, "tumour Dice got worse")
     if done.unpaired:
-        out.print(f"only on one side, left out: {', '.join(done.unpaired)}", highlight=False)
+        say(f"only on one side, left out: {', '.join(done.unpaired)}")
+
+
+def _check_one_dataset(*asked: str) -> None:
+    """Raise `KitsError` for evaluations of two datasets, whose cases may share names and no patient."""
+    ids = [int(what) for what in asked if what.isdecimal()]
+    if not ids:
+        return
+    from db.engine import catalog_session
+    from db.queries.evaluation import find_evaluation
+    from db.settings import Settings
+    from kits_core.errors import KitsError
+
+    with catalog_session(Settings()) as session:
+        names = [find_evaluation(session, evaluation).split.dataset.name for evaluation in ids]
+    if len(set(names)) > 1:
+        raise KitsError(f"expected two evaluations of one dataset, got one of {names[0]} and one of {names[1]}")
 
 
 def _scores_of(what: str) -> "pd.DataFrame":

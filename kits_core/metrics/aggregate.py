@@ -101,4 +101,5 @@ def _failed(group: pd.DataFrame) -> np.ndarray:
 
 
 def _penalised(group: pd.DataFrame, failed: np.ndarray) -> float:
-    return float(np.nanmean(np.where(failed, group["diagonal_mm"], group["value"]))) if len(group) else np.nan
+    counted = pd.Series(np.where(failed, group["diagonal_mm"], group["value"]), dtype=float)
+    return float(counted.mean())  # of nothing it is NaN

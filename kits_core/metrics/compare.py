@@ -20,7 +20,9 @@ class Comparison:
     `pairs`: columns `case, region, metric, first, second, gain`: the gain is positive where the second is better, which
     for a distance is the smaller. `summary`: one row per region and metric: `pairs`, `first` and `second` (means over
     the pairs), `gain` (mean) with its 95 % bootstrap interval `low`, `high`, `better`, `worse`, `equal` (cases) and `p`
-    (Wilcoxon's signed-rank test, two-sided; NaN where no pair differs). `unpaired`: cases that only one side has.
+    (Wilcoxon's signed-rank test, two-sided; NaN where no pair differs); `lost`, `won`: cases in which only the first,
+    or only the second, has a value: a distance to what was not found has none. `unpaired`: cases that only one side
+    has.
     """
 
     pairs: pd.DataFrame
@@ -31,8 +33,8 @@ class Comparison:
 def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
     """Compare two frames of scores (see `aggregate`), volumes left out.
 
-    A pair where either side has no value is left out of its metric: overlap scores, which count what is missing as
-    zero, tell of it. Raises `KitsError` where no case is on both sides.
+    A pair where one side has no value is left out of its metric's means and counted as lost or won. Raises `KitsError`
+    where no case is on both sides.
     """
     sides = [frame[frame["metric"].map(lambda name: BY_NAME[name].kind != "volume")] for frame in (first, second)]
     names = [set(frame["case"]) for frame in sides]
@@ -42,11 +44,18 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
             "compare evaluations of the same split"
         )
     merged = sides[0].merge(sides[1], on=_KEY, suffixes=("_first", "_second"), sort=False)
-    pairs = merged[[*_KEY, "value_first", "value_second"]].dropna()
-    pairs.columns = pd.Index([*_KEY, "first", "second"])
+    both = merged[[*_KEY, "value_first", "value_second"]]
+    both.columns = pd.Index([*_KEY, "first", "second"])
+    pairs = both.dropna()
     sign = np.where(pairs["metric"].map(lambda name: BY_NAME[name].kind == "distance"), -1.0, 1.0)
     pairs = pairs.assign(gain=sign * (pairs["second"] - pairs["first"])).reset_index(drop=True)
-    rows = [_row(str(region), str(metric), group) for (region, metric), group in pairs.groupby(_KEY[1:], sort=False)]
+    one_sided = both[both["first"].isna() != both["second"].isna()].groupby(_KEY[1:])
+    lost, won = (one_sided[side].count().to_dict() for side in ("first", "second"))
+    rows = [
+        _row(str(region), str(metric), group)
+        | {"lost": lost.get((region, metric), 0), "won": won.get((region, metric), 0)}
+        for (region, metric), group in pairs.groupby(_KEY[1:], sort=False)
+    ]
     return Comparison(pairs, pd.DataFrame(rows), tuple(sorted(names[0] ^ names[1])))
 
 

@@ -22,7 +22,8 @@ from kits_core.metrics.score import Score
 SEGMENTATION = "segmentation"
 _NIFTI = re.compile(r"(?P<stem>[^.].*?)\.nii(?:\.gz)?")
 _LAYOUTS = "case_00000.nii.gz or case_00000/segmentation.nii.gz"
-_UNREADABLE = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+_UNREADABLE = (OSError, EOFError, ValueError, MemoryError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
+_OUTSIDE = 255
 _GRID_TOLERANCE = 0.1  # of a voxel, at the corner that is worst: less than any tool that rounds its header is off
 
 
@@ -109,7 +110,7 @@ def score_pair(pair: Pair, *, resample: bool = False) -> ScoredPair:
                     got=difference,
                     next_step="--resample puts the prediction on the reference's; it counts as zero",
                 )
-            prediction = _on_grid_of(prediction, reference)
+            prediction = _on_grid_of(pair.case, prediction, reference)
         scores = score_case(np.asarray(prediction.data), labels, reference.spacing_mm)
     except CaseError as error:
         return ScoredPair(pair.case, tuple(missing_case(labels, reference.spacing_mm)), diagonal, str(error))
@@ -155,13 +156,17 @@ def _difference(one: Volume, other: Volume) -> str | None:
     """How the prediction's grid differs from the reference's, for people; None where it does not."""
     if one.shape != other.shape:
         return f"shapes {_times(one.shape)} and {_times(other.shape)}"
-    if _corner_offset_mm(one, other) <= _GRID_TOLERANCE * min(other.spacing_mm):
+    offset_mm = _corner_offset_mm(one, other)
+    if offset_mm <= _GRID_TOLERANCE * min(other.spacing_mm):
         return None
     if not np.allclose(one.spacing_mm, other.spacing_mm, rtol=1e-3):
         return f"spacings {_times(one.spacing_mm)} and {_times(other.spacing_mm)} mm"
     if not np.allclose(one.affine[:3, :3], other.affine[:3, :3], atol=1e-2 * min(other.spacing_mm)):
         return f"directions {_directions(one)} and {_directions(other)}"
-    return f"origins {_point(one.affine[:3, 3])} and {_point(other.affine[:3, 3])} mm"
+    if np.linalg.norm(one.affine[:3, 3] - other.affine[:3, 3]) > offset_mm / 2:
+        return f"origins {_point(one.affine[:3, 3])} and {_point(other.affine[:3, 3])} mm"
+    spacings = " and ".join("x".join(f"{mm:.7g}" for mm in volume.spacing_mm) for volume in (one, other))
+    return f"spacings {spacings} mm, or directions, that differ by {offset_mm:.2f} mm at a corner"
 
 
 def _corner_offset_mm(one: Volume, other: Volume) -> float:
@@ -170,10 +175,19 @@ def _corner_offset_mm(one: Volume, other: Volume) -> float:
     return float(np.linalg.norm(change[:3, :3] @ corners + change[:3, 3:], axis=0).max())
 
 
-def _on_grid_of(prediction: Volume, reference: Volume) -> Volume:
+def _on_grid_of(case: str, prediction: Volume, reference: Volume) -> Volume:
     image = nib.Nifti1Image(np.asarray(prediction.data), prediction.affine)
-    moved: SpatialImage = resample_from_to(image, (reference.shape, reference.affine), order=0)
-    return Volume(np.asarray(moved.dataobj).astype(np.uint8), reference.affine)
+    moved: SpatialImage = resample_from_to(image, (reference.shape, reference.affine), order=0, cval=_OUTSIDE)
+    labels = np.asarray(moved.dataobj).astype(np.uint8)
+    outside = labels == _OUTSIDE
+    if outside.all():
+        raise CaseError(
+            case,
+            expected="a prediction that lies where the reference does",
+            got="one that shares no voxel with it",
+            next_step="check its affine; it counts as zero",
+        )
+    return Volume(np.where(outside, np.uint8(0), labels), reference.affine)
 
 
 def _times(numbers: tuple[float, ...]) -> str:

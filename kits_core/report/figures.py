@@ -75,7 +75,7 @@ def learning_curve(history: pd.DataFrame) -> bytes:
     axes.axvline(best["epoch"], color="0.7", lw=1)
     axes.annotate(f"best, epoch {int(best['epoch'])}", (best["epoch"], 0.02), ha="right", va="bottom", rotation=90,
                   fontsize=8, color="0.4")  # fmt: skip
-    axes.set(xlabel="epoch", ylabel="validation Dice, loss", ylim=(0, 1.02))
+    axes.set(xlabel="epoch", ylabel="validation Dice, loss", ylim=(0, max(1.02, 1.05 * float(history["loss"].max()))))
     axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return png_of(figure)
 
@@ -84,16 +84,17 @@ def tumor_volume_agreement(scores: pd.DataFrame) -> bytes:
     """Bland-Altman (1986) of tumour volume: how far the prediction is off, in percent of both volumes' mean.
 
     One point a case over that mean on a logarithmic axis; the mean difference, and 1.96 standard deviations about it.
-    Percent, because the spread grows with the volume. A case of which nothing was found lies at -200 %.
+    Percent, because the spread grows with the volume. A case of which nothing was found lies at -200 %; one that could
+    not be predicted has no volume and is left out.
     """
     data = _wide(scores, TUMOR.name).dropna(subset=["reference_ml", "prediction_ml"])
     mean_ml = (data["reference_ml"] + data["prediction_ml"]) / 2
     data, mean_ml = data[mean_ml > 0], mean_ml[mean_ml > 0]
     percent = 100 * (data["prediction_ml"] - data["reference_ml"]) / mean_ml
     figure, axes = _canvas(6.0, 3.4)
-    _bland_altman(axes, mean_ml, percent, "%")
+    farthest = max(200.0, _bland_altman(axes, mean_ml, percent, "%"))
     limits = _decades(mean_ml)
-    axes.set(xscale="log", xlim=limits, ylim=(-215, 215))
+    axes.set(xscale="log", xlim=limits, ylim=(-1.08 * farthest, 1.08 * farthest))
     axes.set(xlabel="mean of predicted and reference tumour, ml", ylabel="predicted minus reference, %")
     label_decades(axes.xaxis, limits)
     return png_of(figure)
@@ -206,10 +207,11 @@ def _draw_section(axes: Axes, section: Section) -> None:
     axes.text(sum(bar) / 2, height * 0.935, "5 cm", color="white", ha="center", va="bottom", fontsize=6.5)
 
 
-def _bland_altman(axes: Axes, means: pd.Series, differences: pd.Series, unit: str) -> None:
-    """Differences over means; the mean difference, and 1.96 standard deviations about it."""
+def _bland_altman(axes: Axes, means: pd.Series, differences: pd.Series, unit: str) -> float:
+    """Differences over means; the mean difference, and 1.96 standard deviations about it. How far these lie from 0."""
     axes.axhline(0, color="0.8", lw=1)
     axes.scatter(means, differences, color=REGION_COLORS[TUMOR.name], s=18, alpha=0.85)
+    bias = spread = 0.0
     if len(differences) > 1:
         bias, spread = differences.mean(), 1.96 * differences.std(ddof=1)
         lines = {"mean": (bias, "-"), "+1.96 SD": (bias + spread, "--"), "-1.96 SD": (bias - spread, "--")}
@@ -217,6 +219,7 @@ def _bland_altman(axes: Axes, means: pd.Series, differences: pd.Series, unit: st
             axes.axhline(level, color="0.35", lw=1, ls=style)
             axes.annotate(f"{name} {level:+.0f} {unit}", (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 2),
                           textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color="0.35")  # fmt: skip
+    return float(abs(bias) + spread)
 
 
 def _wide(scores: pd.DataFrame, region: str) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """The methods paragraph, built from what really ran."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kits_core.inference.cleanup import Choice, Rules
@@ -144,7 +145,22 @@ def _training(lineage: Lineage) -> str:
         f"A 3-D U-Net on a ResNet-18 encoder with {config.filters} channels in its stem and {config.normalisation} "
         f"normalisation ({lineage.parameters:,} parameters) was trained for at most {config.epochs} epochs with Adam (step "
         f"size {config.learning_rate:g}{schedule}), batches of {config.batch_size} and {loss}, under Keras "
-        f"{environment.get('keras', '?')} on {environment.get('backend', 'unknown')}. Training cases were mirrored "
+        f"{environment.get('keras', '?')} on {environment.get('backend', 'unknown')}{''.join(_particulars(config))}. Training cases were mirrored "
         "left-right, turned, scaled, shifted and changed in contrast, brightness, gamma and noise at random. The checkpoint "
-        f"of epoch {lineage.model_epoch} had the best mean Dice of kidney and tumour over the validation cases."
+        f"of epoch {lineage.model_epoch} had the best mean Dice of kidney and tumour over the validation cases; training would "
+        f"have stopped after {config.patience} epochs without a better one."
     )
+
+
+def _particulars(config: TrainingConfig) -> Iterator[str]:
+    """What of the settings is not the usual."""
+    if config.micro_batch is not None:
+        yield f", gradients added up over {config.micro_batch} cases at a time"
+    if config.deep_supervision:
+        yield ", with outputs at half and quarter resolution that learn too"
+    if config.loss_background:
+        yield ", the loss counting the background as a class"
+    if config.loss_per == "batch":
+        yield ", the loss computed over each batch as a whole"
+    if config.precision != "auto":
+        yield f", in {config.precision}"

@@ -58,11 +58,11 @@ def case_sections(image: Volume, reference: Labels, prediction: Labels | None = 
     return sections
 
 
-def scored_sections(case: str, image_path: Path, reference_path: Path, prediction_path: Path) -> list[Section]:
+def scored_sections(case: str, image_path: Path, reference_path: Path, prediction_path: Path | None) -> list[Section]:
     """Sections of a case with what was predicted; the reference alone where there is no prediction."""
     image = read_volume(image_path)
     reference = read_reference(case, reference_path, image)
-    predicted = np.asarray(read_volume(prediction_path).data) if prediction_path.is_file() else None
+    predicted = np.asarray(read_volume(prediction_path).data) if prediction_path and prediction_path.is_file() else None
     return case_sections(image, reference, predicted)
 
 

@@ -76,6 +76,7 @@ def comparison_rows(comparison: Comparison, metric: str) -> Rows:
             "gain": signed(row["gain"], metric),
             "95 % interval": f"{signed(row['low'], metric)} to {signed(row['high'], metric)}",
             "better / worse / equal": f"{row['better']} / {row['worse']} / {row['equal']}",
+            "lost / won": f"{row['lost']} / {row['won']}",
             "p": NOTHING if pd.isna(row["p"]) else f"{row['p']:.2g}",
         }
         for _, row in found.iterrows()

@@ -135,7 +135,7 @@ def _make_small(settings):
             session, model_id=model.id, split_id=made.id, subset=Subset.VALIDATION, flow_run_id="flow-5"
         )
         for case, scores, measured in zip(cases[1:3], small_scores(), small_pairs(), strict=True):
-            evaluation.record_scores(session, scored.id, case.id, scores, measured)
+            evaluation.record_scores(session, scored.id, case.id, scores, sha256=_hashes(case.name), measured=measured)
         evaluation.end_evaluation(scored, RunStatus.COMPLETED, "reports/1.html")
         _predict_scans(session, model)
         return SimpleNamespace(
@@ -240,6 +240,12 @@ def small_scores():
         Score("foreground", "dice", 0.7, Status.OK, 0.1),
     ]
     return found, missed
+
+
+def _hashes(case):
+    """Of the files that `file_facts` made for a case."""
+    number = int(case.removeprefix("case_"))
+    return f"sha-image-{number}", f"sha-segmentation-{number}"
 
 
 def small_pairs():

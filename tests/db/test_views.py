@@ -11,6 +11,8 @@ from db.queries import evaluation, ingest
 from db.views import VIEWS
 from kits_core.metrics.score import METRICS, Score, Status
 
+SHA256 = ("image", "reference")
+
 
 def _rows(settings, view, order):
     with open_catalog(settings).connect() as connection:
@@ -128,7 +130,7 @@ def test_the_official_means_on_the_leaderboard(settings, small):
                 for metric in ("dice", "surface_dice")
                 for region, value in zip(regions, values[metric, case], strict=True)
             ]
-            evaluation.record_scores(session, small.evaluation, case, scores)
+            evaluation.record_scores(session, small.evaluation, case, scores, sha256=SHA256)
     (row,) = _rows(settings, "leaderboard", "evaluation_id")
     assert (row["official_dice"], row["official_surface_dice"]) == (pytest.approx(0.3), pytest.approx(0.2))
     assert (row["cases"], row["missing_cases"]) == (2, 1)
@@ -152,7 +154,7 @@ def test_worst_case(settings, small):
 def test_a_case_without_a_value_comes_before_the_worst_on_both_databases(settings, small):
     with catalog_session(settings) as session:
         scores = [Score("tumor", "dice", None, Status.MISSING, 0.0)]
-        evaluation.record_scores(session, small.evaluation, small.cases[1], scores)
+        evaluation.record_scores(session, small.evaluation, small.cases[1], scores, sha256=SHA256)
     names = [row["case_name"] for row in _rows(settings, "worst_case", "place")]
     assert names == ["case_00001", "case_00002"]
 
@@ -163,7 +165,7 @@ def test_places_are_counted_within_an_evaluation(settings, small):
             session, model_id=small.model, split_id=small.split, subset=Subset.TRAIN, flow_run_id=None
         )
         scores = [Score("tumor", "dice", 0.1, Status.OK, 0.0)]
-        evaluation.record_scores(session, other.id, small.cases[0], scores)
+        evaluation.record_scores(session, other.id, small.cases[0], scores, sha256=SHA256)
     rows = _rows(settings, "worst_case", "evaluation_id, place")
     assert [(row["place"], row["case_name"]) for row in rows] == [
         (1, "case_00002"),
@@ -205,6 +207,8 @@ def test_lineage(settings, small):
             "image_version": 1,
             "archive_sha256": f"archive-image-{number}",
             "source_url": f"https://source.example/image-{number}.nii.gz",
+            "reference_sha256": f"sha-segmentation-{number}",
+            "locator_model_id": None,
         }
         for number in (1, 2)
     ]
@@ -220,6 +224,21 @@ def test_lineage_and_overview_with_a_second_version_of_an_image(settings, small,
     found = _rows(settings, "lineage", "case_name")
     assert [row["image_version"] for row in found] == [1, 1]
     assert [row["image_sha256"] for row in found] == ["sha-image-1", "sha-image-2"]
+
+
+def test_lineage_names_the_version_that_was_predicted_from_whatever_was_prepared(settings, small, file_facts):
+    with catalog_session(settings) as session:
+        case = session.get_one(Case, small.cases[1])
+        ingest.record_file(session, case, FileKind.IMAGE, file_facts("corrected"))
+        scores = [Score("tumor", "dice", 0.7, Status.OK, 0.0)]
+        evaluation.record_scores(session, small.evaluation, case.id, scores, sha256=("sha-corrected", "reference"))
+    first, second = _rows(settings, "lineage", "case_name")
+    assert (first["image_version"], first["image_sha256"], first["reference_sha256"]) == (
+        2,
+        "sha-corrected",
+        "reference",
+    )
+    assert (second["image_version"], second["image_sha256"]) == (1, "sha-image-2")
 
 
 def test_prediction_overview(settings, small):

@@ -24,7 +24,9 @@ def asked(settings, small):
         )
         for number, (first, second) in {1: (0.6, 0.5), 2: (0.0, 0.0)}.items():
             for row, dice in ((small.evaluation, first), (worse.id, second)):
-                evaluation.record_scores(session, row, small.cases[number], _scores(dice))
+                evaluation.record_scores(
+                    session, row, small.cases[number], _scores(dice), sha256=(f"sha-image-{number}", "r")
+                )
     return settings
 
 

@@ -63,6 +63,18 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "scored_case",
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in ("id", "evaluation_id", "case_id")),
+        *(sa.Column(name, sa.String(), nullable=False) for name in ("image_sha256", "reference_sha256")),
+        sa.ForeignKeyConstraint(
+            ["evaluation_id"], ["evaluation.id"], name=op.f("fk_scored_case_evaluation_id_evaluation")
+        ),
+        sa.ForeignKeyConstraint(["case_id"], ["case.id"], name=op.f("fk_scored_case_case_id_case")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_scored_case")),
+        sa.UniqueConstraint("evaluation_id", "case_id", name=op.f("uq_scored_case_evaluation_id_case_id")),
+    )
+    op.create_index("ix_scored_case_case_id", "scored_case", ["case_id"])
+    op.create_table(
         "case_measurement",
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("id", "evaluation_id", "case_id")),
         *(sa.Column(name, sa.String(), nullable=False) for name in ("structure", "side", "name")),
@@ -85,5 +97,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """To the version before. What was predicted goes from the catalog; its files stay."""
-    for table in ("case_measurement", "measurement", "prediction_model", "prediction"):
+    for table in ("case_measurement", "scored_case", "measurement", "prediction_model", "prediction"):
         op.drop_table(table)

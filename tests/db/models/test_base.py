@@ -26,6 +26,7 @@ NATURAL_KEYS = {
     "model": [("run_id",)],
     "evaluation": [("model_id", "split_id", "subset", "flips")],
     "case_metric": [("evaluation_id", "case_id", "region", "metric")],
+    "scored_case": [("evaluation_id", "case_id")],
     "case_measurement": [("evaluation_id", "case_id", "structure", "name")],
     "prediction": [("key",)],
     "prediction_model": [("prediction_id", "model_id")],

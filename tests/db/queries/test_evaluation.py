@@ -8,6 +8,8 @@ from db.queries import evaluation
 from kits_core.errors import KitsError
 from kits_core.metrics.score import Score, Status
 
+SHA256 = ("image", "reference")
+
 
 def _start(session, small, subset=Subset.TRAIN, flow_run_id="flow"):
     return evaluation.start_evaluation(
@@ -57,7 +59,7 @@ def test_scores_of_a_case_are_replaced_and_others_stay(settings, small):
     scores = [Score("tumor", "dice", 0.25, Status.OK, 0.5), Score("tumor", "hausdorff_mm", None, Status.MISSING, 0.5)]
     with catalog_session(settings) as session:
         for _ in range(2):
-            evaluation.record_scores(session, small.evaluation, small.cases[1], iter(scores))
+            evaluation.record_scores(session, small.evaluation, small.cases[1], iter(scores), sha256=SHA256)
     with catalog_session(settings) as session:
         rows = session.scalars(
             select(CaseMetric).where(CaseMetric.case_id == small.cases[1]).order_by(CaseMetric.metric)
@@ -73,7 +75,7 @@ def test_scored_cases_are_those_with_values(session, small):
 
 def test_a_missing_case_is_not_scored_yet(session, small):
     missing = [Score("tumor", "dice", 0.0, Status.MISSING, 0.1)]
-    evaluation.record_scores(session, small.evaluation, small.cases[1], missing)
+    evaluation.record_scores(session, small.evaluation, small.cases[1], missing, sha256=SHA256)
     assert evaluation.scored_cases(session, small.evaluation) == {small.cases[2]}
 
 
@@ -138,7 +140,9 @@ def test_ceilings_are_those_of_the_cases_that_are_asked_for(session, small):
 def test_scores_over_time_are_those_of_completed_evaluations_the_newest_first(session, small):
     other = {"model_id": small.model, "split_id": small.split, "flow_run_id": None}
     later = evaluation.start_evaluation(session, subset=Subset.TRAIN, **other)
-    evaluation.record_scores(session, later.id, small.cases[0], [Score("kidney", "dice", 0.5, Status.OK, 0.1)])
+    evaluation.record_scores(
+        session, later.id, small.cases[0], [Score("kidney", "dice", 0.5, Status.OK, 0.1)], sha256=SHA256
+    )
     evaluation.end_evaluation(later, RunStatus.COMPLETED, None)
     evaluation.start_evaluation(session, subset=Subset.TRAIN, flips=True, **other)
     session.flush()
@@ -157,6 +161,6 @@ def test_measurements_go_with_the_scores_and_come_back_as_a_frame(session, small
     assert list(frame.columns) == ["case", "structure", "side", "name", "reference", "prediction"]
     assert frame["case"].tolist() == ["case_00001"] * 3 + ["case_00002"]
     assert (frame["reference"].dtype, frame["prediction"].dtype) == (float, float)
-    evaluation.record_scores(session, small.evaluation, small.cases[1], [])
+    evaluation.record_scores(session, small.evaluation, small.cases[1], [], sha256=SHA256)
     assert evaluation.measurement_frame(session, small.evaluation)["case"].tolist() == ["case_00002"]
     assert evaluation.measurement_frame(session, 99).empty

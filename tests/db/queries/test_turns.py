@@ -114,7 +114,7 @@ WRITES = {
         s, model_id=i["models"][1], split_id=i["split"], subset=Subset.TRAIN, flow_run_id=None
     ),
     "scores": lambda s, i, n: evaluation.record_scores(
-        s, i["evaluation"], i["case"], [Score("tumor", "dice", 0.5, Status.OK, 0.1)]
+        s, i["evaluation"], i["case"], [Score("tumor", "dice", 0.5, Status.OK, 0.1)], sha256=("image", "reference")
     ),
 }
 

@@ -98,6 +98,17 @@ def test_sql_prints_a_table_json_and_csv_and_cannot_write(some_rows, tmp_path):
     assert len(json.loads(_kits("sql", query, "--json").stdout)) == 1
 
 
+def test_brackets_in_answers_and_messages_are_no_styles(some_rows, tmp_path):
+    assert "[bold]x [/tmp/y]" in _kits("sql", "SELECT '[bold]x [/tmp/y]' AS a").stdout
+    assert "[/red]" in _kits("sql", 'SELECT * FROM "[/red]"', check=1).stderr
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_work(some_rows, tmp_path):
+    refused = _kits("sql", "SELECT 1", "--csv", str(tmp_path / "nowhere" / "a.csv"), check=1)
+    assert "expected a folder to write to, got none at" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_sql_shows_the_views_and_their_columns():
     assert "largest tumour diameter" in " ".join(_kits("sql", "--views").stdout.split())
 

@@ -45,3 +45,10 @@ def test_equal_sides_have_no_test():
 def test_other_cases_cannot_be_compared():
     with pytest.raises(KitsError, match="compare evaluations of the same split"):
         compare(_scores({"a": 0.5}), _scores({"b": 0.5}))
+
+
+def test_a_distance_that_one_side_lacks_is_lost_or_won():
+    first = _scores({"a": 10.0, "b": 50.0, "c": float("nan"), "d": float("nan")}, "hausdorff95_mm")
+    second = _scores({"a": 9.0, "b": float("nan"), "c": 20.0, "d": float("nan")}, "hausdorff95_mm")
+    row = compare(first, second).summary.iloc[0]
+    assert (row["pairs"], row["better"], row["lost"], row["won"]) == (1, 1, 1, 1)

@@ -139,3 +139,28 @@ def test_resampling_puts_a_prediction_on_the_references_grid(pair):
     scored = score_pair(pair, resample=True)
     assert scored.problem is None
     assert _dice(scored).value == 1
+
+
+def test_a_header_that_promises_more_than_any_memory_is_named(pair):
+    _write(pair.prediction, _labels())
+    content = bytearray(gzip.decompress(pair.prediction.read_bytes()))
+    content[40:48] = np.array([3, 32000, 32000, 32000], "<i2").tobytes()
+    pair.prediction.write_bytes(gzip.compress(bytes(content)))
+    scored = score_pair(pair)
+    assert "case_00001: expected a prediction in a NIfTI file" in scored.problem
+    assert _dice(scored).status == Status.MISSING
+
+
+def test_a_prediction_elsewhere_is_no_empty_one(pair):
+    _write(pair.prediction, _labels(), AFFINE + np.pad([[500.0]], ((0, 3), (3, 0))))
+    scored = score_pair(pair, resample=True)
+    assert "one that shares no voxel with it" in scored.problem
+    assert _dice(scored).status == Status.MISSING
+
+
+def test_small_differences_that_add_up_are_said_with_their_digits(tmp_path):
+    large = _labels((8, 600, 600))
+    reference = _write(tmp_path / "reference.nii.gz", large)
+    prediction = _write(tmp_path / "prediction.nii.gz", large, np.diag([3.0, 0.8005, 0.8, 1.0]))
+    problem = score_pair(Pair("a", prediction, reference)).problem
+    assert "spacings 3x0.8005x0.8 and 3x0.8x0.8 mm, or directions, that differ by 0.30 mm at a corner" in problem

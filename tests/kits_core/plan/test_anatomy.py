@@ -74,3 +74,24 @@ def test_a_mass_without_a_kidney_is_said(phantom):
 
 def test_of_nothing_there_is_no_anatomy(phantom):
     assert anatomy(phantom) is None
+
+
+def test_a_map_that_is_nothing_but_labels_stays_as_it_is_and_both_kidneys_are_found(phantom):
+    """Boxes that span the whole map must not be the map itself."""
+    labels = np.full((40, 20, 20), phantom.KIDNEY, np.uint8)
+    labels[18:22] = phantom.NOTHING
+    labels[0, 0, 0] = labels[-1, -1, -1] = phantom.TUMOR
+    before = labels.copy()
+    found = find_anatomy(Volume(labels, np.diag([4.0, 4.0, 4.0, 1.0])))
+    assert (labels == before).all()
+    assert [kidney.side for kidney in found.kidneys] == ["left", "right"]
+    assert sum(int((kidney.patch.labels > 0).sum()) for kidney in found.kidneys) == int((before > 0).sum())
+
+
+def test_of_very_many_tumours_the_largest_are_measured_and_that_is_said(phantom):
+    labels = np.zeros((60, 60, 60), np.uint8)
+    labels[5:50, 5:50, 5:50] = phantom.KIDNEY
+    labels[8:48:8, 8:48:8, 8:48:8] = phantom.TUMOR
+    found = find_anatomy(Volume(labels, np.diag([4.0, 4.0, 4.0, 1.0])))
+    assert sum(len(kidney.tumors) for kidney in found.kidneys) == 20
+    assert any(remark.startswith("All but the 20 largest tumours were left out") for remark in found.remarks)
