@@ -23,10 +23,9 @@ def asked(settings, small):
             session, model_id=small.model, split_id=small.split, subset=Subset.VALIDATION, flips=True, flow_run_id=None
         )
         for number, (first, second) in {1: (0.6, 0.5), 2: (0.0, 0.0)}.items():
+            files = (f"sha-image-{number}", f"sha-segmentation-{number}")
             for row, dice in ((small.evaluation, first), (worse.id, second)):
-                evaluation.record_scores(
-                    session, row, small.cases[number], _scores(dice), sha256=(f"sha-image-{number}", "r")
-                )
+                evaluation.record_scores(session, row, small.cases[number], _scores(dice), sha256=files)
     return settings
 
 
