@@ -8,6 +8,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from db.settings import Settings
+from deployments.server import HEARTBEAT_S, prefect_server
 from kits_core.errors import KitsError
 
 T = TypeVar("T")
@@ -18,6 +19,7 @@ _ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "DASK_LOGGING__DISTRIBUTED": "warning",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
 }
 
 
@@ -32,7 +34,6 @@ def run_flow(call: Callable[[], T], module: str, settings: Settings, console: Co
     from prefect.exceptions import CancelledRun  # noqa: PLC0415
 
     from deployments.console import ConsoleProgress  # noqa: PLC0415
-    from deployments.server import prefect_server  # noqa: PLC0415
     from tasks.progress import listening  # noqa: PLC0415
 
     server = prefect_server(settings.home, meanwhile=lambda: import_module(module))

@@ -16,6 +16,9 @@ import httpx
 from kits_core.errors import KitsError
 
 HOST = "127.0.0.1"
+HEARTBEAT_S = 30
+"""How often each run of ours gives a sign of life. Prefect's own is 180 s, which an automation takes for silence."""
+SILENCE_S = 3 * HEARTBEAT_S
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 15.0
 

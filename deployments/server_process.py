@@ -9,10 +9,12 @@ import os
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
-from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.database.configurations import SQLITE_BEGIN_MODE, AioSqliteConfiguration
 
 _GRACE_S = 10.0
 
@@ -35,10 +37,17 @@ def lock_when_transactions_begin() -> None:
     wrote before they do. The server answers 503 then, and Prefect's client comes back two seconds later: an ingestion
     of eight small cases took 2 to 8 s instead of 2.
     """
-    begin = AioSqliteConfiguration.begin_transaction
 
-    def begin_immediately(self: Any, session: Any, with_for_update: bool = True) -> Any:  # noqa: ARG001
-        return begin(self, session, with_for_update=True)
+    @asynccontextmanager
+    async def begin_immediately(_self: Any, session: Any, with_for_update: bool = True) -> AsyncIterator[Any]:  # noqa: ARG001
+        async with session.begin() as transaction:
+            # For this transaction alone: another one that begins inside of it would wait for it, in vain.
+            token = SQLITE_BEGIN_MODE.set("IMMEDIATE")
+            try:
+                await session.connection()
+            finally:
+                SQLITE_BEGIN_MODE.reset(token)
+            yield transaction
 
     setattr(AioSqliteConfiguration, "begin_transaction", begin_immediately)  # noqa: B010 - another type than declared
 

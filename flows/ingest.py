@@ -66,7 +66,7 @@ def ingest(parameters: IngestParameters) -> Ingested:
     create_markdown_artifact(_markdown(listing, done, refused), key="ingest", description="What an ingestion did")
     if done.brought_in:
         _leave_fingerprint(listing.dataset)
-        dataset_changed(listing.dataset, brought_in=done.brought_in)
+        dataset_changed(listing.dataset, source=parameters.source, brought_in=done.brought_in)
     if done.refused > parameters.allowed_failures * listing.chosen:
         raise KitsError(
             f"{listing.dataset}: expected at most {parameters.allowed_failures:.0%} of {listing.chosen} cases in "

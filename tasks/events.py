@@ -12,8 +12,8 @@ MODEL_TRAINED = "kits.model.trained"
 NEXT, OPEN, ARRANGED = "kits.next", "open", "arranged"
 
 
-def dataset_changed(dataset: str, *, brought_in: int) -> None:
-    """An ingestion brought in cases, new ones or new versions."""
+def dataset_changed(dataset: str, *, source: str, brought_in: int) -> None:
+    """An ingestion brought in cases from a source, new ones or new versions."""
     emit_event(
         event=DATASET_CHANGED,
         resource={
@@ -21,7 +21,7 @@ def dataset_changed(dataset: str, *, brought_in: int) -> None:
             "prefect.resource.name": dataset,
             NEXT: _next(arranged=False),
         },
-        payload={"dataset": dataset, "brought_in": brought_in},
+        payload={"dataset": dataset, "source": source, "brought_in": brought_in},
     )
 
 

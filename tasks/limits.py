@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from prefect import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.logging import get_run_logger
 
 DOWNLOADS = "kits-downloads"
@@ -43,6 +43,9 @@ def download_slots(wanted: int) -> Iterator[int]:
 
 def _ensure_limit(slots: int) -> int:
     with get_client(sync_client=True) as client:
-        with suppress(ObjectAlreadyExists):  # it nearly always does, and two runs may make it at once
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=DOWNLOADS, limit=slots))
+        try:
+            return client.read_global_concurrency_limit_by_name(DOWNLOADS).limit
+        except ObjectNotFound:
+            with suppress(ObjectAlreadyExists):  # two runs may make it at once
+                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=DOWNLOADS, limit=slots))
         return client.read_global_concurrency_limit_by_name(DOWNLOADS).limit

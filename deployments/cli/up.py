@@ -17,14 +17,18 @@ def up(
     port: Annotated[int, typer.Option(help="Port of the dashboard and the API.", min=1, max=65535)] = 4200,
     database: Annotated[
         str | None,
-        typer.Option(help="postgresql://… for the catalog and Prefect's own state.", show_default="SQLite in the home"),
+        typer.Option(
+            help="postgresql://… for the catalog and Prefect's own state.",
+            envvar="KITS_UP_DATABASE",
+            show_default="SQLite in the home",
+        ),
     ] = None,
 ) -> None:
     """Start everything on this machine: server, dashboard, work pools, deployments, automations, workers.
 
     Ctrl-C ends all of it. What dies is started again. Given twice for a home, the second says where the first is.
 
-    Example: `kits up --database postgresql://kits@db.example/kits`
+    Example: `KITS_UP_DATABASE=postgresql://kits:secret@db.example/kits kits up`
     """
     from db.settings import Settings
     from kits_core.errors import KitsError

@@ -5,29 +5,23 @@ switched off in the dashboard stays off, and one that was switched on stays on.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from prefect import get_client
 from prefect.automations import AutomationCore
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
-from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.events.schemas.automations import EventTrigger, Posture
-from prefect.states import Crashed
 
+from deployments.server import SILENCE_S
+from deployments.up.tidy import HEARTBEAT, SILENT
 from tasks.events import DATASET_CHANGED, MODEL_TRAINED, NEXT, OPEN
 
 PREFIX = "kits: "
 ALERT_BLOCK = "kits-alert"
 """Name of the notification block that failures are sent to, of any type that Prefect has: Slack, webhook, ..."""
-
-HEARTBEAT_S = 30
-SILENCE_S = 3 * HEARTBEAT_S
-_HEARTBEAT = "prefect.flow-run.heartbeat"
-_SILENT = f"No sign of life for {SILENCE_S} s; start it again, it goes on where it was."
 
 
 def ensure_automations() -> list[str]:
@@ -44,26 +38,6 @@ def ensure_automations() -> list[str]:
                 automation.enabled = known[0].enabled
                 client.update_automation(known[0].id, automation)
     return [automation.name for automation in wanted]
-
-
-def end_silent_runs(since: datetime) -> list[str]:
-    """Mark the deployments' runs as crashed that count as running but gave no sign of life since then; their names.
-
-    The server forgets across a restart for whom its automation was waiting. Ask `SILENCE_S` after its start.
-    """
-    running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
-    heard = EventFilter(
-        event=EventNameFilter(name=[_HEARTBEAT]), occurred=EventOccurredFilter(since=since, until=datetime.now(UTC))
-    )
-    ended = []
-    with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=running):
-            began_before = run.start_time is not None and run.start_time < since
-            resource = EventResourceFilter(id=[f"prefect.flow-run.{run.id}"])
-            if began_before and not client.read_events(heard.model_copy(update={"resource": resource}), limit=1).events:
-                client.set_flow_run_state(run.id, Crashed(message=_SILENT), force=True)
-                ended.append(run.name)
-    return ended
 
 
 def remove_automations() -> None:
@@ -90,18 +64,19 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
     )
     yield AutomationCore(
         name=f"{PREFIX}train on what changed",
-        description="Off until someone switches it on: an ingestion that brought in cases starts a training.",
+        description="Off until someone switches it on: an ingestion that brought in cases starts the whole pipeline, "
+        "which makes a split that has them.",
         enabled=False,
         trigger=_on(DATASET_CHANGED),
-        actions=[_run(deployments["train"], {"dataset": dataset})],
+        actions=[_run(deployments["pipeline"], {"dataset": dataset, "source": _from_event("payload", "source")})],
     )
     yield AutomationCore(
         name=f"{PREFIX}end what stopped answering",
         description=f"A run that gave no sign of life for {SILENCE_S} s is marked as crashed.",
         trigger=EventTrigger(
-            after={_HEARTBEAT},
+            after={HEARTBEAT},
             expect={
-                _HEARTBEAT,
+                HEARTBEAT,
                 *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")),
             },
             match={"prefect.resource.id": ["prefect.flow-run.*"]},
@@ -110,7 +85,7 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
             threshold=1,
             within=timedelta(seconds=SILENCE_S),
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=_SILENT)],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=SILENT)],
     )
     if alert is not None:
         yield AutomationCore(

@@ -9,26 +9,40 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+from prefect.exceptions import PrefectException, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.server import answers, prefect_home, running_at, server_environment, up_note
-from deployments.up.automations import HEARTBEAT_S, SILENCE_S, end_silent_runs, ensure_automations
+from deployments.server import (
+    HEARTBEAT_S,
+    SILENCE_S,
+    answers,
+    prefect_home,
+    running_at,
+    server_environment,
+    up_note,
+)
+from deployments.up.automations import ensure_automations
+from deployments.up.kept import keeping_what_was_set
 from deployments.up.pools import CPU, GPU, ensure_pools, graphics_cards
+from deployments.up.tidy import drop_needless_runs, end_lost_runs, end_silent_runs
 from kits_core.errors import KitsError
 from kits_core.files import write_text_atomically
 
 ROOT = Path(__file__).parents[2]
 """The folder that holds `prefect.yaml` and the flows."""
 
+_DASHBOARD_ASKS = "PREFECT_SERVER_UI_API_URL"
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 20.0
 _LOOK_EVERY_S = 1.0
 _LONGEST_WAIT_S = 60.0
+_TIDY_EVERY_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,8 @@ class Place:
             "KITS_ROOT": str(ROOT),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         }
+        if public := os.environ.get(_DASHBOARD_ASKS):  # through a proxy, say
+            found[_DASHBOARD_ASKS] = public
         if self.database is not None:
             found["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = self.database
         return found
@@ -76,8 +92,10 @@ class _Child:
     process: "subprocess.Popen[bytes] | None" = None
     deaths: int = 0
     not_before: float = 0.0
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def start(self) -> None:
+        self.started_at = datetime.now(UTC)
         with self.log.open("ab") as output:
             # In a session of its own: Ctrl-C reaches us alone, who end the rest in order.
             self.process = subprocess.Popen(  # noqa: S603 - our own modules
@@ -119,6 +137,7 @@ class Machine:
     place: Place
     _children: list[_Child] = field(default_factory=list)
     _end: threading.Event = field(default_factory=threading.Event)
+    _looked_back_to: datetime | None = None
 
     def start_server(self) -> None:
         """Start the server and wait until it answers. Raises `KitsError` where it does not, or the port is taken."""
@@ -136,9 +155,14 @@ class Machine:
             time.sleep(0.1)
 
     def furnish(self) -> None:
-        """Pools, deployments and automations, made or renewed."""
+        """Pools, deployments and automations, made or renewed; what was set in the dashboard stays."""
         with temporary_settings({PREFECT_API_URL: self.place.api_url}):
             ensure_pools(graphics_cards())
+            with keeping_what_was_set():
+                self._deploy()
+            ensure_automations()
+
+    def _deploy(self) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             env=self.place.environment(), cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -148,8 +172,6 @@ class Machine:
             raise KitsError(
                 f"expected prefect deploy --all to work in {ROOT}, got: {(done.stdout + done.stderr)[-2000:]}"
             )
-        with temporary_settings({PREFECT_API_URL: self.place.api_url}):
-            ensure_automations()
 
     def start_workers(self) -> None:
         """A worker for the pool `cpu`, and for `gpu` one a graphics card, which it alone sees."""
@@ -163,17 +185,29 @@ class Machine:
 
     def watch(self) -> Iterator[str]:
         """Look after the processes until `end`; yields what is worth a line."""
-        began, looked_back = datetime.now(UTC), False
+        tidy_at = time.monotonic() + _TIDY_EVERY_S
         while not self._end.wait(_LOOK_EVERY_S):
-            if not looked_back and (datetime.now(UTC) - began).total_seconds() > SILENCE_S:
-                looked_back = True
-                with temporary_settings({PREFECT_API_URL: self.place.api_url}):
-                    ended = end_silent_runs(began)
-                yield from (f"{name} was running when the last server ended, and is gone: crashed" for name in ended)
             for child in self._children:
                 if line := child.look():
                     yield line
                 child.revive()
+            if time.monotonic() > tidy_at:
+                tidy_at = time.monotonic() + _TIDY_EVERY_S
+                # A server that is away is started again; what is to be set right then is so at the next look.
+                with suppress(httpx.HTTPError, PrefectHTTPStatusError, PrefectException):
+                    yield from self._tidy()
+
+    def _tidy(self) -> list[str]:
+        server = self._children[0]
+        with temporary_settings({PREFECT_API_URL: self.place.api_url}):
+            lines = [f"{name} was taken by a worker that is gone: crashed" for name in end_lost_runs()]
+            lines += [f"{name} was late, and a later one is due: cancelled" for name in drop_needless_runs()]
+            up_for = datetime.now(UTC) - server.started_at
+            if self._looked_back_to != server.started_at and up_for.total_seconds() > SILENCE_S:
+                names = end_silent_runs(server.started_at)
+                lines += [f"{name} was running when the last server ended, and is gone: crashed" for name in names]
+                self._looked_back_to = server.started_at
+        return lines
 
     def end(self) -> None:
         """Let `watch` return."""

@@ -9,8 +9,8 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
 CPU, GPU = "cpu", "gpu"
-NIGHT = "night"
-"""Queue of the pool `cpu` for what a schedule starts: one at a time, behind what a person asked for."""
+NIGHT, INBOX = "night", "inbox"
+"""Queues of the pool `cpu` for what a schedule starts: one at a time each, behind what a person asked for."""
 
 _CPU_RUNS = 4
 _BEHIND = 10
@@ -33,10 +33,11 @@ def ensure_pools(cards: int) -> None:
     _ensure_pool(CPU, _CPU_RUNS, "Ingestion, preparation, splits, evaluations.", keep_limit=True)
     _ensure_pool(GPU, max(1, cards), "Trainings: one a graphics card.", keep_limit=False)
     with get_client(sync_client=True) as client:
-        try:
-            client.read_work_queue_by_name(NIGHT, work_pool_name=CPU)
-        except ObjectNotFound:
-            client.create_work_queue(name=NIGHT, work_pool_name=CPU, concurrency_limit=1, priority=_BEHIND)
+        for place, name in enumerate((NIGHT, INBOX)):
+            try:
+                client.read_work_queue_by_name(name, work_pool_name=CPU)
+            except ObjectNotFound:
+                client.create_work_queue(name=name, work_pool_name=CPU, concurrency_limit=1, priority=_BEHIND + place)
 
 
 def _ensure_pool(name: str, limit: int, description: str, *, keep_limit: bool) -> None:
