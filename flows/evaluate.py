@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
@@ -103,6 +103,8 @@ def _evaluate(plan: EvaluationPlan) -> Evaluated:
 def _tell(plan: EvaluationPlan, written: Written, missing: list[str]) -> Evaluated:
     """Artifacts, and the state that the flow ends in."""
     create_markdown_artifact(_markdown(written), key="evaluation", description="Scores of a model")
+    link = f"Report of evaluation {plan.evaluation_id}"
+    create_link_artifact(written.path.absolute().as_uri(), link_text=link, key="report", description=link)
     over_time = _over_time(written.report.lineage.dataset)
     create_markdown_artifact(over_time, key="scores", description="Scores of every model, over time")
     done = Evaluated(

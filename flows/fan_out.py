@@ -1,18 +1,22 @@
 """One Prefect task, or a chain of two, for each of many cases; a bounded number of cases at a time."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
 
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from db.settings import LOCAL_CLUSTER, current_settings
 from kits_core.errors import KitsError
+from tasks.cancel import surviving_the_server
 from tasks.isolated import WorkerDiedError
 from tasks.progress import report_progress
 
@@ -20,6 +24,7 @@ T = TypeVar("T")
 
 # Threads are not the limit, `workers` (at most 64) is: twice as many cases are under way, each with two tasks.
 POOL = 256
+_BAR_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ def fan_out(
     waiting = iter(range(len(items)))
     workers = max(workers, _cluster_threads())
     report_progress(stage, 0, len(items))
+    bar = _Bar(stage, len(items))
     while len(outcomes) < len(items):
         while (
             len(chains) - past_first < workers
@@ -95,7 +101,30 @@ def fan_out(
             continue
         outcomes[index] = _outcome(items[index], chains[index])
         report_progress(stage, len(outcomes), len(items), name(items[index]))
+        bar.show(len(outcomes))
     return [outcomes[index] for index in range(len(items))]
+
+
+class _Bar:
+    """How far a stage is, as an artifact of the dashboard; for one of a few seconds there is none."""
+
+    def __init__(self, stage: str, total: int) -> None:
+        self._stage, self._total = stage, total
+        self._artifact: UUID | None = None
+        self._next = time.monotonic() + _BAR_EVERY_S
+
+    def show(self, done: int) -> None:
+        """Not at every case: each showing is a request."""
+        if (time.monotonic() < self._next and done < self._total) or (done == self._total and self._artifact is None):
+            return
+        self._next = time.monotonic() + _BAR_EVERY_S
+        percent, note = 100 * done / self._total, f"{self._stage}: {done} of {self._total} cases"
+        with surviving_the_server():
+            if self._artifact is None:
+                made = create_progress_artifact(percent, key=f"{self._stage}-progress", description=note)
+                self._artifact = cast("UUID", made)
+            else:
+                update_progress_artifact(self._artifact, percent, description=note)
 
 
 def _cluster_threads() -> int:

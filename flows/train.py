@@ -1,6 +1,6 @@
 """Train networks on a split."""
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Cancelled
 
@@ -25,10 +25,23 @@ from tasks.train import (
 )
 
 
-@flow(
-    name="train",
-    flow_run_name="train · {parameters.recipe.frame} {parameters.recipe.shape} · seed {parameters.config.seed}",
-)
+def _name_of_run() -> str:
+    """As `train · kidneys 128 · split 3 · fold 1 · seed 23`."""
+    asked = TrainParameters.model_validate(runtime.flow_run.parameters["parameters"])
+    if asked.resume is not None:
+        return f"train · run {asked.resume} goes on"
+    fold = "all folds" if asked.all_folds else None if asked.config.fold is None else f"fold {asked.config.fold}"
+    parts = [
+        "train",
+        f"{'cascade' if asked.cascade else asked.recipe.frame} {asked.recipe.shape}",
+        f"split {asked.split}" if asked.split is not None else "newest split",
+        *([fold] if fold else []),
+        f"seed {asked.config.seed}",
+    ]
+    return " · ".join(parts)
+
+
+@flow(name="train", flow_run_name=_name_of_run)
 def train(parameters: TrainParameters) -> list[Trained]:
     """Train what the parameters ask for: one network, the two of a cascade, or either for every fold; in that order.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from prefect import task
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from sqlalchemy.orm import Session
 
 from db.models import Case, Evaluation, FileKind, Model, Subset
@@ -82,6 +83,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
         created=now().strftime("%Y-%m-%d %H:%M UTC"),
         cases_pictured=_pictures(scores, subset, evaluation_id, workers),
         flow_runs={what: flow_run for what, flow_run in runs.items() if flow_run is not None},
+        dashboard=(PREFECT_UI_URL.value() or (PREFECT_API_URL.value() or "").removesuffix("/api")).rstrip("/"),
     )
 
 

@@ -24,7 +24,7 @@ class Report:
     `scores`: a frame as `metrics.aggregate` has it. `measured`: one as `report.agreement` has it, empty where there are
     no plans. `ceilings`: Dice of a perfect model through the recipe, by region. `subgroups`: rows of
     `metrics.subgroup.by_subgroup`. `history`: a row an epoch. `cases_pictured`: by title, a PNG by caption.
-    `flow_runs`: Prefect's ids of the runs that made this, by what they did.
+    `flow_runs`: Prefect's ids of the runs that made this, by what they did. `dashboard`: its address at that time.
     """
 
     title: str
@@ -39,6 +39,7 @@ class Report:
     created: str
     cases_pictured: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     flow_runs: Mapping[str, str] = field(default_factory=dict)
+    dashboard: str = ""
 
     @property
     def official(self) -> OfficialSummary:
@@ -98,6 +99,7 @@ def render(report: Report, drawn: Mapping[str, bytes]) -> str:
         metrics=METRICS,
         inference=report.inference,
         flow_runs=report.flow_runs,
+        dashboard=report.dashboard,
         lineage=report.lineage,
         licence=LICENCE,
     )

@@ -90,8 +90,10 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, prefect_a
         "SELECT r.flow_run_id, e.flow_run_id FROM training_run r JOIN evaluation e ON e.status = 'completed'"
     )
     page = done.report.read_text(encoding="utf-8")
-    assert f"<dt>Prefect run of the training</dt><dd>{training}, in the dashboard at /runs/flow-run/{training}" in page
-    assert f"<dt>Prefect run of the evaluation</dt><dd>{evaluation}, in" in page
+    dashboard = prefect_api.removesuffix("/api")
+    assert f'<dt>Prefect run of the training</dt><dd><a href="{dashboard}/runs/flow-run/{training}">' in page
+    assert f'<dt>Prefect run of the evaluation</dt><dd><a href="{dashboard}/runs/flow-run/{evaluation}">' in page
+    assert f"({done.report.as_uri()})" in artifacts["report"]
 
     _again_does_nothing_twice(done, parameters, rows)
 
