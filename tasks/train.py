@@ -179,6 +179,9 @@ def run_folder(settings: Settings, run_id: int) -> Path:
     return settings.runs / f"run_{run_id:05d}"
 
 
+_ENDED = "It was ended from outside ({}); the same call goes on after the last whole epoch."
+
+
 @contextmanager
 def noting_the_end(run_id: int) -> Iterator[None]:
     """Writes into the catalog why a run stopped when the block does not end well."""
@@ -188,7 +191,7 @@ def noting_the_end(run_id: int) -> Iterator[None]:
         cancelled = isinstance(error, CancelledRunError) or not isinstance(error, Exception)
         status = RunStatus.CANCELLED if cancelled else RunStatus.FAILED
         with catalog() as session:
-            queries.end_run(session, run_id, status, str(error) or type(error).__name__)
+            queries.end_run(session, run_id, status, str(error) or _ENDED.format(type(error).__name__))
         raise
 
 

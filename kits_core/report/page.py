@@ -13,7 +13,7 @@ from kits_core.metrics.score import METRICS, Status
 from kits_core.report import figures
 from kits_core.report.agreement import agreement_rows, tumors_sentence
 from kits_core.report.methods import Inference, Lineage, cleanup_sentence, comparability, methods_paragraph
-from kits_core.report.tables import case_rows, official_rows, score_rows, two_tables
+from kits_core.report.tables import case_rows, official_rows, score_rows, subgroup_rows, two_tables
 from kits_core.source.preset import LICENCE
 
 
@@ -87,6 +87,7 @@ def render(report: Report, drawn: Mapping[str, bytes]) -> str:
         official_rows=official_rows(report.official),
         comparability=comparability(report.official),
         case_rows=case_rows(report.scores),
+        subgroup_rows=subgroup_rows(report.subgroups),
         agreement_rows=agreement_rows(report.measured),
         tumors_found=tumors_sentence(report.measured),
         figures={title: data_url(png) for title, png in drawn.items()},

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from kits_core.labels import REGIONS
+from kits_core.labels import KIDNEY, REGIONS, TUMOR
 from kits_core.metrics.aggregate import WINNER_DICE, WINNER_SURFACE_DICE, OfficialSummary, summarise
 from kits_core.metrics.compare import Comparison
 from kits_core.metrics.score import BY_NAME, METRICS
+from kits_core.metrics.subgroup import SUBGROUPS
 
 NOTHING = "–"
 Rows = list[dict[str, str]]
@@ -63,6 +65,30 @@ def official_rows(summary: OfficialSummary) -> Rows:
             "mean surface Dice": f"{WINNER_SURFACE_DICE:.3f}",
         },
     ]
+
+
+def subgroup_rows(subgroups: pd.DataFrame) -> Rows:
+    """One row a level of a subgroup: mean Dice of kidney and tumour with its interval, and the tumour's ceiling.
+
+    `subgroups`: rows of `metrics.subgroup.by_subgroup`.
+    """
+    rows = []
+    for (name, level), group in subgroups.groupby(["subgroup", "level"], sort=False):
+        by_region = group.set_index("region")
+        rows.append(
+            {"subgroup": SUBGROUPS[str(name)], "level": str(level), "cases": str(int(group["cases"].max()))}
+            | {f"{region} Dice": _with_interval(by_region, region) for region in (TUMOR.name, KIDNEY.name)}
+            | {"tumor ceiling": number(by_region["ceiling"].get(TUMOR.name, np.nan), "dice")}
+        )
+    return rows
+
+
+def _with_interval(by_region: pd.DataFrame, region: str) -> str:
+    if region not in by_region.index:
+        return NOTHING
+    row = by_region.loc[region]
+    interval = "" if pd.isna(row["low"]) else f" ({number(row['low'], 'dice')}–{number(row['high'], 'dice')})"
+    return number(row["mean"], "dice") + interval
 
 
 def comparison_rows(comparison: Comparison, metric: str) -> Rows:

@@ -6,17 +6,23 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
 
 import httpx
 import psutil
 import pytest
 from playwright.sync_api import sync_playwright
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import text
 
 from db.engine import open_catalog
 from db.settings import Settings
+from deployments.up.automations import ALERT_BLOCK, ensure_automations
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +49,10 @@ def test_pools_queues_deployments_and_automations_are_there(up):
     queues = {queue["name"]: queue for queue in up.ask("work_pools/cpu/queues/filter")}
     assert queues["night"]["concurrency_limit"] == 1
     deployments = {d["name"]: d for d in up.ask("deployments/filter")}
-    assert {"ingest-kits23", "prepare", "train", "cross-validate", "evaluate", "pipeline"} <= set(deployments)
+    assert set(deployments) == {
+        "ingest-kits23", "ingest", "prepare", "split", "train", "cross-validate", "promote", "evaluate", "predict",
+        "predict-inbox", "pipeline",
+    }  # fmt: skip
     assert deployments["train"]["work_pool_name"] == "gpu"
     nightly = deployments["ingest-kits23"]
     assert nightly["work_queue_name"] == "night"
@@ -158,6 +167,53 @@ def test_two_trainings_at_once_take_turns(up, pipeline):
     assert ended[0]["end_time"] <= ended[1]["start_time"]
 
 
+def test_a_training_that_is_cancelled_frees_its_place_and_says_so(up, pipeline, monkeypatch):
+    long = {"recipe": RECIPE, "config": CONFIG | {"epochs": 2000, "seed": 3}}
+    first = up.start("train", long)
+    up.wait_for(first, "Running")
+    second = up.start("train", {"recipe": RECIPE, "config": CONFIG | {"seed": 4}})
+    monkeypatch.setenv("KITS_HOME", str(up.home))
+    epochs = "SELECT COUNT(*) FROM training_run r JOIN epoch_metric e ON e.run_id = r.id WHERE r.status = 'running'"
+    deadline = time.monotonic() + 120
+    while not json.loads(up.kits("sql", epochs, "--json"))[0]["COUNT(*)"]:
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    httpx.post(f"{up.api}/flow_runs/{first}/set_state", json=body, trust_env=False).raise_for_status()
+    assert up.wait_for(first, "Cancelled")["name"] == "train · volume 32 · newest split · seed 3"
+    up.wait_for(second, "Completed")
+    (row,) = json.loads(up.kits("sql", "SELECT status, error FROM training_run WHERE status <> 'completed'", "--json"))
+    assert row["status"] == "cancelled"
+    assert "the same call goes on after the last whole epoch" in row["error"]
+
+
+def test_failures_are_told_where_there_is_a_block_for_it(up):
+    told = Queue()
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            told.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server, temporary_settings({PREFECT_API_URL: up.api}):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        block = CustomWebhookNotificationBlock(name="hook", url=address, json_data={"text": "{{subject}}: {{body}}"})
+        block.save(ALERT_BLOCK)
+        try:
+            assert "kits: tell of failures" in ensure_automations()
+            up.wait_for(up.start("evaluate", {"model": "999"}), "Failed", may_fail=True)
+            text = told.get(timeout=60)
+        finally:
+            server.shutdown()
+    assert "evaluate · model 999 · validation: Failed" in text
+    assert "expected model 999 in the catalog" in text
+
+
 def test_what_dies_is_started_again(up):
     worker = next(child for child in up.children() if "cpu" in child.cmdline())
     worker.kill()
@@ -167,11 +223,23 @@ def test_what_dies_is_started_again(up):
         time.sleep(0.5)
 
 
-def test_an_end_by_ctrl_c_and_one_by_a_kill_leave_no_process(start_up, tmp_path):
+def test_an_end_by_ctrl_c_and_one_by_a_kill_leave_no_process_and_a_second_start_undoes_nothing(start_up, tmp_path):
     for how in (signal.SIGINT, signal.SIGKILL):
         running = start_up(tmp_path / "home")
         processes = running.children()
         assert len(processes) >= 3
+        night, inbox = ({d["name"]: d for d in running.ask("deployments/filter")}[name]
+                        for name in ("ingest-kits23", "predict-inbox"))  # fmt: skip
+        ((schedule),) = night["schedules"]
+        address = f"{running.api}/deployments"
+        if how is signal.SIGINT:
+            there = f"{address}/{night['id']}/schedules/{schedule['id']}"
+            httpx.patch(there, json={"active": True}, trust_env=False).raise_for_status()
+            body = {"parameters": {"parameters": {"scans": ["/data/inbox"], "watch": True}}}
+            httpx.patch(f"{address}/{inbox['id']}", json=body, trust_env=False).raise_for_status()
+        else:
+            assert schedule["active"]
+            assert inbox["parameters"]["parameters"]["scans"] == ["/data/inbox"]
         running.end(how)
         assert _gone(processes)
         with pytest.raises(httpx.ConnectError):

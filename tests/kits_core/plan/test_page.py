@@ -1,19 +1,14 @@
 """The page in a real browser: nothing is fetched, nothing fails, and what can be turned, turns."""
 
 import io
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from kits_core.geometry import Volume
 from kits_core.plan.page import PageFacts, render
 from kits_core.plan.plan import make_plan
-
-# Software rendering, for machines without a graphics card.
-_FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +28,6 @@ def plan_page(phantom, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "plan.html"
     path.write_text(render(make_plan("phantom", labels), Volume(hu, labels.affine), facts), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Rules
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
 from kits_core.report.card import model_card
+from kits_core.report.figures import score_distribution
 from kits_core.report.methods import Inference, Lineage, cleanup_sentence, methods_paragraph, training_paragraph
 from kits_core.report.page import Report, render
-from kits_core.report.tables import case_rows, score_rows
+from kits_core.report.tables import case_rows, score_rows, subgroup_rows
 
 LINEAGE = Lineage(
     dataset="hospital <A>",
@@ -96,8 +97,8 @@ def test_the_official_numbers_stand_beside_the_winners(scores):
     assert "110 hidden cases" in page
 
 
-def _page(scores):
-    pictures = {"Worst": {"case_00002": b"png"}}
+def _page(scores, png=b"png"):
+    pictures = {"Worst": {"case_00002": png}}
     subgroups = pd.DataFrame(columns=["region", "subgroup", "level", "cases", "mean", "low", "high"])
     measured = pd.DataFrame(
         [("case_00001", "tumor_1", "left", "volume_ml", 5.0, 4.0)],
@@ -106,13 +107,49 @@ def _page(scores):
     report = Report(
         "A title", "validation", scores, measured, {}, subgroups, pd.DataFrame(), LINEAGE, INFERENCE, "today", pictures
     )
-    return render(report, {"A figure": b"png"})
+    return render(report, {"A figure": png})
 
 
 def test_the_page_says_how_far_off_measurements_are(scores):
     page = _page(scores)
     assert "1 of 1 tumours of the references share voxels with a predicted one, 0 are missed" in page
     assert "<td>tumour: volume, ml</td><td>1</td><td>5.0</td><td>-1.0</td>" in page
+
+
+def test_subgroups_are_a_table_too():
+    columns = ["region", "subgroup", "level", "cases", "mean", "low", "high", "ceiling"]
+    rows = [
+        ("tumor", "phase", "arterial", 3, 0.5, 0.4, 0.6, 0.97),
+        ("kidney", "phase", "arterial", 3, 0.9, 0.8, 0.95, 0.98),
+        ("tumor", "phase", "nephrogenic", 1, 0.7, float("nan"), float("nan"), float("nan")),
+    ]
+    assert subgroup_rows(pd.DataFrame(rows, columns=columns)) == [
+        {
+            "subgroup": "contrast phase", "level": "arterial", "cases": "3", "tumor Dice": "0.500 (0.400–0.600)",
+            "kidney Dice": "0.900 (0.800–0.950)", "tumor ceiling": "0.970",
+        },
+        {
+            "subgroup": "contrast phase", "level": "nephrogenic", "cases": "1", "tumor Dice": "0.700",
+            "kidney Dice": "–", "tumor ceiling": "–",
+        },
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_opens_without_an_error_or_a_request_and_fits_a_laptop_and_a_phone(scores, browser, tmp_path, width):
+    path = tmp_path / "report.html"
+    path.write_text(_page(scores, png=score_distribution(scores, {})), encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    asked, wrong = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text))
+    page.goto(path.as_uri())
+    assert page.locator("figure img").evaluate_all("images => images.every(one => one.naturalWidth > 100)")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+    assert wrong == []
+    page.close()
 
 
 def test_the_methods_say_what_really_ran():
