@@ -10,8 +10,9 @@ demo: $(READY)
 	$(BIN)/kits demo
 
 # Two at a time: most tests wait for a process, a server or a disk. A file's tests stay together, and share what they set up.
+# In UTF-8 whatever the locale: the tests read what other processes print.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	PYTHONUTF8=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check

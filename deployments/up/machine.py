@@ -165,8 +165,8 @@ class Machine:
     def _deploy(self) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-            env=self.place.environment(), cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            check=False,
+            env=self.place.environment(), cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True,
+            encoding="utf-8", errors="replace", check=False,
         )  # fmt: skip
         if done.returncode != 0:
             raise KitsError(

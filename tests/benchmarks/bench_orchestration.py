@@ -1,7 +1,8 @@
 """What Prefect and the catalog cost: the ingest flow against the same calls of `kits_core` in a thread pool.
 
-Both in one process that has imported everything, from one host on loopback, into an empty folder, 8 cases at a time;
-the Prefect server runs. The start of the command (imports, a server of its own on a new home) is stated apart.
+Both in one process that has imported everything, from one host on loopback, into an empty folder, 8 cases at a time,
+and both end with the clinical records and the fingerprint's figure; the Prefect server runs. The start of the command
+(imports, a server of its own on a new home) is stated apart.
 """
 
 import argparse
@@ -22,7 +23,11 @@ _PAUSE_S = 5.0
 
 
 def plain(address: str, folder: Path) -> float:
-    """Seconds of probing, fetching, verifying and converting every case in a thread pool."""
+    """Seconds of probing, fetching, verifying and converting every case in a thread pool, and of the fingerprint."""
+    import pandas as pd
+
+    from kits_core.report.fingerprint import distributions, outliers
+    from kits_core.source.clinical import read_clinical
     from kits_core.source.convert import convert_image, convert_segmentation
     from kits_core.source.layout import open_source
     from kits_core.source.transfer import Transfer
@@ -32,7 +37,7 @@ def plain(address: str, folder: Path) -> float:
     with Transfer() as transfer, ThreadPoolExecutor(_WORKERS) as pool:
         source = open_source(address, transfer=transfer)
 
-        def bring_in(case: str) -> None:
+        def bring_in(case: str) -> dict[str, object]:
             located = source.locate(case)
             archives = folder / case
             for location, name in ((located.image, "imaging"), (located.segmentation, "segmentation")):
@@ -45,8 +50,20 @@ def plain(address: str, folder: Path) -> float:
             check_pair(case, image.facts, segmentation.facts)
             (archives / "imaging.nii.gz").unlink()
             (archives / "segmentation.nii.gz").unlink()
+            slice_mm, in_plane_mm, _ = image.facts.spacing_mm
+            ml = {f"{volume.label.name.lower()}_ml": volume.ml for volume in segmentation.volumes if volume.label}
+            hu = {f"hu_{name}": value for name, value in image.hu_percentiles.items()}
+            slices = image.facts.shape[0]
+            return {"case": case, "slices": slices, "slice_mm": slice_mm, "in_plane_mm": in_plane_mm,
+                    "height_mm": slices * slice_mm, **hu, **ml}  # fmt: skip
 
-        list(pool.map(bring_in, source.cases()))
+        frame = pd.DataFrame(list(pool.map(bring_in, source.cases())))
+        records = source.clinical()
+        assert records is not None
+        transfer.fetch(records, folder / "kits23.json")
+        read_clinical(folder / "kits23.json")
+        distributions(frame)
+        outliers(frame)
     seconds = time.perf_counter() - start
     _clear(folder)
     return seconds

@@ -12,15 +12,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import trimesh
+from sqlalchemy import select
 
+from db.engine import catalog_session
+from db.models import RunStatus, Split
+from db.queries import training
+from db.queries.prepare import ensure_recipe
 from db.settings import Settings
 from flows.ingest import ingest
-from flows.parameters import IngestParameters, PredictParameters, PrepareParameters, SplitParameters, TrainParameters
+from flows.parameters import IngestParameters, PredictParameters, SplitParameters
 from flows.predict import predict
-from flows.prepare import prepare
 from flows.split import split
-from flows.train import train
 from kits_core.errors import KitsError
+from kits_core.files import sha256_of
 from kits_core.inference.predict import Segmenter
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
@@ -28,7 +32,6 @@ from kits_core.recipe import Recipe
 pytestmark = pytest.mark.slow
 
 RECIPE = Recipe(shape=32)
-CONFIG = TrainingConfig(epochs=1, batch_size=2, filters=4, learning_rate=3e-3)
 REAL = Path(__file__).parents[3] / "shared" / "ct" / "abdomen_3mm.nii.gz"
 
 
@@ -54,17 +57,40 @@ class Painted:
 
 @pytest.fixture(scope="module")
 def trained(phantoms, prefect_api, tmp_path_factory):
-    """A home with three models that learnt little: two of the whole scan, one of the kidneys. Not to be changed."""
+    """A home with three models: two of the whole scan, one of the kidneys. Not to be changed.
+
+    Their networks are `Painted`, so nothing is trained: a file of some bytes stands for each checkpoint.
+    """
     home = tmp_path_factory.mktemp("trained")
     kidneys = RECIPE.model_copy(update={"frame": "kidneys"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KITS_HOME", str(home))
         ingest(IngestParameters(source=str(phantoms), dataset="phantoms"))
         split(SplitParameters())
-        for recipe, seed in ((RECIPE, 1), (RECIPE, 2), (kidneys, 1)):
-            prepare(PrepareParameters(recipe=recipe))
-            train(TrainParameters(recipe=recipe, config=CONFIG.model_copy(update={"seed": seed})))
+        with catalog_session(Settings()) as session:
+            split_id = session.scalars(select(Split.id)).one()
+            for number, recipe in enumerate((RECIPE, RECIPE, kidneys), start=1):
+                _register(session, home, recipe, split_id, number)
     return home
+
+
+def _register(session, home, recipe, split_id, number):
+    """A finished run and its model."""
+    stored = ensure_recipe(session, recipe.hash, recipe.model_dump(mode="json"), None)
+    config = TrainingConfig(seed=number)
+    run = training.start_or_resume_run(
+        session, recipe_id=stored.id, split_id=split_id, config=config.model_dump(mode="json"),
+        config_hash=config.hash, flow_run_id=None,
+    )  # fmt: skip
+    path = home / "runs" / f"run_{run.id:05d}" / "best_epoch_00001.keras"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes([number]))
+    model = training.register_model(
+        session, run.id, epoch=1, path=str(path.relative_to(home)), sha256=sha256_of(path), score=0.5 - number / 10,
+        parameters=9, flow_run_id=None,
+    )  # fmt: skip
+    training.end_run(session, run.id, RunStatus.COMPLETED)
+    training.rival(session, model)  # the first is the champion
 
 
 @pytest.fixture
