@@ -54,18 +54,18 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
 
 def show_scores(scores: Sequence[Mapping[str, str]], title: str) -> None:
     """The columns of an evaluation's scores that fit a terminal; the report has them all."""
-    shown = {
-        "region": "region", "cases": "cases", "Dice": "Dice", "95 % interval": "95 % interval", "ceiling": "ceiling",
-        "surface Dice": "surface Dice", "HD95, mm": "HD95, mm", "cases without a distance": "without",
-        "HD95 with these as the diagonal, mm": "HD95, diagonal",
-    }  # fmt: skip
+    shown = {name: name for name in ("region", "cases", "Dice", "95 % interval", "ceiling", "surface Dice", "HD95, mm")}
+    lacking = any(row["cases without a distance"] != "0" for row in scores)
+    if lacking:
+        shown |= {"cases without a distance": "without", "HD95 with these as the diagonal, mm": "HD95, diagonal"}
     show_table([{short: row[name] for name, short in shown.items() if name in row} for row in scores], title)
-    if any(row["cases without a distance"] != "0" for row in scores):
+    if lacking:
         out.print(
             "without: cases without a distance, as one mask is empty; HD95, diagonal: with each of them as the "
             "diagonal of its image, mm",
-            style="dim", highlight=False,
-        )  # fmt: skip
+            style="dim",
+            highlight=False,
+        )
 
 
 def say(text: str) -> None:
