@@ -17,7 +17,7 @@ from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError
 from kits_core.report.methods import comparability
-from kits_core.report.tables import case_rows, official_rows, score_rows, two_tables
+from kits_core.report.tables import Rows, case_rows, official_rows, score_rows, two_tables
 from tasks.catalog import reading
 from tasks.evaluate import (
     CaseToEvaluate,
@@ -37,6 +37,7 @@ from tasks.report import Written, write_report
 _PREDICTED_AT_ONCE = 2
 _PICTURED = 3
 _EVALUATIONS_SHOWN = 20
+_BESIDE_DICE = {"IoU", "surface Dice", "volumetric similarity", "detected"}
 _OVER_TIME = {
     "kidney Dice": "kidney_dice",
     "tumour Dice": "tumor_dice",
@@ -165,12 +166,23 @@ def _over_time(dataset: str) -> str:
     return f"# {dataset}: evaluations, the newest first\n\n{table(rows)}\n"
 
 
+def _narrow_tables(scores: Rows) -> list[Rows]:
+    """Scores as tables that fit beside the dashboard's side panel."""
+    overlap, distances = two_tables(scores)
+    dice = overlap[0].keys() - _BESIDE_DICE
+    return [
+        [{title: text for title, text in row.items() if title in dice} for row in overlap],
+        [{title: text for title, text in row.items() if title in {"region", *_BESIDE_DICE}} for row in overlap],
+        distances,
+    ]
+
+
 def _markdown(written: Written) -> str:
     report = written.report
     parts = [
         f"# {report.title}",
         "Research only; not a medical device.",
-        *(table(rows) for rows in two_tables(score_rows(report.scores, report.ceilings))),
+        *(table(rows) for rows in _narrow_tables(score_rows(report.scores, report.ceilings))),
         table(official_rows(report.official)),
         comparability(report.official),
         *(f"### {title}\n\n{picture(title, png)}" for title, png in written.figures.items()),
