@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from loky import get_reusable_executor
 
+from kits_core.orphans import end_with_parent
+
 T = TypeVar("T")
 
 _IDLE_S = 30
@@ -43,7 +45,7 @@ def run_isolated(workers: int, function: Callable[..., T], *args: Any) -> Isolat
     """
     if current_process().daemon:
         return _measured(function, args)
-    executor = get_reusable_executor(max_workers=workers, timeout=_IDLE_S, env=_ONE_THREAD)
+    executor = get_reusable_executor(max_workers=workers, timeout=_IDLE_S, env=_ONE_THREAD, initializer=end_with_parent)
     try:
         return executor.submit(_measured, function, args).result()
     except BrokenProcessPool as error:

@@ -97,11 +97,12 @@ def _score_all(pairs: Sequence["Pair"], workers: int, *, resample: bool) -> list
 
     from kits_core.errors import KitsError
     from kits_core.metrics.folders import score_pair
+    from kits_core.orphans import end_with_parent
 
     workers = min(workers, len(pairs))
     if workers == 1:
         return [score_pair(pair, resample=resample) for pair in track(pairs, "scoring", console=err, transient=True)]
-    executor = get_reusable_executor(max_workers=workers)
+    executor = get_reusable_executor(max_workers=workers, initializer=end_with_parent)
     futures = [executor.submit(score_pair, pair, resample=resample) for pair in pairs]
     try:
         done = track(as_completed(futures), "scoring", total=len(futures), console=err, transient=True)
