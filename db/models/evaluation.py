@@ -69,8 +69,6 @@ class ScoredCase(RowId, Base):
     image_sha256: Mapped[str]
     reference_sha256: Mapped[str]
 
-    case: Mapped[Case] = relationship()
-
 
 class CaseMeasurement(RowId, Base):
     """One measurement of a case's plan, by the reference and by the prediction (`kits_core.plan.agreement`).
@@ -89,5 +87,3 @@ class CaseMeasurement(RowId, Base):
     name: Mapped[str]
     reference: Mapped[float | None]
     prediction: Mapped[float | None]
-
-    case: Mapped[Case] = relationship()

@@ -1,6 +1,7 @@
 """Evaluations and their values."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -102,18 +103,7 @@ def record_scores(
         )
         for score in scores
     )
-    session.add_all(
-        CaseMeasurement(
-            evaluation_id=evaluation_id,
-            case_id=case_id,
-            structure=pair.structure,
-            side=pair.side,
-            name=pair.name,
-            reference=pair.reference,
-            prediction=pair.prediction,
-        )
-        for pair in measured
-    )
+    session.add_all(CaseMeasurement(evaluation_id=evaluation_id, case_id=case_id, **asdict(pair)) for pair in measured)
 
 
 def scored_cases(session: Session, evaluation_id: int) -> set[int]:

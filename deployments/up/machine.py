@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from prefect.exceptions import PrefectException, PrefectHTTPStatusError
+from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.server import (
@@ -194,7 +194,7 @@ class Machine:
             if time.monotonic() > tidy_at:
                 tidy_at = time.monotonic() + _TIDY_EVERY_S
                 # A server that is away is started again; what is to be set right then is so at the next look.
-                with suppress(httpx.HTTPError, PrefectHTTPStatusError, PrefectException):
+                with suppress(httpx.HTTPError, PrefectException):
                     yield from self._tidy()
 
     def _tidy(self) -> list[str]:

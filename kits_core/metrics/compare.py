@@ -51,10 +51,11 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
     pairs = pairs.assign(gain=sign * (pairs["second"] - pairs["first"])).reset_index(drop=True)
     one_sided = both[both["first"].isna() != both["second"].isna()].groupby(_KEY[1:])
     lost, won = (one_sided[side].count().to_dict() for side in ("first", "second"))
+    valued = both.dropna(subset=["first", "second"], how="all")[_KEY[1:]].drop_duplicates()
     rows = [
-        _row(str(region), str(metric), group)
+        _row(region, metric, pairs[(pairs["region"] == region) & (pairs["metric"] == metric)])
         | {"lost": lost.get((region, metric), 0), "won": won.get((region, metric), 0)}
-        for (region, metric), group in pairs.groupby(_KEY[1:], sort=False)
+        for region, metric in valued.itertuples(index=False)
     ]
     return Comparison(pairs, pd.DataFrame(rows), tuple(sorted(names[0] ^ names[1])))
 
@@ -68,7 +69,7 @@ def _row(region: str, metric: str, group: pd.DataFrame) -> dict[str, object]:
         "pairs": gain.size,
         "first": group["first"].mean(),
         "second": group["second"].mean(),
-        "gain": gain.mean(),
+        "gain": group["gain"].mean(),
         "low": low,
         "high": high,
         "better": int((gain > 0).sum()),

@@ -7,12 +7,10 @@ import numpy as np
 
 from kits_core.geometry import Volume, read_volume
 from kits_core.plan.anatomy import canonical
-from kits_core.plan.measurement import Pair
+from kits_core.plan.measurement import FOUND, TUMOR, Pair
 from kits_core.plan.plan import Plan, make_plan
 from kits_core.plan.structures import structure_map
 from kits_core.recipe.prepare import read_reference
-
-_TUMOR, _FOUND = "tumor_", "found_"
 
 
 def compare_files(case: str, image: Path, prediction: Path, reference: Path) -> list[Pair]:
@@ -37,7 +35,7 @@ def compare_plans(reference: Plan, prediction: Plan | None, image: Volume) -> li
     known_as = {found: known for known, found in _same_tumors(reference, prediction, image)} if prediction else {}
     theirs = {}
     for (structure, name), row in rows[1].items():
-        own = _FOUND + structure.removeprefix(_TUMOR) if structure.startswith(_TUMOR) else structure
+        own = FOUND + structure.removeprefix(TUMOR) if structure.startswith(TUMOR) else structure
         theirs[known_as.get(structure, own), name] = row
     pairs = []
     for structure, name in dict.fromkeys([*rows[0], *theirs]):

@@ -48,6 +48,9 @@ class Pair:
     prediction: float | None
 
 
+TUMOR, FOUND = "tumor_", "found_"
+"""How names of tumours begin: those of a plan, and in a `Pair` those that only the prediction has."""
+
 MARGINS_MM = (0, 5, 10)
 
 _SURFACE = "on the smooth surface around the mask that encloses the mask's volume"

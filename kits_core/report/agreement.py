@@ -6,11 +6,9 @@ prediction` (see `kits_core.plan.measurement.Pair`).
 
 import pandas as pd
 
-from kits_core.plan.measurement import BY_NAME
+from kits_core.plan.measurement import BY_NAME, FOUND, TUMOR
 from kits_core.report.tables import NOTHING, Rows
 
-FOUND = "found_"
-_TUMOR = "tumor_"
 _SHOWN = (
     ("tumor", ("volume_ml", "diameter_mm", "axial_diameter_mm", "exophytic_fraction", "contact_mm2",
                "sinus_distance_mm", "parenchyma_left_5mm_ml", "renal_total")),
@@ -36,7 +34,7 @@ def agreement_rows(measured: pd.DataFrame) -> Rows:
 def tumors_sentence(measured: pd.DataFrame) -> str:
     """How many of the references' tumours were found, and how many were seen that are not there."""
     volumes = measured[measured["name"] == "volume_ml"]
-    known = volumes[volumes["structure"].str.startswith(_TUMOR)]
+    known = volumes[volumes["structure"].str.startswith(TUMOR)]
     missed = int(known["prediction"].isna().sum())
     wrong = int(volumes["structure"].str.startswith(FOUND).sum())
     return (

@@ -10,6 +10,7 @@ import time
 import httpx
 import psutil
 import pytest
+from prefect import get_client
 
 from kits_core.phantom.dataset import write_phantoms
 
@@ -84,3 +85,11 @@ def source(tmp_path_factory):
     root = tmp_path_factory.mktemp("source")
     write_phantoms(root, 6, 3, shape=(24, 64, 64), spacing_mm=(8.0, 5.0, 5.0))
     return root
+
+
+@pytest.fixture
+def client(prefect_api, monkeypatch):
+    """A client of the session's server, which this process's other clients use too."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    with get_client(sync_client=True) as opened:
+        yield opened

@@ -3,8 +3,7 @@
 from uuid import UUID
 
 import httpx
-import pytest
-from prefect import flow, get_client
+from prefect import flow
 
 from deployments.up.automations import PREFIX, ensure_automations, remove_automations
 
@@ -12,13 +11,6 @@ from deployments.up.automations import PREFIX, ensure_automations, remove_automa
 @flow
 def nothing():
     """A flow to have runs of."""
-
-
-@pytest.fixture
-def client(prefect_api, monkeypatch):
-    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    with get_client(sync_client=True) as opened:
-        yield opened
 
 
 def _automations(prefect_api):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from prefect import flow, get_client
+from prefect import flow
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.events import emit_event
 from prefect.states import Pending, Running, Scheduled
@@ -18,13 +18,6 @@ from deployments.up.tidy import drop_needless_runs, end_lost_runs, end_silent_ru
 @flow
 def nothing():
     """A flow to have runs of."""
-
-
-@pytest.fixture
-def client(prefect_api, monkeypatch):
-    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    with get_client(sync_client=True) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def _finished_cases(home):
 
 def test_killed_three_times_and_started_again_it_ends_well_and_fetches_no_finished_case_twice(home):
     rng = random.Random(time.time_ns())
-    moments = [rng.uniform(4, 30) for _ in range(3)]
+    moments = [rng.uniform(4, 45) for _ in range(3)]
     for moment in moments:
         demo = _start(home)
         try:

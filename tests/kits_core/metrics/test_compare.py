@@ -52,3 +52,11 @@ def test_a_distance_that_one_side_lacks_is_lost_or_won():
     second = _scores({"a": 9.0, "b": float("nan"), "c": 20.0, "d": float("nan")}, "hausdorff95_mm")
     row = compare(first, second).summary.iloc[0]
     assert (row["pairs"], row["better"], row["lost"], row["won"]) == (1, 1, 1, 1)
+
+
+def test_a_metric_that_one_side_lacks_altogether_is_lost_not_left_out():
+    first, second = ({"a": 10.0, "b": 50.0}, {"a": float("nan"), "b": float("nan")})
+    compared = compare(_scores(first, "hausdorff95_mm"), _scores(second, "hausdorff95_mm"))
+    row = compared.summary.iloc[0]
+    assert (row["pairs"], row["lost"], row["won"]) == (0, 2, 0)
+    assert np.isnan(row["gain"])
