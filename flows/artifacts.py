@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from kits_core.report.page import data_url
+from kits_core.report.data_url import data_url
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:

@@ -73,10 +73,9 @@ def fan_out(
     """Submit every item's tasks and wait for all. A failed item stops no other.
 
     `submit` returns the futures of an item's chain in order. On a Dask cluster `workers` is the number of its threads,
-    where that is more. At most `workers` items are in their first task at once,
-    and at most twice as many anywhere in their chain: the next download starts when one has ended, while that one is
-    converted. A window instead of a map keeps the results of a thousand cases from waiting in memory, and the first
-    cases from waiting for the last.
+    where that is more. At most `workers` items are in their first task at once, and at most twice as many anywhere in
+    their chain: the next scan is segmented while one is planned. A window instead of a map keeps the results of a
+    thousand cases from waiting in memory, and the first cases from waiting for the last.
     """
     events: SimpleQueue[tuple[int, bool]] = SimpleQueue()
     chains: dict[int, Sequence[PrefectFuture[Any]]] = {}

@@ -1,11 +1,10 @@
 """Bring a source's cases into the home and the catalog."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
 from flows.artifacts import picture, table
@@ -15,9 +14,9 @@ from kits_core.errors import KitsError
 from kits_core.source.preset import LICENCE, NAME
 from tasks.events import dataset_changed
 from tasks.fingerprint import Fingerprint, fingerprint_dataset
-from tasks.ingest import convert_case, fetch_case, ingest_clinical_records
+from tasks.ingest import ingest_case, ingest_clinical_records
 from tasks.limits import download_slots
-from tasks.listing import CaseToIngest, Listing, list_source
+from tasks.listing import Listing, list_source
 from tasks.source import Asked
 
 _MEGABYTE = 1e6
@@ -48,12 +47,14 @@ def ingest(parameters: IngestParameters) -> Ingested:
     listing = list_source(asked, parameters.dataset, parameters.cases, keep_archives=parameters.keep_archives)
     listing.budget.check()
     get_run_logger().info("%s", listing.budget.describe())
-    with download_slots(min(parameters.workers, len(listing.missing))) as workers:
+    with download_slots(min(parameters.workers, len(listing.missing))) as connections:
+        asked = replace(asked, connections=connections)
+        # Twice as many cases as connections: the next ones wait for a connection while the last are finished.
         outcomes = fan_out(
             "ingest",
             listing.missing,
-            lambda case: _submit(case, keep_archives=parameters.keep_archives),
-            workers=workers,
+            lambda case: [ingest_case.submit(asked, case, keep_archives=parameters.keep_archives)],
+            workers=2 * connections,
             name=lambda case: case.name,
         )
     if listing.clinical is not None:
@@ -78,11 +79,6 @@ def ingest(parameters: IngestParameters) -> Ingested:
         message = f"Completed with problems: {problems}"
         return cast("Ingested", Completed(message=message, data=done))
     return done
-
-
-def _submit(case: CaseToIngest, *, keep_archives: bool) -> list[PrefectFuture[None]]:
-    fetched = fetch_case.submit(case)
-    return [fetched, convert_case.submit(case, keep_archives=keep_archives, wait_for=[fetched], return_state=False)]
 
 
 def _leave_fingerprint(dataset: str) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 PARTIAL_SUFFIX = ".partial"
 _CHUNK_BYTES = 1 << 20
@@ -28,6 +29,17 @@ def written_aside(path: Path, *, suffix: str = "") -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def leave_page_cache(file: BinaryIO) -> None:
+    """Write what was written to `file` to the disk, and let its memory go, where the system can be told so.
+
+    For files that together are larger than memory: they would displace what others read, and get nothing for it.
+    """
+    file.flush()
+    os.fsync(file.fileno())
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

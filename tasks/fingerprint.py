@@ -1,7 +1,7 @@
 """What a dataset in the catalog looks like."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from prefect import task
@@ -9,9 +9,11 @@ from prefect import task
 from db.models import Case, CaseStatus, FileKind
 from db.queries import ingest as queries
 from kits_core.labels import Label
-from kits_core.report.fingerprint import Outlier, distributions, outliers
 from tasks.catalog import reading
 from tasks.policy import CATALOG
+
+if TYPE_CHECKING:
+    from kits_core.report.fingerprint import Outlier
 
 _VOLUMES = {"kidney_ml": Label.KIDNEY, "tumor_ml": Label.TUMOR, "cyst_ml": Label.CYST}
 _PERCENTILES = ("p0.5", "p75", "p99.5")
@@ -23,7 +25,7 @@ class Fingerprint:
 
     cases: int
     picture: bytes
-    outliers: list[Outlier]
+    outliers: "list[Outlier]"
     source_dtypes: dict[str, int]
     orientations: dict[str, int]
 
@@ -37,6 +39,9 @@ def fingerprint_dataset(dataset: str) -> Fingerprint | None:
     rows = [facts for case in cases if (facts := _facts(case))]
     if not rows:
         return None
+    # Drawing takes over a second to import, which an ingestion that finds nothing new need not wait for.
+    from kits_core.report.fingerprint import distributions, outliers  # noqa: PLC0415
+
     frame = pd.DataFrame(rows)
     return Fingerprint(
         cases=len(rows),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from kits_core.files import sha256_of, sync_folder, written_aside
 from kits_core.source.clinical import read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
 from kits_core.source.download import guard_file
+from kits_core.source.growing import Growing, read_on_arrival
 from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, SEGMENTATION_NAME, Location
 from kits_core.source.nifti import NiftiFacts
 from kits_core.source.transfer import Fetched, Known, TransferError, redacted
 from kits_core.source.verify import check_hounsfield, check_pair
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.listing import STAGE, CaseToIngest, quarantine
-from tasks.policy import COMPUTE, DOWNLOAD
+from tasks.policy import DOWNLOAD
 from tasks.source import Asked
 
 _ARCHIVES = {FileKind.IMAGE: IMAGE_NAME, FileKind.SEGMENTATION: SEGMENTATION_NAME}
@@ -38,32 +40,26 @@ _STAGING = ".staging"
 Converted = ConvertedImage | ConvertedSegmentation
 
 
-@task(name="fetch-case", task_run_name="{case.name} · fetch", **DOWNLOAD)
-def fetch_case(case: CaseToIngest) -> None:
-    """Bring the archives of a case to the home's incoming folder; one that is there already, unchanged, stays."""
+@task(name="ingest-case", task_run_name="{case.name} · ingest", **DOWNLOAD)
+def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> None:
+    """Fetch, verify and convert the files of a case, write its rows, and only then let the archives go.
+
+    Each archive is converted while it arrives. One that is in the incoming folder already, unchanged, is not fetched.
+    """
     with noting_problems(case):
         if _brought_by_another(case):
             return
-        for kind, location in case.files.items():
-            try:
-                _fetch(case.asked, location, incoming_folder(case) / _ARCHIVES[kind])
-            except TransferError as error:
-                if not (location.may_be_missing and error.status == 404):
-                    raise
-
-
-@task(name="convert-case", task_run_name="{case.name} · convert", **COMPUTE)
-def convert_case(case: CaseToIngest, *, keep_archives: bool) -> None:
-    """Verify and convert the archives of a case, write its rows, and only then let the archives go."""
-    incoming = incoming_folder(case)
-    with noting_problems(case):
-        archives = {kind: incoming / name for kind, name in _ARCHIVES.items() if (incoming / name).is_file()}
-        if not archives and _brought_by_another(case):
-            return
-        with reading() as session:
-            newest = {kind: row for kind in FileKind if (row := queries.newest_file(session, case.case_id, kind))}
         with _staging(case) as staging:
-            converted = _convert(case, archives, staging)
+            arrived = _fetch_files(asked, case, staging)
+            incoming = incoming_folder(case)
+            archives = {kind: incoming / name for kind, name in _ARCHIVES.items() if (incoming / name).is_file()}
+            if not archives and _brought_by_another(case):
+                return
+            converted = {
+                kind: arrived.get(kind) or _convert(case, kind, archive, staging) for kind, archive in archives.items()
+            }
+            with reading() as session:
+                newest = {kind: row for kind in FileKind if (row := queries.newest_file(session, case.case_id, kind))}
             _check(case, converted, newest)
             _put_in_place(case, archives, converted, newest, keep_archives=keep_archives)
     for archive in archives.values():
@@ -79,7 +75,8 @@ def convert_case(case: CaseToIngest, *, keep_archives: bool) -> None:
 def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> int:
     """Bring the clinical records of a source and write those of the cases in the catalog; how many that were."""
     target = current_settings().incoming / dataset / RECORDS_NAME
-    _fetch(asked, location, target)
+    if not _is_here(asked, location, target):
+        _fetch(asked, location, target)
     with catalog() as session:
         row = queries.find_dataset(session, dataset)
         return queries.record_clinical(session, row, read_clinical(target), _read_facts(target).sha256)
@@ -127,19 +124,41 @@ def _brought_by_another(case: CaseToIngest) -> bool:
         return all(file is not None and file.created_at > case.listed_at for file in found)
 
 
-def _fetch(asked: Asked, location: Location, target: Path) -> None:
-    """Fetch one archive and write its facts beside it; one that is here whole and unchanged is not fetched again."""
+def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKind, Converted | None]:
+    """Fetch the archives of a case that are not here yet; those that could be converted as they came, converted."""
+    arrived: dict[FileKind, Converted | None] = {}
+    # The smaller file first: a case is done when its image is, and need not wait for a connection once more.
+    for kind, location in sorted(case.files.items(), key=lambda item: item[0] is FileKind.IMAGE):
+        archive = incoming_folder(case) / _ARCHIVES[kind]
+        if _is_here(asked, location, archive):
+            continue
+        try:
+            _, arrived[kind] = read_on_arrival(
+                archive, partial(_fetch, asked, location, archive), partial(_convert, case, kind, staging=staging)
+            )
+        except TransferError as error:
+            if not (location.may_be_missing and error.status == 404):
+                raise
+    return arrived
+
+
+def _is_here(asked: Asked, location: Location, target: Path) -> bool:
+    """Whether a file lies in the incoming folder, whole, and as the source has it now."""
     facts = _known_facts(target) if target.is_file() else None
     if facts is not None:
         known = Known(etag=facts.etag, last_modified=facts.last_modified, bytes=facts.bytes)
-        if not asked.transfer().probe(location, known).changed:
-            return
-    elif target.is_file() and location.sha256 == sha256_of(target):
+        return not asked.transfer().probe(location, known).changed
+    if target.is_file() and location.sha256 == sha256_of(target):
         # Killed between the archive's rename and its note.
         _write_facts(target, Fetched(target.stat().st_size, location.sha256, None, None, redacted(location.address)))
-        return
+        return True
+    return False
+
+
+def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | None = None) -> None:
+    """Fetch one file and write its facts beside it."""
     start = time.perf_counter()
-    fetched = asked.transfer().fetch(location, target, on_retry=_tell_retry)
+    fetched = asked.transfer().fetch(location, target, growing=growing, on_retry=_tell_retry)
     _write_facts(target, fetched)
     seconds = time.perf_counter() - start
     get_run_logger().info("%s: %.1f MB in %.1f s", target.name, fetched.bytes / 1e6, seconds)
@@ -184,13 +203,9 @@ def _locked(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _convert(case: CaseToIngest, archives: Mapping[FileKind, Path], staging: Path) -> dict[FileKind, Converted]:
-    converted: dict[FileKind, Converted] = {}
-    for kind, archive in archives.items():
-        target = staging / archive.name.removesuffix(".gz")
-        convert = convert_image if kind is FileKind.IMAGE else convert_segmentation
-        converted[kind] = convert(archive, target, case=case.name)
-    return converted
+def _convert(case: CaseToIngest, kind: FileKind, archive: Path | Growing, staging: Path) -> Converted:
+    convert = convert_image if kind is FileKind.IMAGE else convert_segmentation
+    return convert(archive, staging / archive.name.removesuffix(".gz"), case=case.name)
 
 
 def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: Mapping[FileKind, CaseFile]) -> None:

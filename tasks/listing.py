@@ -25,7 +25,7 @@ from tasks.source import Asked
 STAGE = "ingest"
 _GONE = (404, 410)
 _FILES_UNDER_WAY = 4
-"""Archives on disk by connection: two cases, each with two files, for every one that is downloaded (`fan_out`)."""
+"""Archives on disk by connection: two cases, each with two files, for every one that is downloaded (`flows.ingest`)."""
 _BYTES_PER_VOXEL = {FileKind.IMAGE: 2, FileKind.SEGMENTATION: 1}
 
 
@@ -37,7 +37,6 @@ class CaseToIngest:
     else since.
     """
 
-    asked: Asked
     dataset: str
     case_id: int
     name: str
@@ -112,7 +111,7 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
     located, refused = _locate(opened, names, known)
     files = [file for locations in located for file in _files(locations, known[locations.case])]
     answers = dict(zip(files, _ask_all(asked, files), strict=True))
-    missing = _missing(asked, name, known, listed_at, answers)
+    missing = _missing(name, known, listed_at, answers)
     looked_at = [case for case in known.values() if cases is None or case.name in names]
     vanished = _settle(looked_at, answers, {case.name for case in missing} | {case_name for case_name, _ in refused})
     settings = current_settings()
@@ -193,7 +192,7 @@ def _cost(kind: FileKind, probe: Probe) -> FileCost:
 
 
 def _missing(
-    asked: Asked, dataset: str, known: Mapping[str, Case], listed_at: datetime, answers: Mapping[_File, _Answer]
+    dataset: str, known: Mapping[str, Case], listed_at: datetime, answers: Mapping[_File, _Answer]
 ) -> list[CaseToIngest]:
     """The cases with something to fetch. An image that was never there is asked for, so that its absence is told."""
     wanted: dict[str, dict[FileKind, Location]] = {}
@@ -201,9 +200,7 @@ def _missing(
         never_there = answer.gone and file.row_id is None and file.kind is FileKind.IMAGE
         if answer.cost is not None or never_there:
             wanted.setdefault(file.case, {})[file.kind] = file.location
-    return [
-        CaseToIngest(asked, dataset, known[name].id, name, listed_at, kinds) for name, kinds in sorted(wanted.items())
-    ]
+    return [CaseToIngest(dataset, known[name].id, name, listed_at, kinds) for name, kinds in sorted(wanted.items())]
 
 
 def _settle(looked_at: list[Case], answers: Mapping[_File, _Answer], unsettled: set[str]) -> list[str]:

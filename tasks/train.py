@@ -28,8 +28,8 @@ from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import TrainingCase
 from kits_core.recipe.recipe import Recipe
 from kits_core.report.card import model_card
+from kits_core.report.data_url import data_url
 from kits_core.report.figures import learning_curve
-from kits_core.report.page import data_url
 from tasks.cancel import CancelledRunError, check_cancelled, surviving_the_server
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.policy import CATALOG, TRAINING

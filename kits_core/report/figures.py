@@ -1,7 +1,6 @@
 """Figures as PNG bytes. Each function draws one, on its own canvas, safe to call from any thread."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from io import BytesIO
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -9,18 +8,16 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from kits_core.labels import KIDNEY, REGIONS, TUMOR, Label
 from kits_core.metrics.subgroup import SUBGROUPS, TUMOR_CUTS_ML
 from kits_core.report.sections import Section
+from kits_core.report.style import STYLE, label_decades, png_of
 
 REGION_COLORS = dict(zip([r.name for r in REGIONS], sns.color_palette("colorblind").as_hex(), strict=False))
 _WINDOW_HU = (-160.0, 240.0)  # the usual soft-tissue window of abdominal CT: width 400, level 40
 _REFERENCE_COLOR, _PREDICTION_COLOR = "#00d5ff", "#ffb000"
-STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 
 
 def score_distribution(scores: pd.DataFrame, ceilings: Mapping[str, float]) -> bytes:
@@ -178,14 +175,6 @@ def case_slices(
     return png_of(figure)
 
 
-def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
-    """Plain numbers along a logarithmic axis, few enough that they do not run into each other."""
-    ratio = limits[1] / limits[0]
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 200 else (1,), numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
 def _draw_section(axes: Axes, section: Section) -> None:
     picture = section.picture
     axes.imshow(picture, cmap="gray", vmin=_WINDOW_HU[0], vmax=_WINDOW_HU[1], interpolation="bilinear")
@@ -236,10 +225,3 @@ def _canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width_in, height_in), layout="constrained")
         return figure, figure.subplots()
-
-
-def png_of(figure: Figure) -> bytes:
-    """A figure as PNG bytes."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    return buffer.getvalue()

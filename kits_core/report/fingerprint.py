@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from kits_core.report.figures import STYLE, label_decades, png_of
+from kits_core.report.style import STYLE, label_decades, png_of
 
 _FAR_OUT = 3.0
 _COLUMNS = 4
@@ -96,8 +95,8 @@ def distributions(frame: pd.DataFrame) -> bytes:
             values = _values(frame, column)
             limits = _limits(values, column)
             bins = _bins(limits, len(values), column)
-            sns.histplot(x=values, ax=axes, bins=bins, color="#0173b2", alpha=0.55, linewidth=0.4)
-            sns.rugplot(x=values, ax=axes, color="black", height=0.06, alpha=0.6, lw=0.7)
+            axes.hist(values, bins=bins, color="#0173b2", alpha=0.55, linewidth=0.4, edgecolor="black")
+            axes.vlines(values, 0, 0.06, transform=axes.get_xaxis_transform(), color="black", alpha=0.6, lw=0.7)
             if column.logarithmic:
                 axes.set_xscale("log")
                 label_decades(axes.xaxis, limits)

@@ -1,17 +1,16 @@
 """The evaluation report: one HTML file without any outside reference, to mail, print or keep."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from kits_core.metrics.aggregate import OfficialSummary, official_summary
 from kits_core.metrics.score import METRICS, Status
 from kits_core.report import figures
 from kits_core.report.agreement import agreement_rows, tumors_sentence
+from kits_core.report.data_url import data_url
 from kits_core.report.methods import Inference, Lineage, cleanup_sentence, comparability, methods_paragraph
 from kits_core.report.tables import case_rows, official_rows, score_rows, subgroup_rows, two_tables
 from kits_core.source.preset import LICENCE
@@ -104,8 +103,3 @@ def render(report: Report, drawn: Mapping[str, bytes]) -> str:
         lineage=report.lineage,
         licence=LICENCE,
     )
-
-
-def data_url(png: bytes) -> Markup:
-    """A PNG as an address that carries it."""
-    return Markup(f"data:image/png;base64,{base64.b64encode(png).decode()}")  # noqa: S704 - base64 has no markup

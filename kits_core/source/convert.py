@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kits_core.files import written_aside
+from kits_core.files import leave_page_cache, written_aside
 from kits_core.labels import Label
+from kits_core.source.growing import Growing
 from kits_core.source.nifti import MILLIMETRES, NiftiFacts, NiftiReader, case_of, open_nifti
 from kits_core.source.verify import LabelVolume, count_labels, label_volumes
 
 _CHUNK_VOXELS = 1 << 20
 _SAMPLE_VOXELS = 1_000_000
-_INT16 = np.iinfo(np.int16)
 PERCENTILES = (0.5, 5.0, 25.0, 50.0, 75.0, 95.0, 99.5)
 
 Raw = npt.NDArray[Any]
@@ -71,7 +71,7 @@ class _NotInt16Error(Exception):
     """Some voxel does not fit; the caller starts again with another type."""
 
 
-def convert_image(source: Path, target: Path, *, case: str | None = None) -> ConvertedImage:
+def convert_image(source: Path | Growing, target: Path, *, case: str | None = None) -> ConvertedImage:
     """Write the scan `source` (`.nii.gz` or `.nii`, any whole or floating type) as uncompressed NIfTI to `target`.
 
     Voxels become int16 HU with the header's scaling applied where that is lossless, else float32; the header is
@@ -86,7 +86,7 @@ def convert_image(source: Path, target: Path, *, case: str | None = None) -> Con
         return _convert_image(source, target, case, np.dtype(np.float32))
 
 
-def convert_segmentation(source: Path, target: Path, *, case: str | None = None) -> ConvertedSegmentation:
+def convert_segmentation(source: Path | Growing, target: Path, *, case: str | None = None) -> ConvertedSegmentation:
     """Write the segmentation `source` as uncompressed uint8 NIfTI to `target`, counting its labels on the way.
 
     Raises `CaseError` naming `case` for everything that `verify.inspect` refuses and for values other than 0 to 3.
@@ -97,7 +97,7 @@ def convert_segmentation(source: Path, target: Path, *, case: str | None = None)
     def to_uint8(values: Raw) -> Raw:
         found = count_labels(case, values)
         np.add(counts, found, out=counts)
-        return values.astype(np.uint8)
+        return values.astype(np.uint8, copy=False)
 
     with open_nifti(source, case) as reader:
         size, digest = _write(reader, target, np.dtype(np.uint8), to_uint8)
@@ -135,6 +135,25 @@ class _Hounsfield:
         self.low, self.high, self.lossless = math.inf, -math.inf, True
 
     def __call__(self, values: Raw) -> Raw:
+        cast = self._cast(values)
+        self._sample.append(values[self._phase :: self._stride].astype(np.float64))
+        self._phase = (self._phase - len(values)) % self._stride
+        return cast
+
+    def _cast(self, values: Raw) -> Raw:
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN, and what no int16 can hold, is looked for below
+            cast = values.astype(self._dtype, copy=False)
+        if np.array_equal(cast, values):
+            self._widen(cast)  # of fewer bytes than the source's values
+            return cast
+        self._widen(values)
+        if self._dtype == np.int16:
+            raise _NotInt16Error
+        self.lossless = False
+        return cast
+
+    def _widen(self, values: Raw) -> None:
+        """Take note of the extremes."""
         low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise self._reader.error(
@@ -142,21 +161,9 @@ class _Hounsfield:
                 "NaN or infinity",
                 "correct the scan at its source, then ingest it again",
             )
+        if max(-low, high) > float(np.finfo(np.float32).max):
+            raise self._reader.error("HU values", f"values from {low:g} to {high:g}")
         self.low, self.high = min(self.low, low), max(self.high, high)
-        if self._dtype == np.int16:
-            if low < _INT16.min or high > _INT16.max:
-                raise _NotInt16Error
-            cast = values.astype(np.int16)
-            if values.dtype != np.int16 and not np.array_equal(cast, values):
-                raise _NotInt16Error
-        else:
-            if max(-low, high) > float(np.finfo(np.float32).max):
-                raise self._reader.error("HU values", f"values from {low:g} to {high:g}")
-            cast = values.astype(np.float32)
-            self.lossless = self.lossless and bool(np.array_equal(cast, values))
-        self._sample.append(values[self._phase :: self._stride].astype(np.float64))
-        self._phase = (self._phase - len(values)) % self._stride
-        return cast
 
     def percentiles(self) -> dict[str, float]:
         """HU by percentile, keyed `p50`."""
@@ -164,7 +171,7 @@ class _Hounsfield:
         return {f"p{percent:g}": float(value) for percent, value in zip(PERCENTILES, found, strict=True)}
 
 
-def _convert_image(source: Path, target: Path, case: str, dtype: np.dtype[Any]) -> ConvertedImage:
+def _convert_image(source: Path | Growing, target: Path, case: str, dtype: np.dtype[Any]) -> ConvertedImage:
     with open_nifti(source, case) as reader:
         cast = _Hounsfield(reader, dtype)
         size, digest = _write(reader, target, dtype, cast)
@@ -201,6 +208,7 @@ def _write(reader: NiftiReader, target: Path, dtype: np.dtype[Any], cast: Callab
             file.write(piece)
             digest.update(piece)
             size += memoryview(piece).nbytes
+        leave_page_cache(file)
     return size, digest.hexdigest()
 
 

@@ -15,10 +15,12 @@ from typing import BinaryIO
 import httpx
 
 from kits_core.files import PARTIAL_SUFFIX
+from kits_core.source.growing import Growing
 from kits_core.source.http import Answer, TransferError, check_status, whole
 from kits_core.source.pace import Pace, StallWatch
 
 _HASHED_AT_ONCE = 1 << 20
+_TOLD_EVERY_BYTES = 1 << 20
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
@@ -38,13 +40,13 @@ def guard_file(target: Path) -> Path:
 class Download:
     """The `.partial` of a target, its sidecar, and the hash of what is in it."""
 
-    def __init__(self, url: str, file: BinaryIO, partial: Path, sidecar: Path) -> None:
+    def __init__(self, url: str, file: BinaryIO, partial: Path, sidecar: Path, growing: Growing | None) -> None:
         self.url = url
-        self._file, self._partial, self._sidecar = file, partial, sidecar
+        self._file, self._partial, self._sidecar, self._growing = file, partial, sidecar, growing
         self._digest = hashlib.sha256()
         self.bytes = 0
         self._guarded = False
-        self._had = 0
+        self._had, self._told = 0, 0
 
     @property
     def sha256(self) -> str:
@@ -70,6 +72,7 @@ class Download:
             self._restart()
             return None
         self._guarded, self._had = True, self.bytes
+        self._tell_begin()
         return known.etag
 
     def forget(self) -> None:
@@ -82,6 +85,8 @@ class Download:
         """Append."""
         self._file.write(chunk)
         self._count(chunk)
+        if self._growing is not None and self.bytes - self._told >= _TOLD_EVERY_BYTES:
+            self._tell_growth(self._growing)
 
     def finish(self, target: Path) -> None:
         """Give what is there its final name.
@@ -90,6 +95,8 @@ class Download:
         every archive to the disk, where it is deleted again a moment later, would double what is written.
         """
         self._file.flush()
+        if self._growing is not None:
+            self._tell_growth(self._growing)
         self._partial.replace(target)
         self._sidecar.unlink(missing_ok=True)
 
@@ -161,6 +168,17 @@ class Download:
         self._file.seek(0)
         self._file.truncate()
         self._digest, self.bytes, self._had = hashlib.sha256(), 0, 0
+        self._tell_begin()
+
+    def _tell_begin(self) -> None:
+        if self._growing is not None:
+            self._growing.begin(self._partial, self.bytes)
+            self._told = self.bytes
+
+    def _tell_growth(self, growing: Growing) -> None:
+        self._file.flush()
+        growing.grew(self.bytes)
+        self._told = self.bytes
 
     def _count(self, chunk: bytes) -> None:
         self._digest.update(chunk)
@@ -168,10 +186,10 @@ class Download:
 
 
 @contextmanager
-def open_download(url: str, target: Path) -> Iterator[Download]:
+def open_download(url: str, target: Path, growing: Growing | None = None) -> Iterator[Download]:
     """The download of `url` to `target`, held by this process alone. The lock dies with the process.
 
-    Raises `TransferError` where another process holds it.
+    `growing` is told of what arrives. Raises `TransferError` where another process holds it.
     """
     partial = target.with_name(target.name + PARTIAL_SUFFIX)
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
@@ -183,7 +201,7 @@ def open_download(url: str, target: Path) -> Iterator[Download]:
         # A winner may have renamed the file between our open and our lock: then we hold what is now the finished one.
         if not _same_file(descriptor, partial):
             raise TransferError(url, f"another download has just finished {partial.name}", retryable=True)
-        yield Download(url, file, partial, guard_file(target))
+        yield Download(url, file, partial, guard_file(target), growing)
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -14,6 +14,7 @@ from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
 from kits_core.errors import CaseError
+from kits_core.source.growing import Growing
 
 _AGAIN = "correct it at the source; the next ingestion fetches it anew"
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -58,7 +59,7 @@ class NiftiReader:
     `squeezed`: how many axes of length 1 after the third were left out.
     """
 
-    def __init__(self, path: Path, case: str, stream: BinaryIO, *, squeeze: bool = False) -> None:
+    def __init__(self, path: Path | Growing, case: str, stream: BinaryIO, *, squeeze: bool = False) -> None:
         self._path, self._case, self._stream = path, case, stream
         self.header = self._read_header()
         self.squeezed = self._squeeze() if squeeze else 0
@@ -175,7 +176,7 @@ class NiftiReader:
 
 
 @contextmanager
-def open_nifti(path: Path, case: str | None = None, *, squeeze: bool = False) -> Iterator[NiftiReader]:
+def open_nifti(path: Path | Growing, case: str | None = None, *, squeeze: bool = False) -> Iterator[NiftiReader]:
     """Open a `.nii` or `.nii.gz` (told by its first bytes, not its name). `case` is what errors name.
 
     By default the case is the `case_xxxxx` in the path, else the file's name. `squeeze`: a fourth axis of length 1, as
@@ -190,7 +191,7 @@ def open_nifti(path: Path, case: str | None = None, *, squeeze: bool = False) ->
         yield NiftiReader(path, case, stream, squeeze=squeeze)
 
 
-def case_of(path: Path) -> str:
+def case_of(path: Path | Growing) -> str:
     """The nearest `case_xxxxx` in a path, else the file's name."""
     found = (match[0] for part in reversed(path.parts) if (match := _CASE.search(part)))
     return next(found, path.name)

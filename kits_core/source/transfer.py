@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
+from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -16,6 +17,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from kits_core.source.download import open_download
+from kits_core.source.growing import Growing
 from kits_core.source.http import Answer, TransferError, ask, check_status, redacted
 from kits_core.source.pace import Pace, StallWatch
 from kits_core.source.probe import Known, Probe, conditions, probe_file, read_answer, says_enough, stamp
@@ -59,9 +61,9 @@ class Fetched:
 class TransferPolicy:
     """How a source is asked. Times in seconds.
 
-    `read_s`: the longest silence; a download that brings less than `least_bytes_per_s` over `stall_window_s` is broken
-    off. `attempts`: in a row without progress; what brought bytes that can be resumed starts the count again.
-    `bytes_per_s`: cap over all downloads together; None sets none.
+    `connections`: how many files come at once. `read_s`: the longest silence; a download that brings less than
+    `least_bytes_per_s` over `stall_window_s` is broken off. `attempts`: in a row without progress; what brought bytes
+    that can be resumed starts the count again. `bytes_per_s`: cap over all downloads together; None sets none.
     """
 
     connections: int = 8
@@ -93,6 +95,7 @@ class Transfer:
         self._policy = policy = policy or TransferPolicy()
         self._bearer = dict(bearer or {})
         self._pace = Pace(policy.bytes_per_s)
+        self._copies = BoundedSemaphore(policy.connections)
         self._client = httpx.Client(
             timeout=httpx.Timeout(policy.read_s, connect=policy.connect_s, pool=None),
             limits=httpx.Limits(max_connections=policy.connections, max_keepalive_connections=policy.connections),
@@ -110,27 +113,34 @@ class Transfer:
         """Let the connections go."""
         self._client.close()
 
-    def fetch(self, location: Addressed | str, target: Path, *, on_retry: OnRetry | None = None) -> Fetched:
+    def fetch(
+        self,
+        location: Addressed | str,
+        target: Path,
+        *,
+        growing: Growing | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> Fetched:
         """Bring the file at `location` (URL or path) to `target`, and return its facts.
 
         Bytes go to `target.partial`, are hashed on the way, compared with the length and the SHA-256 that are known,
         and renamed. What a broken download left is resumed by a range guarded by If-Range. The SHA-256 is the
         location's, or an `X-Linked-ETag` of 64 hexadecimal digits. A plain ETag of that form is a claim, because some
         hosts put another hash there: a file that does not match it is fetched again, and accepted if the second
-        download is the same as the first. `on_retry` is told of a failure and the seconds until the next attempt.
-        Raises `TransferError` once trying again does not help.
+        download is the same as the first. `on_retry` is told of a failure and the seconds until the next attempt;
+        `growing`, of what arrives. Raises `TransferError` once trying again does not help.
         """
         address, expected = _parts(location)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not _is_url(address):
-            with _disk_errors(address):
-                return self._retried(lambda: _copy(Path(address), target, expected), on_retry)
+            with self._copies, _disk_errors(address):
+                return self._retried(lambda: _copy(Path(address), target, expected, growing), on_retry)
         doubted: set[str] = set()
 
         def attempt() -> Fetched:
             try:
                 with _disk_errors(address):
-                    return self._download(address, target, expected, doubted)
+                    return self._download(address, target, expected, doubted, growing)
             except _DoubtedError as error:
                 doubted.add(error.found)
                 raise
@@ -173,9 +183,11 @@ class Transfer:
         except httpx.InvalidURL:
             return None
 
-    def _download(self, url: str, target: Path, expected: str | None, doubted: set[str]) -> Fetched:
+    def _download(
+        self, url: str, target: Path, expected: str | None, doubted: set[str], growing: Growing | None
+    ) -> Fetched:
         policy = self._policy
-        with open_download(url, target) as download:
+        with open_download(url, target, growing) as download:
             guard = download.resume()
             headers = {"Range": f"bytes={download.bytes}-", "If-Range": guard} if guard else {}
             watch = StallWatch(policy.stall_window_s, policy.least_bytes_per_s)
@@ -186,7 +198,7 @@ class Transfer:
                     linked = answer.linked_etag
                 _check_hash(url, download.sha256, strict=expected or _sha256_in(linked), claim=etag, doubted=doubted)
             except TransferError as error:
-                error.progressed = download.progressed and error.retryable
+                error.progressed = download.progressed and error.retryable and not error.wrong_bytes
                 if error.wrong_bytes:
                     download.forget()
                 raise
@@ -264,12 +276,12 @@ def _is_url(address: str) -> bool:
     return address.startswith(("http://", "https://"))
 
 
-def _copy(source: Path, target: Path, expected: str | None) -> Fetched:
+def _copy(source: Path, target: Path, expected: str | None, growing: Growing | None) -> Fetched:
     try:
         opened = source.open("rb")
     except OSError as error:
         raise TransferError(str(source), f"cannot be read: {error.strerror}", retryable=False) from error
-    with opened, open_download(str(source), target) as download:
+    with opened, open_download(str(source), target, growing) as download:
         download.forget()
         before, facts = stamp(source), os.fstat(opened.fileno())
         while chunk := opened.read(_CHUNK_BYTES):

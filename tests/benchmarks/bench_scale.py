@@ -48,7 +48,7 @@ def flows(source: Path) -> dict[str, Callable[[], int]]:
 def bare(source: Path) -> dict[str, Callable[[], int]]:
     """The same task functions, called from a thread pool."""
     from kits_core.recipe import Recipe
-    from tasks.ingest import convert_case, fetch_case, ingest_clinical_records
+    from tasks.ingest import ingest_case, ingest_clinical_records
     from tasks.listing import CaseToIngest, list_source
     from tasks.prepare import CaseToPrepare, plan_preparation, prepare_case
     from tasks.source import Asked
@@ -60,8 +60,7 @@ def bare(source: Path) -> dict[str, Callable[[], int]]:
         listing = list_source.fn(asked, "tiny", None, keep_archives=False)
 
         def bring_in(case: CaseToIngest) -> None:
-            fetch_case.fn(case)
-            convert_case.fn(case, keep_archives=False)
+            ingest_case.fn(asked, case, keep_archives=False)
 
         with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
             done = len(list(pool.map(bring_in, listing.missing)))

@@ -419,3 +419,11 @@ def test_a_known_hash_in_a_redirect_is_enough(root, tmp_path):
         asked = len(mirror.storage.log)
         assert not transfer.probe(image, Known(found.etag, None, found.bytes)).changed
         assert len(mirror.storage.log) == asked
+
+
+def test_a_hash_that_is_never_right_is_given_up_after_so_many_attempts(root, tmp_path):
+    with DatasetServer(root) as server:
+        with pytest.raises(TransferError, match="expected SHA-256 000"):
+            fetch(Location(f"{server.address}/{_NAME}", "0" * 64), tmp_path / "f", replace(_HASTY, attempts=3))
+        assert len(server.log) == 3
+    assert _leftovers(tmp_path) == ["f.partial"]
