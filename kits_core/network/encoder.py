@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kits_core.network.backend import keras, layers
+from kits_core.network.upsampled import UpsampledConv3D
 
 STAGES = 4
 BLOCKS_PER_STAGE = 2
@@ -56,6 +57,16 @@ class Style:
         """The same, and a ReLU."""
         x = self.conv_norm(x, filters, kernel=kernel, strides=strides, name=name)
         return layers.ReLU(dtype=self.policy, name=f"{name}_relu")(x)
+
+    def upsampled_conv_norm_relu(self, inputs: list[Any], filters: int, *, name: str) -> Any:
+        """A 3-wide convolution of what `UpsampledConv3D` enlarges and joins, a normalisation, and a ReLU."""
+        x = UpsampledConv3D(
+            filters,
+            kernel_initializer=keras.initializers.HeNormal(seed=layer_seed(self.seed, name)),
+            dtype=self.policy,
+            name=f"{name}_conv",
+        )(inputs)
+        return layers.ReLU(dtype=self.policy, name=f"{name}_relu")(self._normalised(x, f"{name}_norm"))
 
     def _normalised(self, x: Any, name: str) -> Any:
         if self.normalisation == "batch":

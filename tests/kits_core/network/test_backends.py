@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 CHOSEN = (
     "test_unet.py",
+    "test_upsampled.py",
     "test_loss.py",
     "test_training.py::test_it_learns_and_keeps_the_best_epoch_and_not_the_last",
     "test_training.py::test_every_setting_learns[bfloat16]",
