@@ -39,7 +39,7 @@ def test_it_learns_what_the_layers_that_it_replaces_learn():
     plain = keras.layers.Conv3D(5, 3, padding="same", use_bias=False)
     joined = keras.layers.Concatenate()([keras.layers.UpSampling3D(2)(inputs[0]), inputs[1]])
     models = [keras.Model(inputs, layer(inputs)), keras.Model(inputs, plain(joined))]
-    plain.kernel.assign(layer.kernel)
+    plain.kernel.assign(keras.ops.convert_to_numpy(layer.kernel))
     for model in models:
         model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
         model.train_on_batch([x, *skips], target)
