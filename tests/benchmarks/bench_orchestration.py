@@ -1,8 +1,8 @@
 """What Prefect and the catalog cost: the ingest flow against the same calls of `kits_core` in a thread pool.
 
-Both in one process that has imported everything, from one host on loopback, into an empty folder, 8 cases at a time,
-and both end with the clinical records and the fingerprint's figure; the Prefect server runs. The start of the command
-(imports, a server of its own on a new home) is stated apart.
+Both in one process that has imported everything, from one host on loopback, into an empty folder, over 8 connections,
+each archive converted while it arrives, and both end with the clinical records and the fingerprint's figure; the
+Prefect server runs. The start of the command (imports, a server of its own on a new home) is stated apart.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common import compare, in_turn, serving, show, write_dataset
+from common import ROUNDS, compare, in_turn, serving, show, write_dataset
 
 os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
 _WORKERS = 8
@@ -29,23 +29,35 @@ def plain(address: str, folder: Path) -> float:
     from kits_core.report.fingerprint import distributions, outliers
     from kits_core.source.clinical import read_clinical
     from kits_core.source.convert import convert_image, convert_segmentation
+    from kits_core.source.growing import read_on_arrival
     from kits_core.source.layout import open_source
-    from kits_core.source.transfer import Transfer
+    from kits_core.source.transfer import Transfer, TransferPolicy
     from kits_core.source.verify import check_hounsfield, check_pair
 
     start = time.perf_counter()
-    with Transfer() as transfer, ThreadPoolExecutor(_WORKERS) as pool:
+    policy = TransferPolicy(connections=_WORKERS)
+    with Transfer(policy) as transfer, ThreadPoolExecutor(2 * _WORKERS) as pool:
         source = open_source(address, transfer=transfer)
 
         def bring_in(case: str) -> dict[str, object]:
             located = source.locate(case)
             archives = folder / case
-            for location, name in ((located.image, "imaging"), (located.segmentation, "segmentation")):
+            found = []
+            for location, name, convert in (
+                (located.segmentation, "segmentation", convert_segmentation),
+                (located.image, "imaging", convert_image),
+            ):
                 assert location is not None
                 transfer.probe(location)
-                transfer.fetch(location, archives / f"{name}.nii.gz")
-            image = convert_image(archives / "imaging.nii.gz", archives / "imaging.nii")
-            segmentation = convert_segmentation(archives / "segmentation.nii.gz", archives / "segmentation.nii")
+                archive = archives / f"{name}.nii.gz"
+                _, converted = read_on_arrival(
+                    archive,
+                    lambda growing, at=location, to=archive: transfer.fetch(at, to, growing=growing),
+                    lambda growing, to=archives / f"{name}.nii", convert=convert: convert(growing, to),
+                )
+                assert converted is not None
+                found.append(converted)
+            segmentation, image = found
             check_hounsfield(case, image.hu_min, image.hu_percentiles)
             check_pair(case, image.facts, segmentation.facts)
             (archives / "imaging.nii.gz").unlink()
@@ -109,8 +121,10 @@ def main() -> None:
     """Print medians and their ratio, then the start apart."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller files, one round")
-    quick = parser.parse_args().quick
-    cases, shape, rounds = (8, (20, 256, 256), 1) if quick else (24, (230, 512, 512), 5)
+    parser.add_argument("--cases", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args()
+    cases, shape, rounds = (8, (20, 256, 256), 1) if given.quick else (given.cases, (230, 512, 512), given.rounds)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         size = write_dataset(folder / "served", cases, shape)
