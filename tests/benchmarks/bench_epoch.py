@@ -59,7 +59,8 @@ def _train(root: Path, cases: int, shape: int, settings: dict[str, int]) -> list
     from kits_core.recipe import Recipe
     from tasks import train as tasks
 
-    write_phantoms(root, cases, 1, shape=(40, 96, 96), spacing_mm=(6.0, 3.6, 3.6))
+    side = max(96, shape)  # voxels in a slice: a scan is not smaller than the recipe's grid
+    write_phantoms(root, cases, 1, shape=(40, side, side), spacing_mm=(6.0, 345.6 / side, 345.6 / side))
     recipe = Recipe(shape=shape)
     ingest(IngestParameters(source=str(root), dataset="phantoms"))
     prepare(PrepareParameters(recipe=recipe))
