@@ -48,12 +48,12 @@ def ingest(parameters: IngestParameters) -> Ingested:
     listing.budget.check()
     get_run_logger().info("%s", listing.budget.describe())
     with download_slots(min(parameters.workers, len(listing.missing))) as connections:
-        asked = replace(asked, connections=connections)
+        fetching = replace(asked, connections=connections)
         # Twice as many cases as connections: the next ones wait for a connection while the last are finished.
         outcomes = fan_out(
             "ingest",
             listing.missing,
-            lambda case: [ingest_case.submit(asked, case, keep_archives=parameters.keep_archives)],
+            lambda case: [ingest_case.submit(fetching, case, keep_archives=parameters.keep_archives)],
             workers=2 * connections,
             name=lambda case: case.name,
         )
