@@ -12,8 +12,8 @@ class UpsampledConv3D(layers.Layer):
 
     An enlarged voxel is there eight times, so that 3³ taps fall on no more than 2³ different ones: convolving the
     enlarged tensor is a transposed convolution of the small one, whose kernel holds sums of the taps. That is exact but
-    for rounding, takes 8/27 of the multiply-adds, and neither the enlarged tensor nor the joined one is ever made: at
-    128³ they are the largest of the network.
+    for rounding, takes 8/27 of the multiply-adds for `x`, and neither the enlarged tensor nor the joined one is ever
+    made: at 128³ they are the largest of the network.
 
     Takes `[x]` or `[x, skip]`, `(batch, n, n, n, channels)` and `(batch, 2n, 2n, 2n, channels)`; gives
     `(batch, 2n, 2n, 2n, filters)`. The kernel is that of the `Conv3D`, the channels of `x` first.
@@ -36,8 +36,8 @@ class UpsampledConv3D(layers.Layer):
         channels = x.shape[-1]
         kernel = ops.transpose(_folded(self.kernel[..., :channels, :]), (0, 1, 2, 4, 3))
         y = ops.conv_transpose(x, kernel, strides=2, padding="same")
-        for skip in skips:
-            y += ops.conv(skip, self.kernel[..., channels:, :], padding="same")
+        if skips:
+            y += ops.conv(skips[0], self.kernel[..., channels:, :], padding="same")
         return y
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> tuple[int | None, ...]:

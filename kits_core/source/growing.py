@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Condition
-from typing import BinaryIO, TypeVar, cast
+from typing import TypeVar
 
 _READ_AT_ONCE = 1 << 20
 
@@ -58,9 +58,9 @@ class Growing:
         with self._changed:
             self._let_go()
 
-    def open(self, _mode: str = "rb") -> BinaryIO:
+    def open(self, _mode: str = "rb") -> io.BufferedReader:
         """A stream of the file from its start, for one reader. Reading raises `BrokenOffError` when it is void."""
-        return cast("BinaryIO", io.BufferedReader(_Stream(self, self._version), _READ_AT_ONCE))
+        return io.BufferedReader(_Stream(self, self._version), _READ_AT_ONCE)
 
     def read_into(self, buffer: memoryview, position: int, version: int) -> int:
         """Fill `buffer` from `position` with what is there, at least one byte; 0 at the end of the finished file."""
@@ -83,18 +83,6 @@ class _Stream(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_END:
-            raise io.UnsupportedOperation("the end is not known yet")
-        self._position = offset + (self._position if whence == io.SEEK_CUR else 0)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         count = self._growing.read_into(memoryview(buffer), self._position, self._version)

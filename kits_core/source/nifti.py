@@ -185,8 +185,7 @@ def open_nifti(path: Path | Growing, case: str | None = None, *, squeeze: bool =
     """
     case = case or case_of(path)
     with path.open("rb") as raw:
-        packed = raw.read(2) == _GZIP_MAGIC
-        raw.seek(0)
+        packed = raw.peek(2)[:2] == _GZIP_MAGIC
         stream = cast("BinaryIO", igzip.IGzipFile(fileobj=raw, mode="rb")) if packed else raw
         yield NiftiReader(path, case, stream, squeeze=squeeze)
 
