@@ -68,7 +68,14 @@ class Growing:
             self._changed.wait_for(lambda: self._version != version or self._bytes > position or self._over)
             if self._version != version or (self._over and not self._finished) or self._descriptor is None:
                 raise BrokenOffError(self.name)
-            return os.preadv(self._descriptor, [buffer[: max(0, self._bytes - position)]], position)
+            there = self._bytes - position
+            if there <= 0:
+                return 0
+            read = os.preadv(self._descriptor, [buffer[:there]], position)
+        if not read:
+            # The download that begins again has cut the file, and has not said so yet.
+            raise BrokenOffError(self.name)
+        return read
 
     def _let_go(self) -> None:
         if self._descriptor is not None:

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import threading
 
 import pytest
@@ -94,6 +95,19 @@ def test_a_download_that_begins_again_voids_what_was_read(tmp_path):
         with pytest.raises(BrokenOffError):
             before.read()
     assert _read(growing) == _BODY
+    growing.close()
+
+
+def test_a_file_cut_before_the_download_says_that_it_begins_again_has_no_end(tmp_path):
+    partial = tmp_path / "f.partial"
+    partial.write_bytes(_BODY)
+    growing = Growing(tmp_path / "f")
+    growing.begin(partial, len(_BODY))
+    with growing.open() as before:
+        assert before.read(1000) == _BODY[:1000]
+        os.truncate(partial, 0)
+        with pytest.raises(BrokenOffError):
+            before.read()
     growing.close()
 
 
