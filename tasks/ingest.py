@@ -38,6 +38,8 @@ _ARCHIVES = {FileKind.IMAGE: IMAGE_NAME, FileKind.SEGMENTATION: SEGMENTATION_NAM
 _STAGING = ".staging"
 
 Converted = ConvertedImage | ConvertedSegmentation
+Brought = tuple[Fetched, Converted]
+"""An archive and what was made of it: of one download, whatever lies in the incoming folder by now."""
 
 
 @task(name="ingest-case", task_run_name="{case.name} · ingest", **DOWNLOAD)
@@ -55,13 +57,14 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> Non
             archives = {kind: incoming / name for kind, name in _ARCHIVES.items() if (incoming / name).is_file()}
             if not archives and _brought_by_another(case):
                 return
-            converted = {
-                kind: arrived.get(kind) or _convert(case, kind, archive, staging) for kind, archive in archives.items()
+            brought = {
+                kind: arrived.get(kind) or (_read_facts(archive), _convert(case, kind, archive, staging))
+                for kind, archive in archives.items()
             }
             with reading() as session:
                 newest = {kind: row for kind in FileKind if (row := queries.newest_file(session, case.case_id, kind))}
-            _check(case, converted, newest)
-            _put_in_place(case, archives, converted, newest, keep_archives=keep_archives)
+            _check(case, {kind: file for kind, (_, file) in brought.items()}, newest)
+            _put_in_place(case, archives, brought, newest, keep_archives=keep_archives)
     for archive in archives.values():
         archive.unlink(missing_ok=True)
         _facts_file(archive).unlink(missing_ok=True)
@@ -124,21 +127,24 @@ def _brought_by_another(case: CaseToIngest) -> bool:
         return all(file is not None and file.created_at > case.listed_at for file in found)
 
 
-def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKind, Converted | None]:
-    """Fetch the archives of a case that are not here yet; those that could be converted as they came, converted."""
-    arrived: dict[FileKind, Converted | None] = {}
+def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKind, Brought]:
+    """Fetch the archives of a case that are not here yet; those that could be converted as they came."""
+    arrived: dict[FileKind, Brought] = {}
     # The smaller file first: a case is done when its image is, and need not wait for a connection once more.
     for kind, location in sorted(case.files.items(), key=lambda item: item[0] is FileKind.IMAGE):
         archive = incoming_folder(case) / _ARCHIVES[kind]
         if _is_here(asked, location, archive):
             continue
         try:
-            _, arrived[kind] = read_on_arrival(
+            fetched, converted = read_on_arrival(
                 archive, partial(_fetch, asked, location, archive), partial(_convert, case, kind, staging=staging)
             )
         except TransferError as error:
             if not (location.may_be_missing and error.status == 404):
                 raise
+        else:
+            if converted is not None:
+                arrived[kind] = fetched, converted
     return arrived
 
 
@@ -155,13 +161,14 @@ def _is_here(asked: Asked, location: Location, target: Path) -> bool:
     return False
 
 
-def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | None = None) -> None:
+def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | None = None) -> Fetched:
     """Fetch one file and write its facts beside it."""
     start = time.perf_counter()
     fetched = asked.transfer().fetch(location, target, growing=growing, on_retry=_tell_retry)
     _write_facts(target, fetched)
     seconds = time.perf_counter() - start
     get_run_logger().info("%s: %.1f MB in %.1f s", target.name, fetched.bytes / 1e6, seconds)
+    return fetched
 
 
 def _tell_retry(error: TransferError, wait_s: float) -> None:
@@ -226,15 +233,14 @@ def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: 
 def _put_in_place(
     case: CaseToIngest,
     archives: Mapping[FileKind, Path],
-    converted: Mapping[FileKind, Converted],
+    brought: Mapping[FileKind, Brought],
     newest: Mapping[FileKind, CaseFile],
     *,
     keep_archives: bool,
 ) -> None:
     """Move verified files to their final names, then write their rows, all in one transaction."""
     rows = {}
-    for kind, file in converted.items():
-        fetched = _read_facts(archives[kind])
+    for kind, (fetched, file) in brought.items():
         folder = _version_folder(case, queries.version_of(newest.get(kind), fetched.sha256))
         folder.mkdir(parents=True, exist_ok=True)
         if keep_archives:
@@ -244,7 +250,7 @@ def _put_in_place(
         sync_folder(folder)
     with catalog() as session:
         row = session.get_one(Case, case.case_id)
-        for kind, file in converted.items():
+        for kind, (_, file) in brought.items():
             queries.record_file(session, row, kind, rows[kind])
             if isinstance(file, ConvertedSegmentation):
                 row.has_segmentation = True

@@ -9,6 +9,8 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.logging import get_run_logger
 
+from kits_core.errors import KitsError
+
 DOWNLOADS = "kits-downloads"
 """Name of the global concurrency limit: how many cases all flow runs together download at once."""
 
@@ -23,12 +25,18 @@ def download_slots(wanted: int) -> Iterator[int]:
 
     A run takes its slots once and not a case at a time: each taking is a write to the server's database, which SQLite
     refuses under load, and Prefect's client then waits for two seconds. The limit is made, with 8 slots or `wanted` if
-    that is more, where there is none; afterwards the dashboard has the last word.
+    that is more, where there is none; afterwards the dashboard has the last word. Raises `KitsError` for a limit of 0,
+    which would be waited for without end.
     """
-    granted = min(wanted, _ensure_limit(max(_AT_FIRST, wanted)))
-    if granted < 1:
+    if wanted < 1:
         yield 0
         return
+    granted = min(wanted, _ensure_limit(max(_AT_FIRST, wanted)))
+    if granted < 1:
+        raise KitsError(
+            f"{DOWNLOADS}: expected a limit of at least 1 download at once, got {granted}; raise it in the dashboard "
+            "under Concurrency, then run this again"
+        )
     if granted < wanted:
         get_run_logger().warning(
             "%d downloads at once instead of %d: that is the limit %s for all flow runs together; raise it in the "

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import nibabel as nib
@@ -15,6 +16,7 @@ from kits_core.phantom.mirror import Kits23Mirror
 from kits_core.phantom.server import DatasetServer
 from kits_core.source.download import guard_file
 from kits_core.source.probe import PROBE_BYTES
+from tasks import ingest as ingest_tasks
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "home")
 
@@ -95,6 +97,22 @@ def test_too_many_bad_cases_fail_the_run_after_the_good_ones_are_in(phantoms, ro
         _ingest(source)
     assert rows("SELECT COUNT(*) FROM case_overview WHERE status = 'ingested'") == [(6,)]
     assert rows("SELECT COUNT(*) FROM open_problem WHERE error LIKE '%case_0000%'") == [(2,)]
+
+
+def test_a_row_has_the_hash_of_the_archive_that_was_converted(phantoms, rows, monkeypatch):
+    checked = ingest_tasks._check
+
+    def another_ingestion_notes_its_own(case, converted, newest):
+        for note in ingest_tasks.incoming_folder(case).glob("*.nii.gz.json"):
+            note.write_text(json.dumps({**json.loads(note.read_text()), "sha256": "0" * 64}))
+        checked(case, converted, newest)
+
+    monkeypatch.setattr(ingest_tasks, "_check", another_ingestion_notes_its_own)
+    with DatasetServer(phantoms) as server:
+        _ingest(server.address, cases="0")
+    assert {sha256 for (sha256,) in rows("SELECT archive_sha256 FROM case_file")} == {
+        sha256_of(phantoms / "case_00000" / name) for name in ("imaging.nii.gz", "segmentation.nii.gz")
+    }
 
 
 def test_a_scan_without_a_segmentation_is_a_case_to_predict(phantoms, rows, tmp_path):

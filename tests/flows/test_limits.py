@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 
+from kits_core.errors import KitsError
 from tasks.limits import DOWNLOADS, download_slots
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -47,5 +48,9 @@ def test_the_limit_that_a_person_has_set_has_the_last_word():
         client.update_global_concurrency_limit(DOWNLOADS, GlobalConcurrencyLimitUpdate(limit=3))
         try:
             assert download(8) == 3
+            client.update_global_concurrency_limit(DOWNLOADS, GlobalConcurrencyLimitUpdate(limit=0))
+            assert download(0) == 0
+            with pytest.raises(KitsError, match=r"kits-downloads: expected a limit of at least 1 .*, got 0; raise it"):
+                download(8)
         finally:
             client.update_global_concurrency_limit(DOWNLOADS, GlobalConcurrencyLimitUpdate(limit=before))
