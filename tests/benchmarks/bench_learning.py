@@ -3,16 +3,16 @@
     python tests/benchmarks/bench_learning.py HOME --others PYTHON [--epochs 25] [--seeds 3]
 
 HOME holds ingested cases of real masks, painted (`real_masks.py` makes one): 30 of them at 64³, 24 to train and 6 to
-validate, drawn by the seed. PYTHON: an interpreter with segmentation-models-3D, which trains with its Dice loss, Adam
-1e-4, by Keras's `fit`. Both see the same augmented batches of 2 in the same order; a step takes both the same time
-(`bench_network.py`), so equal steps are equal time. Without PYTHON only ours trains. Dice is that of the last weights,
-unselected, on the scans' original grids.
+validate, drawn by the seed. PYTHON: an interpreter with segmentation-models-3D, which trains with its Dice loss and
+Adam, by Keras's `fit`. Both see the same augmented batches of 2 in the same order, with the same step sizes. Without
+PYTHON only ours trains. Dice is that of the last weights, unselected, on the scans' original grids.
 
 `--config JSON` changes settings of ours, `--augment no` leaves the batches as they were prepared: how the defaults were
 searched.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -56,15 +56,19 @@ import numpy as np
 import segmentation_models_3D as sm
 folder, seed = sys.argv[1], int(sys.argv[2])
 images, labels = (np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("images", "labels"))
+rates = np.load(f"{folder}/rates.npy")
 class Batches(keras.utils.PyDataset):
     def __len__(self):
         return len(images)
     def __getitem__(self, step):
         return np.asarray(images[step]), np.eye(3, dtype=np.float32)[labels[step][..., 0]]
+class Rates(keras.callbacks.Callback):
+    def on_train_batch_begin(self, step, logs=None):
+        self.model.optimizer.learning_rate = rates[step]
 keras.utils.set_random_seed(seed)
 model = sm.Unet("resnet18", input_shape=(64, 64, 64, 1), classes=3, activation="softmax", encoder_weights=None)
-model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=sm.losses.DiceLoss())
-model.fit(Batches(), epochs=1, shuffle=False, verbose=0)
+model.compile(optimizer=keras.optimizers.Adam(), loss=sm.losses.DiceLoss())
+model.fit(Batches(), epochs=1, shuffle=False, verbose=0, callbacks=[Rates()])
 validation = np.load(f"{folder}/validation.npy")
 np.save(f"{folder}/found.npy", np.concatenate([model.predict_on_batch(one[None]) for one in validation]))
 """
@@ -77,6 +81,15 @@ def prepare(home: Path, out: Path) -> list[tuple[str, GridMap]]:
         files = folder / "imaging.nii", folder / "segmentation.nii"
         made.append((folder.name, prepare_case(folder.name, *files, recipe, out / folder.name).grid))
     return made
+
+
+def step_sizes(settings: str, epochs: int) -> np.ndarray:
+    """Adam's step size at every step."""
+    from kits_core.network.config import TrainingConfig
+    from kits_core.network.training import learning_rate
+
+    config = TrainingConfig(**{"epochs": epochs, **json.loads(settings)})
+    return np.repeat([learning_rate(config, epoch) for epoch in range(1, epochs + 1)], TRAIN // BATCH)
 
 
 def write_batches(names: Sequence[str], out: Path, folder: Path, *, epochs: int, seed: int, augmented: bool) -> None:
@@ -136,6 +149,7 @@ def main() -> None:
             np.save(out / "validation.npy", np.stack(images)[..., None])
             ways = {"kits": (sys.executable, _OURS, (seed, given.epochs, given.config))}
             if given.others:
+                np.save(out / "rates.npy", step_sizes(given.config, given.epochs))
                 ways["segmentation-models-3D"] = (given.others, _THEIRS, (seed,))
             for way, (python, code, words) in ways.items():
                 subprocess.run([python, "-c", code, *map(str, (out, *words))], check=True)

@@ -17,7 +17,7 @@ from kits_core.network.training import build_model, learning_rate, selected_case
 from kits_core.network.validation import Validator
 from kits_core.recipe.recipe import Recipe
 
-CONFIG = TrainingConfig(epochs=4, batch_size=2, filters=4, learning_rate=3e-3, patience=4)
+CONFIG = TrainingConfig(epochs=4, batch_size=2, filters=4, learning_rate=3e-3, final_learning_rate=2e-3, patience=4)
 RECIPE = Recipe(shape=32)
 SIXTEEN_BITS = pytest.mark.skipif(
     keras.backend.backend() == "tensorflow", reason="TensorFlow's 16-bit convolutions on a CPU are not finite"
@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_cases_and_spares_the_las
 
 
 def test_learning_rate_is_constant_or_falls_along_a_half_cosine():
-    assert learning_rate(CONFIG, 4) == 3e-3
+    assert learning_rate(CONFIG.model_copy(update={"final_learning_rate": None}), 4) == 3e-3
     falling = CONFIG.model_copy(update={"epochs": 5, "final_learning_rate": 1e-3})
     assert [learning_rate(falling, epoch) for epoch in (1, 3, 5)] == pytest.approx([3e-3, 2e-3, 1e-3])
 
