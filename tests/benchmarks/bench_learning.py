@@ -1,11 +1,12 @@
 """How well the default network learns real shapes, against `segmentation-models-3D`'s `Unet('resnet18')`.
 
-    python tests/benchmarks/bench_learning.py HOME --others PYTHON [--epochs 25] [--seeds 3]
+    python tests/benchmarks/bench_learning.py [--painted FOLDER] [--others PYTHON] [--epochs 25] [--seeds 3]
 
-HOME holds ingested cases of real masks, painted (`real_masks.py` makes one): 30 of them at 64³, 24 to train and 6 to
-validate, drawn by the seed. PYTHON: an interpreter with segmentation-models-3D, which trains with its Dice loss and
-Adam, by Keras's `fit`. Both see the same augmented batches of 2 in the same order, with the same step sizes. Without
-PYTHON only ours trains. Dice is that of the last weights, unselected, on the scans' original grids.
+30 real masks, painted at full resolution and prepared at 64³, 24 to train and 6 to validate, drawn by the seed. FOLDER
+keeps what is painted, which takes minutes, for the next time. PYTHON: an interpreter with segmentation-models-3D, which
+trains with its Dice loss and Adam, by Keras's `fit`. Both see the same augmented batches of 2 in the same order, with
+the same step sizes. Without PYTHON only ours trains. Dice is that of the last weights, unselected, on the scans'
+original grids.
 
 `--config JSON` changes settings of ours, `--augment no` leaves the batches as they were prepared: how the defaults were
 searched.
@@ -21,10 +22,12 @@ from pathlib import Path
 
 import numpy as np
 from common import show
+from masks import MASKS, read_mask
 
 from kits_core.geometry import GridMap, read_volume, restore_labels
 from kits_core.labels import Label
 from kits_core.metrics.overlap import dice
+from kits_core.phantom.dataset import paint_masks
 from kits_core.recipe import Recipe, prepare_case
 
 CASES, TRAIN, SHAPE, BATCH = 30, 24, 64, 2
@@ -74,12 +77,13 @@ np.save(f"{folder}/found.npy", np.concatenate([model.predict_on_batch(one[None])
 """
 
 
-def prepare(home: Path, out: Path) -> list[tuple[str, GridMap]]:
-    """The first cases of HOME at 64³, in `out`."""
+def prepare(painted: Path, out: Path) -> list[tuple[str, GridMap]]:
+    """The first real masks, painted in `painted`, at 64³ in `out`."""
     recipe, made = Recipe(shape=SHAPE), []
-    for folder in sorted(path.parent for path in home.glob("raw/*/case_*/segmentation.nii"))[:CASES]:
-        files = folder / "imaging.nii", folder / "segmentation.nii"
-        made.append((folder.name, prepare_case(folder.name, *files, recipe, out / folder.name).grid))
+    names = sorted(path.parent.name for path in MASKS.glob("case_*/segmentation.nii.gz"))[:CASES]
+    for name in paint_masks(MASKS, painted, names, seed=1):
+        files = painted / name / "imaging.nii.gz", painted / name / "segmentation.nii.gz"
+        made.append((name, prepare_case(name, *files, recipe, out / name).grid))
     return made
 
 
@@ -111,12 +115,11 @@ def write_batches(names: Sequence[str], out: Path, folder: Path, *, epochs: int,
                 images[step, place, ..., 0], labels[step, place, ..., 0] = (recipe.central(array) for array in pair)
 
 
-def scores(found: Path, cases: Sequence[tuple[str, GridMap]], home: Path) -> tuple[float, float]:
+def scores(found: Path, cases: Sequence[tuple[str, GridMap]]) -> tuple[float, float]:
     """Mean Dice of kidney and tumour on the original grids."""
     values = []
     for (name, grid), probabilities in zip(cases, np.load(found), strict=True):
-        (path,) = home.glob(f"raw/*/{name}/segmentation.nii")
-        reference, labels = np.asarray(read_volume(path).data), restore_labels(probabilities, grid)
+        reference, labels = read_mask(MASKS / name)[0], restore_labels(probabilities, grid)
         values.append([dice(labels == label, reference == label) for label in (Label.KIDNEY, Label.TUMOR)])
     kidney, tumor = np.mean(values, axis=0)
     return float(kidney), float(tumor)
@@ -125,7 +128,7 @@ def scores(found: Path, cases: Sequence[tuple[str, GridMap]], home: Path) -> tup
 def main() -> None:
     """Print mean and spread (standard deviation) over the seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("home", type=Path)
+    parser.add_argument("--painted", type=Path)
     parser.add_argument("--others", help="an interpreter with segmentation-models-3D")
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seeds", type=int, default=3)
@@ -136,7 +139,7 @@ def main() -> None:
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
-        cases = prepare(given.home, out)
+        cases = prepare(given.painted or out / "painted", out)
         for seed in range(given.seeds):
             order = np.random.default_rng(seed).permutation(len(cases))
             train, held = [cases[i] for i in order[:TRAIN]], [cases[i] for i in order[TRAIN:]]
@@ -153,7 +156,7 @@ def main() -> None:
                 ways["segmentation-models-3D"] = (given.others, _THEIRS, (seed,))
             for way, (python, code, words) in ways.items():
                 subprocess.run([python, "-c", code, *map(str, (out, *words))], check=True)
-                found.setdefault(way, []).append(scores(out / "found.npy", held, given.home))
+                found.setdefault(way, []).append(scores(out / "found.npy", held))
                 print(f"seed {seed}, {way}: kidney %.3f, tumour %.3f" % found[way][-1], flush=True)
     rows = [_row(way, np.array(values)) for way, values in found.items()]
     show(f"learning, {steps} steps, {given.seeds} seeds", rows)
