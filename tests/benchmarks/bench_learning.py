@@ -135,6 +135,9 @@ def main() -> None:
     parser.add_argument("--config", default="{}")
     parser.add_argument("--augment", choices=("yes", "no"), default="yes")
     given = parser.parse_args()
+    if not MASKS.is_dir():
+        print(f"not run: no real masks at {MASKS}")
+        return
     steps = given.epochs * TRAIN // BATCH
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
