@@ -28,11 +28,11 @@ def train(
         ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Adam's step size at the start.", show_default="1e-3", rich_help_panel=_STEPS)
+        float | None, typer.Option(help="Adam's step size at the start.", show_default="1e-4", rich_help_panel=_STEPS)
     ] = None,
     final_learning_rate: Annotated[
         float | None,
-        typer.Option(help="Adam's step size at the end.", show_default="1e-5", rich_help_panel=_STEPS),
+        typer.Option(help="Fall to this along a half cosine.", show_default="constant", rich_help_panel=_STEPS),
     ] = None,
     patience: Annotated[
         int | None,
