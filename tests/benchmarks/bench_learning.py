@@ -8,8 +8,8 @@ trains with its Dice loss and Adam, by Keras's `fit`. Both see the same augmente
 the same step sizes. Without PYTHON only ours trains. Dice is that of the last weights, unselected, on the scans'
 original grids.
 
-`--config JSON` changes settings of ours, `--augment no` leaves the batches as they were prepared: how the defaults were
-searched.
+`--config JSON` changes settings of ours, and the step size of both; `--augment no` leaves the batches as they were
+prepared: how the defaults were searched.
 """
 
 import argparse
@@ -143,6 +143,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
         cases = prepare(given.painted or out / "painted", out)
+        np.save(out / "rates.npy", step_sizes(given.config, given.epochs))
         for seed in range(given.seeds):
             order = np.random.default_rng(seed).permutation(len(cases))
             train, held = [cases[i] for i in order[:TRAIN]], [cases[i] for i in order[TRAIN:]]
@@ -155,7 +156,6 @@ def main() -> None:
             np.save(out / "validation.npy", np.stack(images)[..., None])
             ways = {"kits": (sys.executable, _OURS, (seed, given.epochs, given.config))}
             if given.others:
-                np.save(out / "rates.npy", step_sizes(given.config, given.epochs))
                 ways["segmentation-models-3D"] = (given.others, _THEIRS, (seed,))
             for way, (python, code, words) in ways.items():
                 subprocess.run([python, "-c", code, *map(str, (out, *words))], check=True)
