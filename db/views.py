@@ -213,7 +213,7 @@ LINEAGE = View(
         "run_id": "number of the training run",
         "split_hash": "the split",
         "recipe_hash": "the recipe",
-        "prepared_image_sha256": "of the network's input",
+        "prepared_image_sha256": "of the prepared image that the training read; validation cases are read too",
         "image_sha256": "of the converted image",
         "image_version": "of the image that was predicted from",
         "archive_sha256": "of the image as it was downloaded",
@@ -223,7 +223,8 @@ LINEAGE = View(
     },
     """
     SELECT e.id AS evaluation_id, c.name AS case_name, e.model_id, o.sha256 AS model_sha256, o.run_id,
-           s.hash AS split_hash, r.hash AS recipe_hash, p.image_sha256 AS prepared_image_sha256,
+           s.hash AS split_hash, r.hash AS recipe_hash,
+           COALESCE(d.image_sha256, p.image_sha256) AS prepared_image_sha256,
            f.sha256 AS image_sha256, f.version AS image_version, f.archive_sha256, f.source_url,
            k.reference_sha256, e.locator_id AS locator_model_id
     FROM (SELECT DISTINCT evaluation_id, case_id FROM case_metric) m
@@ -233,6 +234,7 @@ LINEAGE = View(
     JOIN recipe r ON r.id = t.recipe_id
     JOIN split s ON s.id = t.split_id
     JOIN "case" c ON c.id = m.case_id
+    LEFT JOIN trained_case d ON d.run_id = t.id AND d.case_id = c.id
     LEFT JOIN prepared_case p ON p.case_id = c.id AND p.recipe_id = r.id
     LEFT JOIN scored_case k ON k.evaluation_id = e.id AND k.case_id = c.id
     LEFT JOIN case_file f ON f.id = (

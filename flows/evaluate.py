@@ -18,6 +18,7 @@ from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError
 from kits_core.report.methods import comparability
 from kits_core.report.tables import Rows, case_rows, official_rows, score_rows, two_tables
+from tasks.cancel import end_as_cancelled
 from tasks.catalog import reading
 from tasks.evaluate import (
     CaseToEvaluate,
@@ -67,6 +68,7 @@ class Evaluated:
     name="evaluate",
     flow_run_name="evaluate · model {parameters.model} · {parameters.subset}",
     task_runner=task_runner(),
+    on_cancellation=[end_as_cancelled],
 )
 def evaluate(parameters: EvaluateParameters) -> Evaluated:
     """Predict and score the cases that lack scores, then write the report from the catalog.

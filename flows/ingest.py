@@ -12,6 +12,7 @@ from flows.fan_out import fan_out, threads
 from flows.parameters import IngestParameters
 from kits_core.errors import KitsError
 from kits_core.source.preset import LICENCE, NAME
+from tasks.cancel import end_as_cancelled
 from tasks.events import dataset_changed
 from tasks.fingerprint import Fingerprint, fingerprint_dataset
 from tasks.ingest import ingest_case, ingest_clinical_records
@@ -37,7 +38,13 @@ class Ingested:
     vanished: int
 
 
-@flow(name="ingest", flow_run_name="ingest · {parameters.source}", task_runner=threads(), persist_result=False)
+@flow(
+    name="ingest",
+    flow_run_name="ingest · {parameters.source}",
+    task_runner=threads(),
+    persist_result=False,
+    on_cancellation=[end_as_cancelled],
+)
 def ingest(parameters: IngestParameters) -> Ingested:
     """List the source, fetch, verify and convert what is missing or has changed, then write the clinical records."""
     if parameters.source == NAME:

@@ -14,6 +14,7 @@ from flows.fan_out import fan_out, threads
 from flows.parameters import PredictParameters
 from kits_core.errors import CaseError, KitsError
 from kits_core.plan.files import PAGE
+from tasks.cancel import end_as_cancelled
 from tasks.predict import (
     Asked,
     PredictionPlan,
@@ -48,7 +49,12 @@ class Predicted:
     refused: list[str]
 
 
-@flow(name="predict", flow_run_name="predict · model {parameters.model}", task_runner=threads())
+@flow(
+    name="predict",
+    flow_run_name="predict · model {parameters.model}",
+    task_runner=threads(),
+    on_cancellation=[end_as_cancelled],
+)
 def predict(parameters: PredictParameters) -> Predicted:
     """Segment, measure and show each scan. One that is refused stops no other; any other failure fails the flow."""
     asked = Asked(

@@ -15,6 +15,7 @@ from flows.parameters import PrepareParameters
 from kits_core.errors import CaseError, KitsError
 from kits_core.labels import KIDNEY, TUMOR
 from kits_core.report.figures import ceiling_distribution
+from tasks.cancel import end_as_cancelled
 from tasks.catalog import catalog
 from tasks.prepare import CaseToPrepare, Plan, draw_ceilings, plan_preparation, prepare_case
 
@@ -38,6 +39,7 @@ class Preparation:
     name="prepare",
     flow_run_name="prepare · {parameters.recipe.frame} {parameters.recipe.shape}",
     task_runner=task_runner(),
+    on_cancellation=[end_as_cancelled],
 )
 def prepare(parameters: PrepareParameters) -> Preparation:
     """Prepare what is missing or was made from other files, then check that no tumour was lost.

@@ -5,10 +5,11 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.artifacts import table
 from flows.parameters import SplitParameters
+from tasks.cancel import end_as_cancelled
 from tasks.split import SplitMade, split_dataset
 
 
-@flow(name="split", flow_run_name="split · seed {parameters.seed}")
+@flow(name="split", flow_run_name="split · seed {parameters.seed}", on_cancellation=[end_as_cancelled])
 def split(parameters: SplitParameters) -> SplitMade:
     """Make the split, or find it, and set its sides beside each other."""
     made = split_dataset(

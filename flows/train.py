@@ -10,7 +10,7 @@ from flows.evaluate import evaluate
 from flows.parameters import EvaluateParameters, PrepareParameters, PromoteParameters, TrainParameters
 from flows.prepare import prepare
 from kits_core.report.figures import learning_curve
-from tasks.cancel import CancelledRunError
+from tasks.cancel import CancelledRunError, end_as_cancelled
 from tasks.catalog import catalog
 from tasks.events import model_trained
 from tasks.train import (
@@ -41,27 +41,35 @@ def _name_of_run() -> str:
     return " · ".join(parts)
 
 
-@flow(name="train", flow_run_name=_name_of_run)
+@flow(name="train", flow_run_name=_name_of_run, on_cancellation=[end_as_cancelled])
 def train(parameters: TrainParameters) -> list[Trained]:
     """Train what the parameters ask for: one network, the two of a cascade, or either for every fold; in that order.
 
-    Each run is opened or taken up, trained to its end and its best checkpoint registered. A cancelled run ends as
-    cancelled; the same call goes on with it.
+    Each run is opened or taken up, trained to its end and its best checkpoint registered; then each model is evaluated,
+    where that is asked for. A cancelled run ends as cancelled; the same call goes on with it.
     """
     try:
-        if parameters.resume is not None:
-            return [_train_one(plan_resumption(parameters.resume), parameters)]
-        if parameters.all_folds:
-            return _each_fold(parameters)
-        return _cascade(parameters) if parameters.cascade else [_train_one(_plan(parameters), parameters)]
+        trained = _train(parameters)
     except CancelledRunError as error:
         return Cancelled(message=str(error))  # type: ignore[return-value]  # a state is a result to Prefect
+    if parameters.evaluate:
+        for model in trained:
+            evaluate(EvaluateParameters(model=str(model.model_id)))
+    return trained
 
 
-@flow(name="promote", flow_run_name="promote · model {parameters.model}")
+@flow(name="promote", flow_run_name="promote · model {parameters.model}", on_cancellation=[end_as_cancelled])
 def promote(parameters: PromoteParameters) -> int:
     """Make a model the champion, which prediction uses unless told otherwise; its id."""
     return promote_model(parameters.model)
+
+
+def _train(parameters: TrainParameters) -> list[Trained]:
+    if parameters.resume is not None:
+        return [_train_one(plan_resumption(parameters.resume), parameters)]
+    if parameters.all_folds:
+        return _each_fold(parameters)
+    return _cascade(parameters) if parameters.cascade else [_train_one(_plan(parameters), parameters)]
 
 
 def _plan(parameters: TrainParameters) -> TrainingPlan:
@@ -73,19 +81,18 @@ def _train_one(plan: TrainingPlan, parameters: TrainParameters) -> Trained:
     create_markdown_artifact(_markdown(plan, trained), key="train", description="A training and its model")
     if not plan.finished:
         model_trained(trained.model_id, run_id=trained.run_id, score=trained.score, evaluated=parameters.evaluate)
-    if parameters.evaluate:
-        evaluate(EvaluateParameters(model=str(trained.model_id)))
     return trained
 
 
 def _cascade(parameters: TrainParameters) -> list[Trained]:
     """The second network learns on the boxes that the first one finds, as it will be shown them in prediction."""
     prepare(PrepareParameters(dataset=parameters.dataset, recipe=parameters.recipe))
-    first = _train_one(_plan(parameters), parameters)
+    plan = _plan(parameters)
+    first = _train_one(plan, parameters)
     around = parameters.recipe.model_copy(update={"frame": "kidneys", "locator": first.sha256})
     # What the first one overlooks is its own mistake: it is stored and shown, and no reason to stop.
     prepare(PrepareParameters(dataset=parameters.dataset, recipe=around, least_tumor_kept=0))
-    second = parameters.model_copy(update={"recipe": around})
+    second = parameters.model_copy(update={"recipe": around, "split": plan.split_id})
     return [first, _train_one(_plan(second), second)]
 
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 from prefect import get_client, runtime
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.flows import Flow
 from prefect.logging import get_run_logger
+from prefect.states import Cancelled
 
 from kits_core.errors import KitsError
 
@@ -22,6 +26,16 @@ def surviving_the_server() -> Iterator[None]:
         yield
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         get_run_logger().warning("the Prefect server does not answer (%s); going on without it", error)
+
+
+def end_as_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook
+    """A hook (`on_cancellation`) of every flow: whatever a cancelled run came to, its end is that it was cancelled.
+
+    Prefect's server lets nothing else follow, so a run without a worker that failed, or was done before it looked,
+    would be "Cancelling" for ever.
+    """
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run.id, Cancelled(message="Cancelled from the dashboard."))
 
 
 def check_cancelled(next_step: str) -> None:

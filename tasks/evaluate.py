@@ -72,7 +72,7 @@ def plan_evaluation(model: str, subset: str, flips: bool, workers: int) -> Evalu
     """Find the model and the cases, and open the evaluation or take up the one that was begun."""
     with catalog() as session:
         row = find_model(session, model)
-        run, locator = row.run, locator_of(session, row)
+        run, locator = row.run, locator_of(session, row, held_out=True)
         evaluation = queries.start_evaluation(
             session,
             model_id=row.id,

@@ -34,17 +34,28 @@ def mean_of(segmenters: Sequence[Segmenter]) -> Segmenter:
     return replace(first, others=tuple(segmenter.model for segmenter in rest))
 
 
-def locator_of(session: Session, model: Model) -> Model | None:
+def locator_of(session: Session, model: Model, *, held_out: bool) -> Model | None:
     """Who finds the kidneys for a model of that frame: whoever did so for its training, or the best there is.
 
-    None for a model that sees the whole scan.
+    None for a model that sees the whole scan. `held_out`: see `find_locator`.
     """
     recipe = recipe_of(model)
     if recipe.frame != "kidneys":
         return None
     if recipe.locator is None:
-        return find_locator(session, model.run.split.dataset_id)
+        return find_locator(session, model.run, held_out=held_out)
     return model_of_sha256(session, recipe.locator)
+
+
+def check_checkpoint(path: Path, sha256: str) -> None:
+    """Raise `KitsError` where a model's file is not there or not the one that it was."""
+    if not path.is_file():
+        raise KitsError(f"{path}: expected the checkpoint with SHA-256 {sha256}, got no file; train again")
+    if sha256_of(path) != sha256:
+        raise KitsError(
+            f"{path}: expected the checkpoint with SHA-256 {sha256}, got another file; put the right one back, or "
+            "delete this one and train again"
+        )
 
 
 def recipe_of(model: Model) -> Recipe:
@@ -56,6 +67,5 @@ def recipe_of(model: Model) -> Recipe:
 def _load(path: Path, sha256: str, recipe: Recipe) -> Segmenter:
     from kits_core.network.checkpoint import load_network  # noqa: PLC0415 - imports TensorFlow
 
-    if not path.is_file() or sha256_of(path) != sha256:
-        raise KitsError(f"{path}: expected the checkpoint with SHA-256 {sha256}, got another or no file; train again")
+    check_checkpoint(path, sha256)
     return Segmenter(load_network(path), recipe)

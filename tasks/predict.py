@@ -111,7 +111,7 @@ def plan_predictions(asked: Asked) -> PredictionPlan:
     with catalog() as session:
         models = [find_model(session, name) for name in asked.model.split(",")]
         _check_recipes(models)
-        locator = locator_of(session, models[0])
+        locator = locator_of(session, models[0], held_out=False)
         predictors = Predictors(
             tuple(model.id for model in models),
             locator.id if locator else None,

@@ -1,11 +1,10 @@
 """One training, its epochs and its model in the catalog. Keras is imported inside the task that trains."""
 
-import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -16,7 +15,8 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from sqlalchemy.orm import Session
 from tensorboardX import SummaryWriter
 
-from db.models import PreparedCase, RunStatus, SplitMember, Subset, TrainingRun
+from db.models import Model, PreparedCase, RunStatus, SplitMember, Subset, TrainingRun
+from db.models import Recipe as RecipeRow
 from db.queries import ingest as ingest_queries
 from db.queries import prepare as prepare_queries
 from db.queries import split as split_queries
@@ -32,13 +32,14 @@ from kits_core.report.data_url import data_url
 from kits_core.report.figures import learning_curve
 from tasks.cancel import CancelledRunError, check_cancelled, surviving_the_server
 from tasks.catalog import catalog, flow_run_id, reading
+from tasks.models import check_checkpoint
 from tasks.policy import CATALOG, TRAINING
 from tasks.progress import report_progress, say
 from tasks.report import lineage_of
 from tasks.split import check_members
 
 if TYPE_CHECKING:
-    from kits_core.network.training import Budget
+    from kits_core.network.training import Budget, TrainedModel
 
 _LOOK_EVERY_S = 5.0
 _DRAW_EVERY_S = 30.0
@@ -59,7 +60,7 @@ class TrainingPlan:
 class Trained:
     """A model in the catalog.
 
-    `champion`: it is the one that prediction uses. `rival_id`: the champion that it beats on the same recipe and split.
+    `champion`: it is the one that prediction uses. `rival_id`: the champion that it beats on the same cases.
     """
 
     run_id: int
@@ -73,30 +74,41 @@ class Trained:
 
 @task(name="plan-training", **CATALOG)
 def plan_training(dataset: str | None, split_id: int | None, recipe: Recipe, config: TrainingConfig) -> TrainingPlan:
-    """Find the split and its prepared files, and open the run, or take up the one that was begun."""
+    """Find the split and its prepared files, and open the run, or find the one that was begun."""
     with catalog() as session:
         row = ingest_queries.find_dataset(session, dataset)
         split = split_queries.find_split(session, row.id, split_id)
         recipe_row = prepare_queries.ensure_recipe(session, recipe.hash, recipe.model_dump(mode="json"), flow_run_id())
-        run = queries.start_or_resume_run(
+        sides = _sides(session, split.id, config.fold)
+        run = queries.find_or_open_run(
             session,
             recipe_id=recipe_row.id,
             split_id=split.id,
             config=config.model_dump(mode="json"),
             config_hash=config.hash,
+            prepared=_prepared(session, sides, recipe_row),
             flow_run_id=flow_run_id(),
         )
-        return _plan(session, run)
+        plan, checkpoint = _plan(run, sides), _checkpoint(run)
+    return _with_its_checkpoint(plan, checkpoint)
 
 
 @task(name="plan-resumption", **CATALOG)
 def plan_resumption(run_id: int) -> TrainingPlan:
-    """Take up a run that was begun, with the settings that it has in the catalog."""
-    with catalog() as session:
+    """Find a run that was begun, with the settings that it has in the catalog.
+
+    Raises `KitsError` where the files that it was begun with have been replaced.
+    """
+    with reading() as session:
         run = queries.find_run(session, run_id)
-        if run.status is not RunStatus.COMPLETED:
-            queries.take_up(session, run, flow_run_id())
-        return _plan(session, run)
+        sides = _sides(session, run.split_id, run.config.get("fold"))
+        plan, checkpoint = _plan(run, sides), _checkpoint(run)
+        if not plan.finished and queries.data_hash(_prepared(session, sides, run.recipe)) != run.data_hash:
+            raise KitsError(
+                f"run {run_id}: expected the prepared files that it was begun with, got others: their images, "
+                "segmentations or the preparation have changed since; run kits train with its settings for a new run"
+            )
+    return _with_its_checkpoint(plan, checkpoint)
 
 
 @task(name="find-folds", **CATALOG)
@@ -113,29 +125,36 @@ def find_folds(dataset: str | None, split_id: int | None) -> tuple[int, int]:
 def train_network(run_id: int) -> Trained:
     """Train a run to its end, from where it stands, and register its best checkpoint."""
     from kits_core.network.environment import environment  # noqa: PLC0415 - imports TensorFlow
-    from kits_core.network.training import train  # noqa: PLC0415
+    from kits_core.network.training import alone_in, train  # noqa: PLC0415
 
     settings = current_settings()
     folder = run_folder(settings, run_id)
-    with noting_the_end(run_id):
+    with alone_in(folder), noting_the_end(run_id):
         with catalog() as session:
             run = session.get_one(TrainingRun, run_id)
-            run.environment = environment()
+            queries.take_up(session, run, flow_run_id(), environment())
             config, recipe = TrainingConfig.model_validate(run.config), Recipe.model_validate(run.recipe.settings)
-            prepared = prepare_queries.prepared_of(session, run.recipe_id)
-            cases = {
-                subset: _training_cases(settings, members, prepared) for subset, members in _sides(session, run).items()
-            }
             write_text_atomically(folder / "environment.json", json.dumps(run.environment, indent=2))
+        with reading() as session:
+            files = _files(session, settings, session.get_one(TrainingRun, run_id))
+        for side in files.values():
+            for file in side:
+                file.check()
         with _Watcher(run_id, config.epochs, folder) as watcher:
             model = train(
                 config,
                 recipe,
-                train_cases=cases[Subset.TRAIN],
-                validation_cases=cases[Subset.VALIDATION],
+                train_cases=[file.case for file in files[Subset.TRAIN]],
+                validation_cases=[file.case for file in files[Subset.VALIDATION]],
                 folder=folder,
                 watcher=watcher,
             )
+        return _register(run_id, model)
+
+
+def _register(run_id: int, model: "TrainedModel") -> Trained:
+    """Note a run's end and its model, and write the model card."""
+    settings = current_settings()
     with catalog() as session:
         row = queries.register_model(
             session,
@@ -148,12 +167,10 @@ def train_network(run_id: int) -> Trained:
             flow_run_id=flow_run_id(),
         )
         queries.end_run(session, run_id, RunStatus.COMPLETED)
-        rival = queries.rival(session, row)
-        used = [prepared[member.case_id] for side in _sides(session, row.run).values() for member in side]
-        write_text_atomically(folder / "README.md", model_card(lineage_of(session, row), _hash_of(used)))
-        return Trained(
-            run_id, row.id, row.sha256, model.epoch, model.score, row.is_champion, rival.id if rival else None
-        )
+        queries.promote_the_first(session, row)
+        card = model_card(lineage_of(session, row), row.run.data_hash)
+        write_text_atomically(run_folder(settings, run_id) / "README.md", card)
+        return _trained(session, row)
 
 
 @task(name="promote-model", **CATALOG)
@@ -171,7 +188,20 @@ def trained_before(run_id: int) -> Trained:
         model = session.get_one(TrainingRun, run_id).model
         if model is None:
             raise KitsError(f"run {run_id}: expected the model of a completed run in the catalog, got none")
-        return Trained(run_id, model.id, model.sha256, model.epoch, model.score, model.is_champion, None)
+        return _trained(session, model)
+
+
+def _trained(session: Session, model: Model) -> Trained:
+    rival = queries.rival(session, model)
+    return Trained(
+        model.run_id,
+        model.id,
+        model.sha256,
+        model.epoch,
+        model.score,
+        model.is_champion,
+        rival_id=rival.id if rival else None,
+    )
 
 
 def run_folder(settings: Settings, run_id: int) -> Path:
@@ -217,6 +247,11 @@ class _Watcher:
         if self._board is not None:
             self._board.close()
 
+    def note(self, text: str) -> None:
+        """See `kits_core.network.training.Watcher`."""
+        self._log.warning(text)
+        say(text)
+
     def budget(self, budget: "Budget") -> None:
         """See `kits_core.network.training.Watcher`."""
         text = _describe(budget)
@@ -234,11 +269,22 @@ class _Watcher:
         self._steps, self._percent = step, 100 * step / steps
         self._board.add_scalar("step/loss", loss, step)
         report_progress("train", step, steps, self._note)
+        self._look()
+
+    def validated(self, cases: int, of: int) -> None:
+        """See `kits_core.network.training.Watcher`. Raises `CancelledRunError`."""
+        report_progress("validate", cases, of, self._note)
+        self._look()
+
+    def _look(self) -> None:
+        """Every few seconds show how far it is, and look whether someone has cancelled it."""
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
             self._looked = time.monotonic()
             with surviving_the_server():
                 update_progress_artifact(self._artifact, self._percent, description=self._note)
-            check_cancelled(f"kits train --resume {self._run_id} goes on after the last whole epoch")
+            check_cancelled(
+                f"kits train --resume {self._run_id} goes on after the last whole epoch, and so does the same command"
+            )
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """See `kits_core.network.training.Watcher`."""
@@ -270,12 +316,7 @@ def _describe(budget: "Budget") -> str:
     )
 
 
-def _plan(session: Session, run: TrainingRun) -> TrainingPlan:
-    sides = _sides(session, run)
-    check_members(sides)
-    members = [member for side in sides.values() for member in side]
-    prepared = prepare_queries.prepared_of(session, run.recipe_id)
-    _check_prepared(members, prepared, run.recipe.hash)
+def _plan(run: TrainingRun, sides: Mapping[Subset, list[SplitMember]]) -> TrainingPlan:
     return TrainingPlan(
         run.id,
         run.split_id,
@@ -285,48 +326,77 @@ def _plan(session: Session, run: TrainingRun) -> TrainingPlan:
     )
 
 
-def _sides(session: Session, run: TrainingRun) -> dict[Subset, list[SplitMember]]:
-    return {subset: split_queries.side(session, run.split_id, subset, run.config.get("fold")) for subset in Subset}
+def _checkpoint(run: TrainingRun) -> tuple[Path, str] | None:
+    """Path and SHA-256 of a run's model, where it has one."""
+    return None if run.model is None else (current_settings().absolute(run.model.path), run.model.sha256)
 
 
-def _check_prepared(members: Sequence[SplitMember], prepared: Mapping[int, PreparedCase], recipe_hash: str) -> None:
-    stale = [
-        member.case.name
-        for member in members
-        if member.case_id not in prepared or not prepare_queries.is_current(prepared[member.case_id], member.case)
-    ]
+def _with_its_checkpoint(plan: TrainingPlan, checkpoint: tuple[Path, str] | None) -> TrainingPlan:
+    """The plan, not finished where the checkpoint has gone. Raises `KitsError` where another file is in its place."""
+    if checkpoint is None or not checkpoint[0].is_file():
+        return replace(plan, finished=False)
+    check_checkpoint(*checkpoint)
+    return plan
+
+
+def _sides(session: Session, split_id: int, fold: int | None) -> dict[Subset, list[SplitMember]]:
+    """Both sides of a split. Raises `KitsError` where they share a patient."""
+    sides = {subset: split_queries.side(session, split_id, subset, fold) for subset in Subset}
+    check_members(sides)
+    return sides
+
+
+def _prepared(session: Session, sides: Mapping[Subset, list[SplitMember]], recipe: RecipeRow) -> list[PreparedCase]:
+    """The prepared files of a split's cases. Raises `KitsError` where some are missing, old, or without labels."""
+    members = [member for side in sides.values() for member in side]
+    rows, is_current = prepare_queries.prepared_of(session, recipe.id), prepare_queries.is_current
+    stale = [m.case.name for m in members if m.case_id not in rows or not is_current(rows[m.case_id], m.case)]
     if stale:
         raise KitsError(
-            f"recipe {recipe_hash}: expected prepared files of all {len(members)} cases of the split, got none or old "
+            f"recipe {recipe.hash}: expected prepared files of all {len(members)} cases of the split, got none or old "
             f"ones of {len(stale)} ({', '.join(stale[:3])}, ...); run kits prepare with the same settings"
         )
-
-
-def _training_cases(
-    settings: Settings, members: Sequence[SplitMember], prepared: Mapping[int, PreparedCase]
-) -> list[TrainingCase]:
-    cases = []
-    for member in members:
-        row = prepared[member.case_id]
+    prepared = [rows[member.case_id] for member in members]
+    for row in prepared:
         if row.label_path is None:
-            raise KitsError(f"{member.case.name}: expected prepared labels, got an image alone; run kits ingest again")
-        case = TrainingCase(
-            member.case.name,
-            settings.absolute(row.image_path),
-            settings.absolute(row.label_path),
-            kidney_kept=1.0 if row.kidney_kept is None else row.kidney_kept,
-            tumor_kept=1.0 if row.tumor_kept is None else row.tumor_kept,
-        )
-        for path, sha256 in ((case.image_path, row.image_sha256), (case.label_path, row.label_sha256)):
+            raise KitsError(f"{row.case.name}: expected prepared labels, got an image alone; run kits ingest again")
+    return prepared
+
+
+@dataclass(frozen=True)
+class _TrainingFiles:
+    """A case to train on or to validate with, and what its files are to be."""
+
+    case: TrainingCase
+    image_sha256: str
+    label_sha256: str
+
+    def check(self) -> None:
+        """Raise `KitsError` for a file that is not as it was prepared."""
+        case = self.case
+        for path, sha256 in ((case.image_path, self.image_sha256), (case.label_path, self.label_sha256)):
             if not path.is_file() or sha256_of(path) != sha256:
                 raise KitsError(
                     f"{case.name}: expected {path} with SHA-256 {sha256}, as it was prepared, got another or no file; "
                     "delete it and run kits prepare"
                 )
-        cases.append(case)
-    return cases
 
 
-def _hash_of(prepared: Sequence[PreparedCase]) -> str:
-    lines = sorted(f"{row.case.name} {row.image_sha256} {row.label_sha256}" for row in prepared)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _files(session: Session, settings: Settings, run: TrainingRun) -> dict[Subset, list[_TrainingFiles]]:
+    """What a run reads, in the order of its split. The hashes are those that it was begun with."""
+    rows = prepare_queries.prepared_of(session, run.recipe_id)
+    seen = {case.case_id: case for case in run.cases}
+    files: dict[Subset, list[_TrainingFiles]] = {}
+    for subset, members in _sides(session, run.split_id, run.config.get("fold")).items():
+        files[subset] = []
+        for member in members:
+            row, hashes = rows[member.case_id], seen[member.case_id]
+            case = TrainingCase(
+                member.case.name,
+                settings.absolute(row.image_path),
+                settings.absolute(row.label_path or ""),
+                kidney_kept=1.0 if row.kidney_kept is None else row.kidney_kept,
+                tumor_kept=1.0 if row.tumor_kept is None else row.tumor_kept,
+            )
+            files[subset].append(_TrainingFiles(case, hashes.image_sha256, hashes.label_sha256))
+    return files

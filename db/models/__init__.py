@@ -6,7 +6,7 @@ from db.models.evaluation import CaseMeasurement, CaseMetric, Evaluation, Scored
 from db.models.prediction import Measurement, Prediction, PredictionModel
 from db.models.preparation import Ceiling, PreparedCase, Recipe
 from db.models.split import Split, SplitMember, Subset
-from db.models.training import EpochMetric, Model, RunStatus, TrainingRun
+from db.models.training import EpochMetric, Model, RunStatus, TrainedCase, TrainingRun
 
 __all__ = [
     "Base",
@@ -35,5 +35,6 @@ __all__ = [
     "Split",
     "SplitMember",
     "Subset",
+    "TrainedCase",
     "TrainingRun",
 ]

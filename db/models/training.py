@@ -22,15 +22,19 @@ class RunStatus(StrEnum):
 
 
 class TrainingRun(RowId, Base):
-    """One training. The same recipe, split and settings make one row, however often it had to be started."""
+    """One training. The same recipe, split, settings and prepared files make one row, however often it was started.
+
+    `data_hash`: SHA-256 over the names and hashes of the prepared files, which are in `trained_case` one by one.
+    """
 
     __tablename__ = "training_run"
-    __table_args__ = (UniqueConstraint("recipe_id", "split_id", "config_hash"),)
+    __table_args__ = (UniqueConstraint("recipe_id", "split_id", "config_hash", "data_hash"),)
 
     recipe_id: Mapped[int] = mapped_column(ForeignKey("recipe.id"))
     split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), index=True)
     config: Mapped[dict[str, Any]]
     config_hash: Mapped[str]
+    data_hash: Mapped[str]
     status: Mapped[RunStatus] = mapped_column(checked(RunStatus, "status"), default=RunStatus.RUNNING)
     environment: Mapped[dict[str, Any]]
     started_at: Mapped[datetime] = mapped_column(default=now)
@@ -41,6 +45,19 @@ class TrainingRun(RowId, Base):
     recipe: Mapped[Recipe] = relationship()
     split: Mapped[Split] = relationship()
     model: Mapped["Model | None"] = relationship(back_populates="run")
+    cases: Mapped[list["TrainedCase"]] = relationship(cascade="all, delete-orphan")
+
+
+class TrainedCase(RowId, Base):
+    """The prepared files of a case as a training, or its validation, has read them."""
+
+    __tablename__ = "trained_case"
+    __table_args__ = (UniqueConstraint("run_id", "case_id"),)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_run.id"))
+    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
+    image_sha256: Mapped[str]
+    label_sha256: Mapped[str]
 
 
 class EpochMetric(RowId, Base):

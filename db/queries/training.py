@@ -1,40 +1,64 @@
 """Training runs, epochs and models."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from db.models import EpochMetric, Model, RunStatus, Split, TrainingRun
+from db.models import EpochMetric, Model, PreparedCase, RunStatus, Split, TrainedCase, TrainingRun
 from db.models.base import now
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 
 
-def start_or_resume_run(
+def find_or_open_run(
     session: Session,
     *,
     recipe_id: int,
     split_id: int,
     config: Mapping[str, Any],
     config_hash: str,
+    prepared: Collection[PreparedCase],
     flow_run_id: str | None,
 ) -> TrainingRun:
-    """The run of a recipe, split and configuration, new or taken up again. A completed one is returned as it is."""
-    key = {"recipe_id": recipe_id, "split_id": split_id, "config_hash": config_hash}
-    run = find_or_add(session, TrainingRun, key, config=dict(config), environment={})
-    if run.status is not RunStatus.COMPLETED:
-        take_up(session, run, flow_run_id)
+    """The run of a recipe, split, configuration and prepared files (of all members of the split), new or as it is."""
+    key = {"recipe_id": recipe_id, "split_id": split_id, "config_hash": config_hash, "data_hash": data_hash(prepared)}
+    run = find_or_add(session, TrainingRun, key, config=dict(config), environment={}, flow_run_id=flow_run_id)
+    if not run.cases:
+        run.cases = [
+            TrainedCase(case_id=row.case_id, image_sha256=row.image_sha256, label_sha256=row.label_sha256)
+            for row in prepared
+        ]
+    session.flush()
     return run
 
 
-def take_up(session: Session, run: TrainingRun, flow_run_id: str | None) -> None:
-    """Note that a run is under way, in a flow run."""
+def data_hash(prepared: Iterable[PreparedCase]) -> str:
+    """SHA-256 over names and hashes of prepared files."""
+    lines = sorted(f"{row.case.name} {row.image_sha256} {row.label_sha256}" for row in prepared)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def take_up(session: Session, run: TrainingRun, flow_run_id: str | None, environment: Mapping[str, str]) -> None:
+    """Note that a run is under way, in a flow run and on a machine; what another machine was before stays noted."""
     run.status, run.error, run.ended_at = RunStatus.RUNNING, None, None
     run.flow_run_id = flow_run_id
+    before = run.environment or environment
+    run.environment = {
+        name: _and_then(before.get(name, "nothing"), environment.get(name, "nothing"))
+        for name in {**before, **environment}
+    }
     session.flush()
+
+
+_THEN = ", then "
+
+
+def _and_then(before: str, value: str) -> str:
+    return before if before.rsplit(_THEN, maxsplit=1)[-1] == value else f"{before}{_THEN}{value}"
 
 
 def record_epoch(session: Session, run_id: int, epoch: int, values: Mapping[str, float]) -> None:
@@ -98,19 +122,32 @@ def promote(session: Session, model: Model) -> None:
     session.flush()
 
 
-def rival(session: Session, model: Model) -> Model | None:
-    """The champion that a model may take the place of: its score is lower, on the same recipe, split and fold.
-
-    Where there is no champion yet the model becomes it, so that there is one to predict with.
-    """
+def promote_the_first(session: Session, model: Model) -> None:
+    """Make a model the champion where there is none, so that there is one to predict with."""
     take_turn(session, Model)
-    current = champion(session)
-    if current is None:
+    if champion(session) is None:
         promote(session, model)
+
+
+def rival(session: Session, model: Model) -> Model | None:
+    """The champion that a model may take the place of: its score is lower, on the same cases by the same recipe.
+
+    Or by the recipe whose boxes the champion finds, of a cascade's second network against its first.
+    """
+    current = champion(session)
+    if current is None or current.id == model.id:
         return None
-    runs = current.run, model.run
-    same = len({(run.recipe_id, run.split_id, run.config.get("fold")) for run in runs}) == 1
-    return current if same and model.score > current.score else None
+    comparable = current.run.recipe_id == model.run.recipe_id or (
+        current.sha256 == model.run.recipe.settings.get("locator")
+    )
+    same_cases = _scored_on(current.run) == _scored_on(model.run)
+    return current if comparable and same_cases and model.score > current.score else None
+
+
+def _scored_on(run: TrainingRun) -> tuple[Any, ...]:
+    """What decides which cases a run's score is a mean of."""
+    chosen = run.config.get("selection_cases")
+    return run.split_id, run.config.get("fold"), chosen, run.config.get("seed") if chosen else None
 
 
 def find_run(session: Session, run_id: int) -> TrainingRun:
@@ -121,21 +158,28 @@ def find_run(session: Session, run_id: int) -> TrainingRun:
     return run
 
 
-def find_locator(session: Session, dataset_id: int) -> Model:
-    """The model that finds the kidneys of a dataset's scans: of those that see the whole scan the one of highest score.
+def find_locator(session: Session, run: TrainingRun, *, held_out: bool) -> Model:
+    """The model that finds the kidneys for a run's model: of those that see the whole scan the one of highest score.
 
-    Raises `KitsError` where there is none.
+    Those of the same split and fold come first. `held_out`: no others will do, because they may have been trained on
+    the cases that are held out, and their boxes would flatter. Raises `KitsError` where there is none.
     """
+
+    def same(model: Model) -> bool:
+        return (model.run.split_id, model.run.config.get("fold")) == (run.split_id, run.config.get("fold"))
+
     models = session.scalars(
-        select(Model).join(TrainingRun).join(Split).where(Split.dataset_id == dataset_id).order_by(Model.score.desc())
+        select(Model).join(TrainingRun).join(Split).where(Split.dataset_id == run.split.dataset_id)
     )
-    found = next((model for model in models if model.run.recipe.settings.get("frame") == "volume"), None)
-    if found is None:
+    there = [m for m in models if m.run.recipe.settings.get("frame") == "volume" and (same(m) or not held_out)]
+    if not there:
+        fold = run.config.get("fold")
+        wanted = f"--split {run.split_id}" + ("" if fold is None else f" --fold {fold}")
         raise KitsError(
-            "a model of the frame kidneys: expected one of the frame volume that finds them, got none; run kits train "
-            "--frame volume first"
+            "a model of the frame kidneys: expected one of the frame volume, trained on the same cases, that finds "
+            f"them, got none; run kits train --frame volume {wanted} first"
         )
-    return found
+    return max(there, key=lambda model: (same(model), model.score))
 
 
 def model_of_sha256(session: Session, sha256: str) -> Model:

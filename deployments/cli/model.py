@@ -24,7 +24,9 @@ def train(
     micro_batch: Annotated[
         int | None,
         typer.Option(
-            help="Cases in memory at once; gradients add up.", show_default="the batch", rich_help_panel=_STEPS
+            help="Cases in memory at once; gradients add up (see --normalisation).",
+            show_default="the batch",
+            rich_help_panel=_STEPS,
         ),
     ] = None,
     learning_rate: Annotated[
@@ -47,7 +49,12 @@ def train(
         int | None, typer.Option(help="Channels of the stem.", show_default="64", rich_help_panel=_NETWORK)
     ] = None,
     normalisation: Annotated[
-        str | None, typer.Option(help="batch, group or instance.", show_default="batch", rich_help_panel=_NETWORK)
+        str | None,
+        typer.Option(
+            help="batch, group or instance; with --micro-batch the latter two see what the whole batch would.",
+            show_default="batch",
+            rich_help_panel=_NETWORK,
+        ),
     ] = None,
     deep_supervision: Annotated[
         bool | None,
@@ -68,6 +75,14 @@ def train(
     focus: Annotated[
         float | None,
         typer.Option(help="Focal Tversky: exponent.", show_default="0.75", rich_help_panel=_LOSS),
+    ] = None,
+    loss_background: Annotated[
+        bool | None,
+        typer.Option("--loss-background", help="The loss counts the background too.", rich_help_panel=_LOSS),
+    ] = None,
+    loss_per: Annotated[
+        str | None,
+        typer.Option(help="What it counts together: sample or batch.", show_default="sample", rich_help_panel=_LOSS),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu or gpu.", show_default="auto", rich_help_panel=_MACHINE)
@@ -121,6 +136,8 @@ def train(
         miss_weight=miss_weight,
         false_alarm_weight=false_alarm_weight,
         focus=focus,
+        loss_background=loss_background,
+        loss_per=loss_per,
         device=device,
         precision=precision,
         fold=None if fold == "all" else fold,

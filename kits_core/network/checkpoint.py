@@ -1,11 +1,14 @@
 """The state of a training on disk: the newest finished epoch, whole or not there."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import kits_core.network.loss  # noqa: F401 - registers the losses that a state names
+from kits_core.errors import KitsError
 from kits_core.files import PARTIAL_SUFFIX, write_text_atomically, written_aside
 from kits_core.network.backend import keras, uses_xla
 from kits_core.network.machine import choose_device, choose_policy
@@ -47,20 +50,40 @@ def save_state(folder: Path, model: Any, progress: Progress) -> None:
     write_text_atomically(_progress_path(folder, progress.epoch), json.dumps(asdict(progress)))
     with written_aside(state_path(folder, progress.epoch), suffix=".keras") as aside:
         model.save(aside)
-    for path in sorted(folder.glob(_STATES))[:-_KEPT]:
+    for path in kept_states(folder)[_KEPT:]:
         path.unlink()
         path.with_suffix(".json").unlink(missing_ok=True)
 
 
-def load_state(folder: Path) -> tuple[Any, Progress] | None:
-    """Model and progress of the newest finished epoch; None where no epoch was finished."""
+def load_state(folder: Path, note: Callable[[str], None]) -> tuple[Any, Progress] | None:
+    """Model and progress of the newest finished epoch that can be read; None where no epoch was finished.
+
+    `note` is told of a state that cannot be read. Raises `KitsError` where none can.
+    """
     for torn in folder.glob(f"*{PARTIAL_SUFFIX}*"):
         torn.unlink()
-    models = sorted(folder.glob(_STATES))
-    if not models:
-        return None
-    progress = json.loads(models[-1].with_suffix(".json").read_text(encoding="utf-8"))
-    return keras.saving.load_model(models[-1], safe_mode=True), Progress(**progress)
+    states = kept_states(folder)
+    for path in states:
+        try:
+            return keras.saving.load_model(path, safe_mode=True), load_progress(path)
+        except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
+            note(f"{path} cannot be read ({type(error).__name__}: {str(error)[:200]}); it is left out")
+    if states:
+        raise KitsError(
+            f"{folder}: expected the state of an epoch, got {len(states)} that cannot be read; delete this folder and "
+            "train again, from the first epoch"
+        )
+    return None
+
+
+def load_progress(state: Path) -> Progress:
+    """What is known of a state's epoch. Raises `OSError`, `ValueError` or `TypeError` where it cannot be read."""
+    return Progress(**json.loads(state.with_suffix(".json").read_text(encoding="utf-8")))
+
+
+def kept_states(folder: Path) -> list[Path]:
+    """The states' model files, the newest first."""
+    return sorted(folder.glob(_STATES), reverse=True)
 
 
 def state_path(folder: Path, epoch: int) -> Path:

@@ -17,8 +17,8 @@ class TrainingConfig(BaseModel):
     micro_batch: int | None = Field(
         None,
         ge=1,
-        description="Cases in memory at once; gradients add up to a whole batch. A divisor of the batch size; empty "
-        "takes all of it.",
+        description="Cases in memory at once; gradients add up to a whole batch, save that batch normalisation, and a "
+        "loss per batch, see each part by itself. A divisor of the batch size; empty takes all of it.",
     )
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Adam's step size at the start.")
     final_learning_rate: float | None = Field(

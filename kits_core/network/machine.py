@@ -23,11 +23,12 @@ def choose_device(wanted: str) -> str:
     return "gpu" if there and wanted != "cpu" else "cpu"
 
 
-def choose_policy(precision: str, device: str) -> str:
+def choose_policy(precision: str, device: str, *, whole_batches: bool = True) -> str:
     """Keras's dtype policy: weights are always float32; `auto` computes in 16 bits on a GPU, bfloat16 where it can.
 
     Raises `KitsError` for 16 bits under TensorFlow on a CPU: it has no float16 pooling, and in TensorFlow 2.21 the
-    gradient of a small bfloat16 convolution has values that are not finite.
+    gradient of a small bfloat16 convolution has values that are not finite. Float16 needs `whole_batches`: Keras's loss
+    scale leaves out a part whose gradients overflow, and would count another batch's part in its place ever after.
     """
     if device == "cpu":
         if precision in ("auto", "float32"):
@@ -38,7 +39,13 @@ def choose_policy(precision: str, device: str) -> str:
                 "to be trusted; ask for the precision auto, or set KERAS_BACKEND=jax"
             )
     if precision == "auto":
-        precision = "bfloat16" if all(card.capability >= _BFLOAT16_SINCE for card in find_gpus()) else "float16"
+        newer = all(card.capability >= _BFLOAT16_SINCE for card in find_gpus())
+        precision = "bfloat16" if newer else "float16" if whole_batches else "float32"
+    if precision == "float16" and not whole_batches:
+        raise KitsError(
+            "precision float16: expected whole batches in memory, got a micro_batch, with whose parts the scale of a "
+            "float16 loss does not work; ask for the precision float32 or bfloat16, or for a smaller batch_size alone"
+        )
     return _POLICIES[precision]
 
 
@@ -50,21 +57,23 @@ def running_on(device: str, config: TrainingConfig) -> Iterator[None]:
     """
     place: Any = keras.device("cpu:0") if device == "cpu" and find_gpus() else nullcontext()
     try:
-        with place, _shared_batches(config):
+        with place, _shared_batches(device, config):
             yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        lower = f"micro_batch (now {config.cases_at_once})" if config.cases_at_once > 1 else "filters or the shape"
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        lower = "filters or the shape"
+        if config.cases_at_once > 1:
+            lower = f"micro_batch (now {config.cases_at_once}): gradients add up to the batch of {config.batch_size}"
         raise KitsError(
-            f"expected the training to fit into the memory of the {device}, got: {str(error).splitlines()[0][:200]}; "
-            f"lower {lower}: gradients add up to the same batch of {config.batch_size}"
+            f"expected the training to fit into the memory of the {device}, got: {said[:200]}; lower {lower}"
         ) from error
 
 
 @contextmanager
-def _shared_batches(config: TrainingConfig) -> Iterator[None]:
-    devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else []
+def _shared_batches(device: str, config: TrainingConfig) -> Iterator[None]:
+    devices = keras.distribution.list_devices(device) if keras.backend.backend() == "jax" else []
     share = len(devices) > 1 and config.cases_at_once % len(devices) == 0
     before = keras.distribution.distribution()
     if share:

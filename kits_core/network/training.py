@@ -12,7 +12,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ import numpy as np
 from kits_core.errors import KitsError
 from kits_core.files import link_or_copy, sha256_of, write_text_atomically, written_aside
 from kits_core.network.backend import keras, peak_memory_bytes, uses_xla
-from kits_core.network.checkpoint import Progress, load_state, save_state, state_path
+from kits_core.network.checkpoint import Progress, kept_states, load_progress, load_state, save_state, state_path
 from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Batch, Loader, TrainingCase
 from kits_core.network.loss import DiceCrossEntropy, FocalTversky
@@ -33,7 +33,7 @@ from kits_core.recipe.recipe import Recipe
 
 _MEASURED_STEPS = 3
 _BYTES_A_PARAMETER = 3 * 4  # the weight and Adam's two moments, float32
-_CHECKPOINTS = 4  # two states, the best, and a state being written
+_CHECKPOINTS = 5  # two states, the best epoch of each, and a state being written
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,17 @@ class Budget:
 class Watcher(Protocol):
     """Who is told how a training goes, and may end it by raising."""
 
+    def note(self, text: str) -> None:
+        """Something out of the ordinary that the training copes with."""
+
     def budget(self, budget: Budget) -> None:
         """After the third step of a call."""
 
     def step(self, step: int, steps: int, loss: float) -> None:
         """After every step; `step` counts from the first epoch."""
+
+    def validated(self, cases: int, of: int) -> None:
+        """After every validation case of an epoch."""
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Before an epoch's state is saved, so an epoch may be told again after a kill.
@@ -93,22 +99,25 @@ def train(
 ) -> TrainedModel:
     """Train in `folder`, which holds the state of an earlier, stopped call of the same settings or nothing.
 
-    The best checkpoint is that of the largest mean Dice of kidney and tumour over whole validation cases on the
-    recipe's grid. Raises `KitsError` for a loss that is not finite (the last good state stays), for a device that is
-    not there, where memory or disk do not suffice, and while another process trains in `folder`.
+    Whoever calls holds the folder (`alone_in`). The best checkpoint is that of the largest mean Dice of kidney and
+    tumour over whole validation cases on the recipe's grid. Raises `KitsError` for a loss or weights that are not
+    finite (the last good state stays), for a device that is not there or computes otherwise than the one that the
+    training began on, and where memory or disk do not suffice.
     """
-    with _alone_in(folder):
-        write_text_atomically(folder / "config.json", config.model_dump_json(indent=2))
-        write_text_atomically(folder / "recipe.json", recipe.model_dump_json(indent=2))
-        device = choose_device(config.device)
-        with running_on(device, config):
-            training = _Training(config, recipe, folder, device, watcher)
-            return training.run(train_cases, selected_cases(validation_cases, config))
+    write_text_atomically(folder / "config.json", config.model_dump_json(indent=2))
+    write_text_atomically(folder / "recipe.json", recipe.model_dump_json(indent=2))
+    device = choose_device(config.device)
+    with running_on(device, config):
+        training = _Training(config, recipe, folder, device, watcher)
+        return training.run(train_cases, selected_cases(validation_cases, config))
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock for the block; the system lets go of it however the process ends."""
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock for the block; the system lets go of it however the process ends.
+
+    Raises `KitsError` while another process holds it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
@@ -193,8 +202,15 @@ class _Training:
 
     def run(self, train_cases: Sequence[TrainingCase], validation_cases: Sequence[TrainingCase]) -> TrainedModel:
         config = self.config
-        policy = choose_policy(config.precision, self.device)
-        model, progress = load_state(self.folder / "state") or (build_model(config, self.recipe, policy), Progress())
+        policy = choose_policy(config.precision, self.device, whole_batches=config.cases_at_once == config.batch_size)
+        begun = load_state(self.folder / "state", self.watcher.note)
+        model, progress = begun or (build_model(config, self.recipe, policy), Progress())
+        if model.policy != policy:
+            raise KitsError(
+                f"{self.folder.name}: expected to go on in {model.policy}, as it was begun, got the device "
+                f"{self.device}, where its settings mean {policy}; go on where it was begun, or train anew with other "
+                "settings"
+            )
         self._keep_best(progress)
         self._check_disk(model)
         loader = Loader(train_cases, self.recipe, config.batch_size, config.seed)
@@ -202,7 +218,9 @@ class _Training:
         while progress.epoch < config.epochs and progress.epochs_without_gain < config.patience:
             epoch, start = progress.epoch + 1, time.perf_counter()
             model.optimizer.learning_rate = learning_rate(config, epoch)
-            values = self._run_epoch(model, loader, epoch) | validator.scores()
+            values = self._run_epoch(model, loader, epoch)
+            _check_weights(model, epoch)
+            values |= validator.scores(self.watcher.validated)
             values |= {"learning_rate": learning_rate(config, epoch), "seconds": time.perf_counter() - start}
             best_epoch, best_score = progress.best_epoch, progress.best_score
             if values["score"] > best_score:
@@ -212,6 +230,7 @@ class _Training:
             save_state(self.folder / "state", model, progress)
             self._keep_best(progress)
         best = self._best(progress.best_epoch)
+        self._drop_bests_but({best})
         return TrainedModel(best, sha256_of(best), progress.best_epoch, progress.best_score, int(model.count_params()))
 
     def _run_epoch(self, model: Any, loader: Loader, epoch: int) -> dict[str, float]:
@@ -242,7 +261,8 @@ class _Training:
         )
 
     def _check_disk(self, model: Any) -> None:
-        free, needed = shutil.disk_usage(self.folder).free, _disk_bytes(model)
+        files = {stat.st_ino: stat.st_size for stat in (path.stat() for path in self.folder.rglob("*.keras"))}
+        free, needed = shutil.disk_usage(self.folder).free, _disk_bytes(model) - sum(files.values())
         if free < needed:
             raise KitsError(
                 f"{self.folder}: expected {needed / 1e9:.2f} GB for checkpoints, got {free / 1e9:.2f} GB free; "
@@ -253,21 +273,43 @@ class _Training:
         return self.folder / f"best_epoch_{epoch:05d}.keras"
 
     def _keep_best(self, progress: Progress) -> None:
-        """Give the newest state a second name where it is the best, and only then drop the one that was.
+        """Give the newest state a second name where it is the best; the best of the state before it stays, too.
 
         Where a kill came between a state and this, the next call starts here.
         """
-        best = self._best(progress.best_epoch)
+        best, states = self._best(progress.best_epoch), self.folder / "state"
         if progress.epoch and not best.exists():
+            state = state_path(states, progress.best_epoch)
+            if not state.exists():
+                raise KitsError(
+                    f"{best}: expected the best epoch so far, got no file; put it back, or delete {states} and train "
+                    "again, from the first epoch"
+                )
             with written_aside(best, suffix=".keras") as aside:
-                link_or_copy(state_path(self.folder / "state", progress.best_epoch), aside)
-        for path in self.folder.glob("best_epoch_*.keras"):
-            if path != best:
-                path.unlink()
+                link_or_copy(state, aside)
+        bests = {best}
+        for state in kept_states(states):
+            with suppress(OSError, ValueError, TypeError):  # what cannot be read is no state to go on from
+                bests.add(self._best(load_progress(state).best_epoch))
+        self._drop_bests_but(bests)
+
+    def _drop_bests_but(self, kept: set[Path]) -> None:
+        for path in set(self.folder.glob("best_epoch_*.keras")) - kept:
+            path.unlink()
 
 
 def _disk_bytes(model: Any) -> int:
-    return int(model.count_params()) * _BYTES_A_PARAMETER * _CHECKPOINTS
+    a_parameter = _BYTES_A_PARAMETER + 4 * bool(model.optimizer.gradient_accumulation_steps)
+    return int(model.count_params()) * a_parameter * _CHECKPOINTS
+
+
+def _check_weights(model: Any, epoch: int) -> None:
+    """A step's loss is that of the weights before it, so the last one's come to light here."""
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        raise KitsError(
+            f"epoch {epoch}, last step: expected finite weights, got others; lower the learning rate; the state of the "
+            "epoch before is kept"
+        )
 
 
 def _check_finite(loss: float, epoch: int, step: int, batch: Batch) -> None:

@@ -1,6 +1,6 @@
 """Validation during a training: Dice over whole cases, on the recipe's grid."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,18 +25,21 @@ class Validator:
         self._labels_of = keras.Model(model.input, ops.cast(ops.argmax(output, axis=-1), "uint8"))
         self._labels_of.jit_compile = uses_xla()
 
-    def scores(self) -> dict[str, float]:
+    def scores(self, after_case: Callable[[int, int], None] = lambda *_: None) -> dict[str, float]:
         """`kidney_dice` and `tumor_dice`, means over the cases, and their mean, `score`.
 
-        What lies outside a case's grid (`TrainingCase.kept`) counts as missed.
+        What lies outside a case's grid (`TrainingCase.kept`) counts as missed. `after_case` is told how many cases are
+        done, and of how many; it may end the validation by raising.
         """
-        kidney, tumor = [], []
+        kidney: list[float] = []
+        tumor: list[float] = []
         for case, image, truth in self._pairs():
             found = np.asarray(self._labels_of.predict_on_batch(image[None, ..., None]))[0]
             pairs = np.bincount((truth * np.uint8(_CLASSES) + found).ravel(), minlength=_CLASSES**2)
             counts = pairs.reshape(_CLASSES, _CLASSES)
             kidney.append(_dice(counts, Label.KIDNEY, case.kidney_kept))
             tumor.append(_dice(counts, Label.TUMOR, case.tumor_kept))
+            after_case(len(tumor), len(self._cases))
         means = float(np.mean(kidney)), float(np.mean(tumor))
         return {"kidney_dice": means[0], "tumor_dice": means[1], "score": sum(means) / 2}
 

@@ -1,6 +1,6 @@
 """The model card: what lies beside a checkpoint so that it can be judged without the catalog (Mitchell et al. 2019)."""
 
-from kits_core.report.methods import Lineage, training_paragraph
+from kits_core.report.methods import Lineage, chosen_on, training_paragraph
 
 
 def model_card(lineage: Lineage, prepared_sha256: str) -> str:
@@ -8,7 +8,7 @@ def model_card(lineage: Lineage, prepared_sha256: str) -> str:
     facts = {
         "Checkpoint": f"SHA-256 `{lineage.model_sha256}`, epoch {lineage.model_epoch} of run {lineage.run_id}",
         "Parameters": f"{lineage.parameters:,}",
-        "Score": f"{lineage.score:.4f}, mean validation Dice of kidney and tumour on the recipe's grid",
+        "Score": f"{lineage.score:.4f}, mean Dice of kidney and tumour on the recipe's grid over {chosen_on(lineage)}",
         "Dataset": f"{lineage.dataset}, from {lineage.source}",
         "Split": f"`{lineage.split_hash}` (seed {lineage.split_seed}): {lineage.train_cases} cases for training, "
         f"{lineage.validation_cases} for validation",

@@ -30,6 +30,14 @@ class Lineage:
     environment: dict[str, str]
 
 
+def chosen_on(lineage: Lineage) -> str:
+    """The cases on which the best epoch was chosen, in words."""
+    chosen = lineage.config.selection_cases
+    if chosen is None or chosen >= lineage.validation_cases:
+        return "the validation cases"
+    return f"{chosen} of the {lineage.validation_cases} validation cases, drawn by the seed"
+
+
 def training_paragraph(lineage: Lineage) -> str:
     """Plain sentences on data, preparation and training."""
     return " ".join((_data(lineage), _preparation(lineage.recipe), _training(lineage)))
@@ -147,7 +155,7 @@ def _training(lineage: Lineage) -> str:
         f"size {config.learning_rate:g}{schedule}), batches of {config.batch_size} and {loss}, under Keras "
         f"{environment.get('keras', '?')} on {environment.get('backend', 'unknown')}{''.join(_particulars(config))}. Training cases were mirrored "
         "left-right, turned, scaled, shifted and changed in contrast, brightness, gamma and noise at random. The checkpoint "
-        f"of epoch {lineage.model_epoch} had the best mean Dice of kidney and tumour over the validation cases; training would "
+        f"of epoch {lineage.model_epoch} had the best mean Dice of kidney and tumour over {chosen_on(lineage)}; training would "
         f"have stopped after {config.patience} epochs without a better one."
     )
 

@@ -114,8 +114,14 @@ def _make_small(settings):
             case_ids={case.name: case.id for case in cases},
             flow_run_id="flow-3",
         )
-        run = training.start_or_resume_run(
-            session, recipe_id=recipe.id, split_id=made.id, config={"epochs": 2}, config_hash="c", flow_run_id="flow-4"
+        run = training.find_or_open_run(
+            session,
+            recipe_id=recipe.id,
+            split_id=made.id,
+            config={"epochs": 2},
+            config_hash="c",
+            prepared=list(prepare.prepared_of(session, recipe.id).values()),
+            flow_run_id="flow-4",
         )
         for epoch in (1, 2):
             training.record_epoch(session, run.id, epoch, {"loss": 1 / epoch, "tumor_dice": epoch / 4})
@@ -130,7 +136,7 @@ def _make_small(settings):
             flow_run_id="flow-4",
         )
         training.end_run(session, run.id, RunStatus.COMPLETED)
-        training.rival(session, model)
+        training.promote_the_first(session, model)
         scored = evaluation.start_evaluation(
             session, model_id=model.id, split_id=made.id, subset=Subset.VALIDATION, flow_run_id="flow-5"
         )

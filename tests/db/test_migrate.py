@@ -133,3 +133,19 @@ def test_files_of_an_older_catalog_become_their_first_version(settings, small, f
     with make_engine(settings.catalog_url).connect() as connection:
         rows = connection.execute(text("SELECT version, superseded_at FROM case_file")).all()
     assert rows == [(1, None)] * files
+
+
+def test_runs_of_an_older_catalog_are_found_again_by_the_files_that_are_prepared(settings, small):
+    seen = "SELECT run_id, case_id, image_sha256, label_sha256 FROM trained_case ORDER BY case_id"
+    named = "SELECT id, data_hash, status FROM training_run"
+    with make_engine(settings.catalog_url).connect() as connection:
+        expected = connection.execute(text(seen)).all(), connection.execute(text(named)).all()
+    assert len(expected[0]) == 3
+    engine = make_engine(settings.catalog_url)
+    with engine.connect() as connection, migrate._references_checked_at_the_end(connection), connection.begin():
+        drop_views(connection)
+        command.downgrade(config(connection), "0005")
+        assert not inspect(connection).has_table("trained_case")
+    upgrade(make_engine(settings.catalog_url))
+    with make_engine(settings.catalog_url).connect() as connection:
+        assert (connection.execute(text(seen)).all(), connection.execute(text(named)).all()) == expected

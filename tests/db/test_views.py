@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from db.engine import catalog_session, open_catalog
-from db.models import Case, Evaluation, FileKind, Subset
+from db.models import Case, Evaluation, FileKind, PreparedCase, Subset
 from db.queries import evaluation, ingest
 from db.views import VIEWS
 from kits_core.metrics.score import METRICS, Score, Status
@@ -220,10 +220,14 @@ def test_lineage_and_overview_with_a_second_version_of_an_image(settings, small,
         ingest.record_file(session, case, FileKind.IMAGE, file_facts("corrected"))
     overview = {row["case_name"]: row["image_version"] for row in _rows(settings, "case_overview", "case_name")}
     assert (overview["case_00001"], overview["case_00002"]) == (2, 1)
-    # What was prepared, trained and scored came from the first version.
+    # What was prepared, trained and scored came from the first version, and still does when that is prepared again.
+    with catalog_session(settings) as session:
+        for prepared in session.scalars(select(PreparedCase)):
+            prepared.image_sha256 = "prepared anew"
     found = _rows(settings, "lineage", "case_name")
     assert [row["image_version"] for row in found] == [1, 1]
     assert [row["image_sha256"] for row in found] == ["sha-image-1", "sha-image-2"]
+    assert [row["prepared_image_sha256"] for row in found] == ["prepared-1", "prepared-2"]
 
 
 def test_lineage_names_the_version_that_was_predicted_from_whatever_was_prepared(settings, small, file_facts):

@@ -78,9 +78,9 @@ def _register(session, home, recipe, split_id, number):
     """A finished run and its model."""
     stored = ensure_recipe(session, recipe.hash, recipe.model_dump(mode="json"), None)
     config = TrainingConfig(seed=number)
-    run = training.start_or_resume_run(
+    run = training.find_or_open_run(
         session, recipe_id=stored.id, split_id=split_id, config=config.model_dump(mode="json"),
-        config_hash=config.hash, flow_run_id=None,
+        config_hash=config.hash, prepared=[], flow_run_id=None,
     )  # fmt: skip
     path = home / "runs" / f"run_{run.id:05d}" / "best_epoch_00001.keras"
     path.parent.mkdir(parents=True)
@@ -90,7 +90,7 @@ def _register(session, home, recipe, split_id, number):
         parameters=9, flow_run_id=None,
     )  # fmt: skip
     training.end_run(session, run.id, RunStatus.COMPLETED)
-    training.rival(session, model)  # the first is the champion
+    training.promote_the_first(session, model)
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ import time
 
 import httpx
 import pytest
-from sqlalchemy import text
+from prefect.runtime import flow_run
+from sqlalchemy import select, text
 
-from db.engine import open_catalog
+from db.engine import catalog_session, open_catalog
+from db.models import PreparedCase, RunStatus, TrainingRun
 from db.settings import Settings
 from flows.evaluate import evaluate
 from flows.ingest import ingest
@@ -28,9 +30,10 @@ from flows.split import split
 from flows.train import promote, train
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
+from kits_core.network import training
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
-from tasks.train import run_folder
+from tasks.train import run_folder, train_network
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +54,23 @@ def ready(phantoms, prefect_api, tmp_path_factory):
         prepare(PrepareParameters(recipe=RECIPE))
         split(SplitParameters(folds=2))
     return home
+
+
+@pytest.fixture(scope="module")
+def once(ready, tmp_path_factory):
+    """A copy of it with a run that is trained, and what the flow returned. Not to be changed."""
+    home = tmp_path_factory.mktemp("once")
+    shutil.copytree(ready, home, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KITS_HOME", str(home))
+        return home, train(TrainParameters(recipe=RECIPE, config=CONFIG))
+
+
+@pytest.fixture
+def trained(once, home):
+    """The model of a run that is trained, in a copy of its home, the test's own."""
+    shutil.copytree(once[0], home, dirs_exist_ok=True)
+    return once[1][0]
 
 
 @pytest.fixture
@@ -134,13 +154,98 @@ def test_cancelled_from_the_dashboard_it_stops_soon_and_the_catalog_says_so(begu
     assert state["type"] == "CANCELLED"
 
 
-def test_a_network_of_the_kidneys_with_and_without_a_locator(begun, rows):
+def test_cancelled_while_it_validates_it_stops_before_the_epoch_counts(begun, prefect_api, rows, monkeypatch):
+    def run_epoch_and_cancel(self, model, loader, epoch):
+        values = run_epoch(self, model, loader, epoch)
+        cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        httpx.post(f"{prefect_api}/flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
+        return values
+
+    run_epoch = training._Training._run_epoch
+    monkeypatch.setattr(training._Training, "_run_epoch", run_epoch_and_cancel)
+    monkeypatch.setattr("tasks.train._LOOK_EVERY_S", 0)
+    assert train(TrainParameters(recipe=RECIPE, config=CONFIG), return_state=True).is_cancelled()
+    assert rows("SELECT status FROM training_run") == [("cancelled",)]
+    assert rows("SELECT COUNT(*) FROM epoch_metric") == [(0,)]
+
+
+def test_a_try_that_failed_and_the_next_one_are_seen_in_the_catalog(begun, rows, monkeypatch):
+    def fail_once(*words, **named):
+        seen.append(rows("SELECT status, error, ended_at FROM training_run"))
+        if len(seen) == 1:
+            raise RuntimeError("a passing fault of the driver")
+        return original(*words, **named)
+
+    seen, original = [], training.train
+    monkeypatch.setattr(training, "train", fail_once)
+    monkeypatch.setattr(train_network, "retry_delay_seconds", 0)
+    train(TrainParameters(recipe=RECIPE, config=CONFIG))
+    assert seen == [[("running", None, None)]] * 2
+    assert rows("SELECT status, error FROM training_run") == [("completed", None)]
+
+
+def test_a_second_call_leaves_the_one_that_trains_as_it_is(trained, rows):
+    with catalog_session(Settings()) as session:
+        session.get_one(TrainingRun, trained.run_id).status = RunStatus.RUNNING
+    before = rows("SELECT * FROM training_run")
+    with (
+        training.alone_in(run_folder(Settings(), trained.run_id)),
+        pytest.raises(KitsError, match="expected no one else to train it"),
+    ):
+        train(TrainParameters(recipe=RECIPE, config=CONFIG))
+    assert rows("SELECT * FROM training_run") == before
+
+
+def test_the_same_settings_on_other_files_are_another_run_and_none_goes_on_with_them(trained, home, rows):
+    with catalog_session(Settings()) as session:
+        session.get_one(TrainingRun, trained.run_id).status = RunStatus.FAILED
+        prepared = session.scalars(select(PreparedCase)).first()
+        image = home / prepared.image_path
+        with image.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)
+            file.seek(-1, os.SEEK_END)
+            file.write(bytes([last[0] ^ 1]))
+        prepared.image_sha256 = sha256_of(image)
+    with pytest.raises(KitsError, match="run 1: expected the prepared files that it was begun with, got others"):
+        train(TrainParameters(resume=trained.run_id))
+    (other,) = train(TrainParameters(recipe=RECIPE, config=CONFIG))
+    assert (other.run_id, other.model_id) == (2, 2)
+    assert rows("SELECT COUNT(DISTINCT data_hash) FROM training_run") == [(2,)]
+    differing = (
+        "SELECT COUNT(*) FROM (SELECT case_id FROM trained_case GROUP BY case_id, image_sha256 HAVING COUNT(*) = 1)"
+    )
+    assert rows(differing) == [(2,)]
+    assert other.rival_id == (1 if other.score > trained.score else None)
+
+
+def test_a_checkpoint_that_has_gone_comes_back_and_another_in_its_place_is_refused(trained, home, rows):
+    asked = TrainParameters(recipe=RECIPE, config=CONFIG)
+    ((path,),) = rows("SELECT path FROM model")
+    (home / path).unlink()
+    assert train(asked) == [trained]
+    assert sha256_of(home / path) == trained.sha256
+    (home / path).unlink()
+    (home / path).write_bytes(b"another")
+    with pytest.raises(KitsError, match="got another file; put the right one back, or delete this one"):
+        train(asked)
+
+
+def test_a_network_of_the_kidneys_with_and_without_a_locator(begun, rows, monkeypatch):
     prepare(PrepareParameters(recipe=KIDNEYS))
     (alone,) = train(TrainParameters(recipe=KIDNEYS, config=CONFIG))
-    with pytest.raises(KitsError, match="run kits train --frame volume first"):
+    with pytest.raises(KitsError, match="run kits train --frame volume --split 1 first"):
         evaluate(EvaluateParameters(model=str(alone.model_id)))
 
-    whole, around = train(TrainParameters(recipe=RECIPE, config=CONFIG, cascade=True, evaluate=True))
+    def prepare_while_someone_splits_anew(parameters):
+        split(SplitParameters(seed=99))
+        return prepare(parameters)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.train.prepare", prepare_while_someone_splits_anew)
+        cascade = TrainParameters(recipe=RECIPE, config=CONFIG, split=1, cascade=True, evaluate=True)
+        whole, around = train(cascade)
+    assert rows("SELECT DISTINCT split_id FROM training_run") == [(1,)]
     frames = "SELECT json_extract(r.settings, '$.frame'), json_extract(r.settings, '$.locator') FROM training_run t "
     assert rows(f"{frames} JOIN recipe r ON r.id = t.recipe_id ORDER BY t.id") == [
         ("kidneys", None),

@@ -1,9 +1,17 @@
 import httpx
 import pytest
 from prefect import flow
+from prefect.runtime import flow_run
 
+from flows.evaluate import evaluate
+from flows.ingest import ingest
+from flows.pipeline import pipeline
+from flows.predict import predict
+from flows.prepare import prepare
+from flows.split import split
+from flows.train import promote, train
 from tasks import cancel
-from tasks.cancel import CancelledRunError, check_cancelled
+from tasks.cancel import CancelledRunError, check_cancelled, end_as_cancelled
 
 
 def test_a_server_that_is_away_does_not_end_what_is_running(prefect_api, monkeypatch):
@@ -33,8 +41,6 @@ def test_a_part_of_a_run_that_is_being_cancelled_stops_too(prefect_api):
 
     @flow
     def whole():
-        from prefect.runtime import flow_run
-
         part()  # nobody has cancelled it yet
         cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         httpx.post(f"{prefect_api}/flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
@@ -44,3 +50,26 @@ def test_a_part_of_a_run_that_is_being_cancelled_stops_too(prefect_api):
 
     whole(return_state=True)
     assert stopped
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_a_cancelled_run_without_a_worker_ends_as_cancelled_however_it_ends(prefect_api, ends):
+    runs = []
+
+    @flow(on_cancellation=[end_as_cancelled])
+    def whole():
+        runs.append(flow_run.id)
+        cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        httpx.post(f"{prefect_api}/flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
+        if ends == "badly":
+            raise CancelledRunError("a part of it was cancelled")
+        return "done"
+
+    whole(return_state=True)
+    state = httpx.get(f"{prefect_api}/flow_runs/{runs[0]}").raise_for_status().json()["state"]
+    assert state["type"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("one", [evaluate, ingest, pipeline, predict, prepare, promote, split, train])
+def test_every_flow_ends_so(one):
+    assert one.on_cancellation_hooks == [end_as_cancelled]

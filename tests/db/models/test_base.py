@@ -21,7 +21,8 @@ NATURAL_KEYS = {
     "ceiling": [("prepared_case_id", "region", "metric")],
     "split": [("hash",)],
     "split_member": [("split_id", "case_id")],
-    "training_run": [("recipe_id", "split_id", "config_hash")],
+    "trained_case": [("run_id", "case_id")],
+    "training_run": [("recipe_id", "split_id", "config_hash", "data_hash")],
     "epoch_metric": [("run_id", "epoch", "name")],
     "model": [("run_id",)],
     "evaluation": [("model_id", "split_id", "subset", "flips")],
@@ -139,7 +140,9 @@ def test_cases_of_two_datasets_may_share_a_name(session, small):
 
 def test_there_is_one_champion_at_most(settings, small):
     with catalog_session(settings) as session:
-        run = TrainingRun(recipe_id=small.recipe, split_id=small.split, config={}, config_hash="d", environment={})
+        run = TrainingRun(
+            recipe_id=small.recipe, split_id=small.split, config={}, config_hash="d", data_hash="e", environment={}
+        )
         session.add(run)
         session.flush()
         rival = Model(run_id=run.id, epoch=1, path="p", sha256="s", score=0.1, parameters=1)

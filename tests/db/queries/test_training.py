@@ -2,15 +2,20 @@ import pytest
 from sqlalchemy import func, select
 
 from db.engine import catalog_session
-from db.models import EpochMetric, Model, RunStatus, Split, TrainingRun
+from db.models import EpochMetric, Model, PreparedCase, RunStatus, Split, TrainingRun
 from db.queries import prepare, training
 from kits_core.errors import KitsError
 
 
-def _start(session, small, config_hash="new", flow_run_id="flow", **other):
+def _start(session, small, config_hash="new", flow_run_id="flow", config=None, **other):
     ids = {"recipe_id": small.recipe, "split_id": small.split} | other
-    return training.start_or_resume_run(
-        session, **ids, config={"epochs": 3}, config_hash=config_hash, flow_run_id=flow_run_id
+    return training.find_or_open_run(
+        session,
+        **ids,
+        config={"epochs": 3} | (config or {}),
+        config_hash=config_hash,
+        prepared=session.scalars(select(PreparedCase)).all(),
+        flow_run_id=flow_run_id,
     )
 
 
@@ -37,8 +42,35 @@ def test_a_run_that_did_not_complete_is_taken_up_again(session, small, status):
     training.end_run(session, run.id, status, "out of memory")
     again = _start(session, small, flow_run_id="later")
     assert again is run
+    # Whoever asks for it may not be the one that trains it: that is noted by whoever has its folder.
+    assert (again.status, again.error, again.flow_run_id) == (status, "out of memory", "flow")
+    training.take_up(session, run, "later", {})
     assert (again.status, again.error, again.ended_at, again.flow_run_id) == (RunStatus.RUNNING, None, None, "later")
     assert _count(session, TrainingRun) == 2
+
+
+def test_a_run_that_went_on_elsewhere_names_both_machines(session, small):
+    run = _start(session, small)
+    here, there = {"keras": "3.15", "gpus": "none"}, {"keras": "3.15", "gpus": "H100", "driver": "1"}
+    for environment in (here, here, there, there, here):
+        training.take_up(session, run, "flow", environment)
+    assert run.environment == {
+        "keras": "3.15",
+        "gpus": "none, then H100, then none",
+        "driver": "nothing, then 1, then nothing",
+    }
+
+
+def test_other_prepared_files_are_another_run_and_each_keeps_its_own(session, small):
+    run = _start(session, small)
+    before = {case.case_id: case.image_sha256 for case in run.cases}
+    prepared = session.scalars(select(PreparedCase)).first()
+    prepared.image_sha256 = "other"
+    session.flush()
+    other = _start(session, small)
+    assert other.id != run.id
+    assert {case.case_id: case.image_sha256 for case in other.cases} == before | {prepared.case_id: "other"}
+    assert {case.case_id: case.image_sha256 for case in run.cases} == before
 
 
 def test_a_completed_run_is_returned_as_it_is(session, small):
@@ -122,10 +154,40 @@ def test_a_model_of_another_split_or_recipe_cannot_be_compared(session, small):
     assert training.champion(session).id == small.model
 
 
+def test_a_score_of_other_validation_cases_cannot_be_compared(session, small):
+    for number, config in enumerate(({"selection_cases": 1, "seed": 2}, {"fold": 1})):
+        assert training.rival(session, _model(session, small, 0.9, f"on fewer {number}", config=config)) is None
+    assert training.rival(session, _model(session, small, 0.9, "another seed", config={"seed": 2})).id == small.model
+
+
+def test_the_second_network_of_a_cascade_may_take_the_place_of_the_first(session, small):
+    for locator, found in (("m", small.model), ("other", None)):
+        around = prepare.ensure_recipe(session, f"around {locator}", {"frame": "kidneys", "locator": locator}, None)
+        rival = training.rival(session, _model(session, small, 0.9, "around", recipe_id=around.id))
+        assert (rival.id if rival else None) == found
+
+
+def test_kidneys_are_found_by_a_model_of_the_same_cases(session, small):
+    volume = prepare.ensure_recipe(session, "volume", {"frame": "volume"}, None)
+    kidneys = prepare.ensure_recipe(session, "kidneys", {"frame": "kidneys"}, None)
+    wanted = [_start(session, small, f"fold {fold}", config={"fold": fold}, recipe_id=kidneys.id) for fold in (0, 1)]
+    good, better = (
+        _model(session, small, 0.5 + fold / 10, f"whole {fold}", config={"fold": fold}, recipe_id=volume.id)
+        for fold in (0, 1)
+    )
+    for run, model in zip(wanted, (good, better), strict=True):
+        for held_out in (True, False):
+            assert training.find_locator(session, run, held_out=held_out).id == model.id
+    alone = _start(session, small, "fold 2", config={"fold": 2}, recipe_id=kidneys.id)
+    assert training.find_locator(session, alone, held_out=False).id == better.id
+    with pytest.raises(KitsError, match="kits train --frame volume --split 1 --fold 2 first"):
+        training.find_locator(session, alone, held_out=True)
+
+
 def test_a_run_is_found_by_its_id_and_taken_up(session, small):
     run = training.find_run(session, 1)
     training.end_run(session, run.id, RunStatus.CANCELLED, "cancelled from the dashboard")
-    training.take_up(session, run, "flow-9")
+    training.take_up(session, run, "flow-9", {})
     assert (run.status, run.error, run.ended_at, run.flow_run_id) == (RunStatus.RUNNING, None, None, "flow-9")
     with pytest.raises(KitsError, match="expected training run 77 in the catalog, got none"):
         training.find_run(session, 77)

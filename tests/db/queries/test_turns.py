@@ -78,8 +78,8 @@ def _split(digest, case_id):
 
 
 def _start(session, recipe_id, split_id, digest):
-    return training.start_or_resume_run(
-        session, recipe_id=recipe_id, split_id=split_id, config={}, config_hash=digest, flow_run_id=None
+    return training.find_or_open_run(
+        session, recipe_id=recipe_id, split_id=split_id, config={}, config_hash=digest, prepared=[], flow_run_id=None
     )
 
 

@@ -13,7 +13,7 @@ from kits_core.network.checkpoint import load_network, load_state
 from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Loader
 from kits_core.network.machine import choose_policy
-from kits_core.network.training import build_model, learning_rate, selected_cases, train, train_on
+from kits_core.network.training import alone_in, build_model, learning_rate, selected_cases, train, train_on
 from kits_core.network.validation import Validator
 from kits_core.recipe.recipe import Recipe
 
@@ -25,13 +25,17 @@ SIXTEEN_BITS = pytest.mark.skipif(
 
 
 class _Told:
-    """A watcher that calls what it is given, and keeps the budget."""
+    """A watcher that calls what it is given, and keeps budgets and notes."""
 
-    def __init__(self, on_epoch=lambda *_: None, on_step=lambda *_: None):
-        self.epoch, self.step, self.budgets = on_epoch, on_step, []
+    def __init__(self, on_epoch=lambda *_: None, on_step=lambda *_: None, on_validated=lambda *_: None):
+        self.epoch, self.step, self.validated = on_epoch, on_step, on_validated
+        self.budgets, self.notes = [], []
 
     def budget(self, budget):
         self.budgets.append(budget)
+
+    def note(self, text):
+        self.notes.append(text)
 
 
 def _train(prepared, folder, config=CONFIG, watcher=None, **told):
@@ -101,7 +105,7 @@ def test_killed_before_an_epoch_is_saved_the_epoch_is_done_again(unbroken, prepa
 
     with pytest.raises(Killed):
         _train(prepared, tmp_path, on_epoch=kill)
-    _, progress = load_state(tmp_path / "state")
+    _, progress = load_state(tmp_path / "state", pytest.fail)
     assert progress.epoch == 2
     history = {}
     _train(prepared, tmp_path, on_epoch=lambda epoch, values: history.update({epoch: dict(values)}))
@@ -112,9 +116,103 @@ def test_what_a_kill_left_half_written_is_no_state(unbroken, tmp_path):
     shutil.copytree(unbroken[2], tmp_path, dirs_exist_ok=True)
     torn = tmp_path / "state" / "epoch_00005.keras.4711.partial.keras"
     torn.write_bytes(b"half")
-    _, progress = load_state(tmp_path / "state")
+    _, progress = load_state(tmp_path / "state", pytest.fail)
     assert progress.epoch == 4
     assert not torn.exists()
+
+
+def test_a_state_whose_progress_cannot_be_read_is_left_out(unbroken, tmp_path):
+    shutil.copytree(unbroken[2] / "state", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "epoch_00004.json").write_text('{"epoch": 4, "what": 1}')
+    notes = []
+    _, progress = load_state(tmp_path, notes.append)
+    assert progress.epoch == 3
+    assert "epoch_00004.keras cannot be read (TypeError" in notes[0]
+
+
+def test_from_a_damaged_state_it_goes_back_to_the_one_before_and_comes_to_the_same(unbroken, prepared, tmp_path):
+    model, history, folder = unbroken
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    for best in tmp_path.glob("best_epoch_*"):
+        best.unlink()
+    before = json.loads((folder / "state" / "epoch_00003.json").read_text())
+    epoch_4 = (tmp_path / "state" / "epoch_00004.keras").read_bytes()
+    (tmp_path / "state" / "epoch_00004.keras").write_bytes(b"damaged")
+    best = tmp_path / f"best_epoch_{before['best_epoch']:05d}.keras"
+    best.write_bytes(b"stands for the best of three epochs")
+    watcher, seen = _Told(), {}
+    watcher.epoch = lambda epoch, values: seen.update({epoch: dict(values)})
+    again = _train(prepared, tmp_path, watcher=watcher)
+    assert _curve(seen) == {4: _curve(history)[4]}
+    assert (again.epoch, again.score) == (model.epoch, model.score)
+    assert "epoch_00004.keras cannot be read" in watcher.notes[0]
+    restored = load_state(tmp_path / "state", pytest.fail)[0]
+    (tmp_path / "whole.keras").write_bytes(epoch_4)
+    for found, expected in zip(
+        restored.get_weights(), load_network(tmp_path / "whole.keras").get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_best_of_the_state_before_is_kept_too(prepared, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.6, 0.7])
+    monkeypatch.setattr(
+        training.Validator, "scores", lambda *_: {"kidney_dice": 0, "tumor_dice": 0, "score": next(scores)}
+    )
+    names = lambda: sorted(path.name for path in tmp_path.glob("best_epoch_*"))  # noqa: E731
+    found = {}
+    with pytest.raises(Killed):
+        _train(prepared, tmp_path, on_step=lambda step, *_: found.update({step: names()}) or _kill_at(step, 7))
+    assert found[3] == ["best_epoch_00001.keras"]
+    assert found[5] == ["best_epoch_00001.keras", "best_epoch_00002.keras"]
+    assert found[7] == ["best_epoch_00002.keras", "best_epoch_00003.keras"]
+
+
+def _kill_at(step, last):
+    if step == last:
+        raise Killed
+
+
+def test_states_that_cannot_be_read_and_a_best_epoch_that_is_gone_are_said_with_the_way_out(
+    unbroken, prepared, tmp_path
+):
+    shutil.copytree(unbroken[2], tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("best_epoch_*"):
+        path.unlink()
+    for path in (tmp_path / "state").glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epoch": 1}))
+    with pytest.raises(KitsError, match=r"best_epoch_00001.keras: expected the best epoch so far, got no file; put it"):
+        _train(prepared, tmp_path)
+    for path in (tmp_path / "state").glob("*.keras"):
+        path.write_bytes(b"")
+    with pytest.raises(
+        KitsError, match="expected the state of an epoch, got 2 that cannot be read; delete this folder"
+    ):
+        _train(prepared, tmp_path)
+
+
+def test_a_state_of_another_precision_is_not_gone_on_with(unbroken, prepared, tmp_path):
+    shutil.copytree(unbroken[2], tmp_path, dirs_exist_ok=True)
+    model, steps = build_model(CONFIG, RECIPE, "mixed_bfloat16"), []
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "state" / "epoch_00004.keras")
+    with pytest.raises(KitsError, match="expected to go on in mixed_bfloat16, as it was begun, got the device cpu"):
+        _train(prepared, tmp_path, on_step=lambda *step: steps.append(step))
+    assert not steps
+
+
+def test_validation_is_told_case_by_case_and_may_be_ended(prepared, tmp_path):
+    told = []
+
+    def end(cases, of):
+        told.append((cases, of))
+        if cases == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        _train(prepared, tmp_path, on_validated=end)
+    assert told == [(1, len(prepared) - 4), (2, len(prepared) - 4)]
+    assert not (tmp_path / "state").exists()
 
 
 def test_killed_between_a_state_and_its_second_name_the_best_is_kept(unbroken, prepared, tmp_path):
@@ -129,11 +227,13 @@ def test_killed_between_a_state_and_its_second_name_the_best_is_kept(unbroken, p
     assert model.path.read_bytes() == (tmp_path / "state" / "epoch_00004.keras").read_bytes()
 
 
-def test_two_processes_do_not_train_the_same_run(prepared, tmp_path):
+def test_two_processes_do_not_train_the_same_run(tmp_path):
     with (tmp_path / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(KitsError, match="expected no one else to train it, got another process"):
-            _train(prepared, tmp_path)
+        with pytest.raises(KitsError, match="expected no one else to train it, got another"), alone_in(tmp_path):
+            pass
+    with alone_in(tmp_path):
+        pass
 
 
 def test_only_the_last_two_states_are_kept(unbroken):
@@ -150,7 +250,7 @@ def test_a_finished_training_is_not_trained_again(unbroken, prepared):
 
 def test_patience_stops_it_and_the_budget_came_after_three_steps(prepared, tmp_path, monkeypatch):
     same = {"kidney_dice": 0.5, "tumor_dice": 0.5, "score": 0.5}
-    monkeypatch.setattr(training.Validator, "scores", lambda _: same)
+    monkeypatch.setattr(training.Validator, "scores", lambda *_: same)
     watcher = _Told()
     model = _train(prepared, tmp_path, CONFIG.model_copy(update={"patience": 1}), watcher)
     assert model.epoch == 1
@@ -161,7 +261,7 @@ def test_patience_stops_it_and_the_budget_came_after_three_steps(prepared, tmp_p
     assert budget.seconds == pytest.approx(5 * budget.seconds_a_step)
     assert 0 < budget.seconds_a_step < 60
     assert budget.peak_bytes > 1e8
-    assert budget.disk_bytes == 4 * 12 * model.parameters
+    assert budget.disk_bytes == 5 * 12 * model.parameters
     assert budget.free_disk_bytes > budget.disk_bytes
     assert (budget.device, budget.policy) == ("cpu", "float32")
 
@@ -181,6 +281,24 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_cases_and_spares_the_las
     with pytest.raises(KitsError, match=r"epoch 5, step 1 \(case_\d{5}, case_\d{5}\): expected a finite loss"):
         _train(prepared, tmp_path, CONFIG.model_copy(update={"epochs": 5, "patience": 5}))
     assert (tmp_path / "state" / "epoch_00004.keras").read_bytes() == before
+
+
+def test_weights_that_are_not_finite_are_no_state(prepared, tmp_path, monkeypatch):
+    def step(model, batch, cases_at_once):
+        loss = original(model, batch, cases_at_once)
+        done.append(loss)
+        if len(done) == 4:  # the last of the second epoch: no loss will tell
+            kernel = model.get_layer("stem_conv").kernel
+            kernel.assign(kernel * np.nan)
+        return loss
+
+    done, original = [], training.train_on
+    monkeypatch.setattr(training, "train_on", step)
+    with pytest.raises(KitsError, match="epoch 2, last step: expected finite weights, got others"):
+        _train(prepared, tmp_path)
+    model, progress = load_state(tmp_path / "state", pytest.fail)
+    assert progress.epoch == 1
+    assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
 
 def test_learning_rate_is_constant_or_falls_along_a_half_cosine():
@@ -253,6 +371,42 @@ def test_memory_that_runs_out_says_what_to_lower(prepared, tmp_path, monkeypatch
 
     monkeypatch.setattr(training, "build_model", exhausted)
     with pytest.raises(KitsError, match=r"memory of the cpu, got: RESOURCE_EXHAUSTED.*; lower micro_batch \(now 2\)"):
+        _train(prepared, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "at_once", "said"),
+    [
+        (MemoryError(), 2, r"got: MemoryError; lower micro_batch \(now 2\): gradients add up to the batch of 2$"),
+        (MemoryError("out of memory"), 1, "got: out of memory; lower filters or the shape$"),
+    ],
+)
+def test_memory_that_runs_out_without_a_word_is_said_too(error, at_once, said):
+    with (
+        pytest.raises(KitsError, match=said),
+        machine.running_on("cpu", CONFIG.model_copy(update={"micro_batch": at_once})),
+    ):
+        raise error
+
+
+def test_float16_takes_whole_batches(monkeypatch):
+    old = type("Card", (), {"capability": (7, 5)})
+    monkeypatch.setattr(machine, "find_gpus", lambda: [old])
+    assert choose_policy("auto", "gpu") == "mixed_float16"
+    assert choose_policy("auto", "gpu", whole_batches=False) == "float32"
+    with pytest.raises(KitsError, match="precision float16: expected whole batches in memory, got a micro_batch"):
+        choose_policy("float16", "gpu", whole_batches=False)
+
+
+def test_what_is_there_already_needs_no_room(unbroken, prepared, tmp_path, monkeypatch):
+    shutil.copytree(unbroken[2], tmp_path, dirs_exist_ok=True)
+    there = sum(path.stat().st_size for path in tmp_path.rglob("*.keras"))
+    needed = 5 * 12 * unbroken[0].parameters - there
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(training.shutil, "disk_usage", lambda _: usage._replace(free=needed))
+    assert _train(prepared, tmp_path).score == unbroken[0].score
+    monkeypatch.setattr(training.shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
+    with pytest.raises(KitsError, match="make room"):
         _train(prepared, tmp_path)
 
 
