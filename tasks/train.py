@@ -130,9 +130,10 @@ def train_network(run_id: int) -> Trained:
     settings = current_settings()
     folder = run_folder(settings, run_id)
     with alone_in(folder), noting_the_end(run_id):
+        machine = environment()
         with catalog() as session:
             run = session.get_one(TrainingRun, run_id)
-            queries.take_up(session, run, flow_run_id(), environment())
+            queries.take_up(session, run, flow_run_id(), machine)
             config, recipe = TrainingConfig.model_validate(run.config), Recipe.model_validate(run.recipe.settings)
             write_text_atomically(folder / "environment.json", json.dumps(run.environment, indent=2))
         with reading() as session:
