@@ -121,6 +121,12 @@ def find_folds(dataset: str | None, split_id: int | None) -> tuple[int, int]:
         return split.id, split.folds
 
 
+_OTHER_CPU = (
+    "run {}: its {} was {} and is now {}; from here on its curve is not, bit for bit, that of an unbroken run "
+    "(the catalog has both)"
+)
+
+
 @task(name="train-network", task_run_name="run {run_id} · train", **TRAINING)
 def train_network(run_id: int) -> Trained:
     """Train a run to its end, from where it stands, and register its best checkpoint."""
@@ -133,7 +139,7 @@ def train_network(run_id: int) -> Trained:
         machine = environment()
         with catalog() as session:
             run = session.get_one(TrainingRun, run_id)
-            queries.take_up(session, run, flow_run_id(), machine)
+            changed = queries.take_up(session, run, flow_run_id(), machine)
             config, recipe = TrainingConfig.model_validate(run.config), Recipe.model_validate(run.recipe.settings)
             write_text_atomically(folder / "environment.json", json.dumps(run.environment, indent=2))
         with reading() as session:
@@ -142,6 +148,9 @@ def train_network(run_id: int) -> Trained:
             for file in side:
                 file.check()
         with _Watcher(run_id, config.epochs, folder) as watcher:
+            for name in ("cpu", "cpu_kernels"):
+                if name in changed:
+                    watcher.note(_OTHER_CPU.format(run_id, name.replace("_", " "), *changed[name]))
             model = train(
                 config,
                 recipe,

@@ -42,23 +42,31 @@ def data_hash(prepared: Iterable[PreparedCase]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def take_up(session: Session, run: TrainingRun, flow_run_id: str | None, environment: Mapping[str, str]) -> None:
-    """Note that a run is under way, in a flow run and on a machine; what another machine was before stays noted."""
+def take_up(
+    session: Session, run: TrainingRun, flow_run_id: str | None, environment: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Note that a run is under way, in a flow run and on a machine; what another machine was before stays noted.
+
+    Returns what differs from the machine that it was on last, before and now.
+    """
     run.status, run.error, run.ended_at = RunStatus.RUNNING, None, None
     run.flow_run_id = flow_run_id
     before = run.environment or environment
+    history = {name: before.get(name, _NOT_RECORDED) for name in {**before, **environment}}
+    changed = {}
+    for name, values in history.items():
+        last, value = values.rsplit(_THEN, maxsplit=1)[-1], environment.get(name, _NOT_RECORDED)
+        if last != value:
+            changed[name] = (last, value)
     run.environment = {
-        name: _and_then(before.get(name, "nothing"), environment.get(name, "nothing"))
-        for name in {**before, **environment}
+        name: f"{values}{_THEN}{changed[name][1]}" if name in changed else values for name, values in history.items()
     }
     session.flush()
+    return changed
 
 
 _THEN = ", then "
-
-
-def _and_then(before: str, value: str) -> str:
-    return before if before.rsplit(_THEN, maxsplit=1)[-1] == value else f"{before}{_THEN}{value}"
+_NOT_RECORDED = "not recorded"
 
 
 def record_epoch(session: Session, run_id: int, epoch: int, values: Mapping[str, float]) -> None:

@@ -7,7 +7,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kits_core.network.backend import find_gpus, keras
+from kits_core.cpu import this_cpu
+from kits_core.network.backend import cpu_kernels, find_gpus, keras
 
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "scipy", "nibabel", "prefect", "kits-platform")
 
@@ -17,7 +18,9 @@ def environment() -> dict[str, str]:
     found = {
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "cpu": str(this_cpu()),
         "cores": str(os.cpu_count()),
+        "cpu_kernels": cpu_kernels(),
         "backend": keras.backend.backend(),
         "gpus": ", ".join(card.name for card in find_gpus()) or "none",
         "driver": _first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),

@@ -1,5 +1,6 @@
 """Trainings as flows and as processes: killed, cancelled, in cascades and folds, and what the catalog says then."""
 
+import json
 import os
 import shutil
 import signal
@@ -28,9 +29,11 @@ from flows.parameters import (
 from flows.prepare import prepare
 from flows.split import split
 from flows.train import promote, train
+from kits_core.cpu import this_cpu
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
-from kits_core.network import training
+from kits_core.network import environment, training
+from kits_core.network.backend import cpu_kernels
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
 from tasks.train import run_folder, train_network
@@ -167,6 +170,27 @@ def test_cancelled_while_it_validates_it_stops_before_the_epoch_counts(begun, pr
     assert train(TrainParameters(recipe=RECIPE, config=CONFIG), return_state=True).is_cancelled()
     assert rows("SELECT status FROM training_run") == [("cancelled",)]
     assert rows("SELECT COUNT(*) FROM epoch_metric") == [(0,)]
+
+
+def test_a_run_that_goes_on_on_another_cpu_says_so(begun, rows, monkeypatch):
+    def end(*_, **__):
+        raise KitsError("ended before its first epoch")
+
+    original = training.train
+    monkeypatch.setattr(training, "train", end)
+    with pytest.raises(KitsError, match="ended before"):
+        train(TrainParameters(recipe=RECIPE, config=CONFIG))
+    monkeypatch.setattr(training, "train", original)
+    monkeypatch.setattr(environment, "this_cpu", lambda: "a Xeon of 2014")
+    said = []
+    monkeypatch.setattr("tasks.train.say", said.append)
+    train(TrainParameters(resume=1))
+    ((found,),) = rows("SELECT environment FROM training_run")
+    recorded = json.loads(found)
+    assert recorded["cpu"] == f"{this_cpu()}, then a Xeon of 2014"
+    assert recorded["cpu_kernels"] == cpu_kernels()
+    (note,) = [text for text in said if "not, bit for bit" in text]
+    assert note.startswith(f"run 1: its cpu was {this_cpu()} and is now a Xeon of 2014;")
 
 
 def test_a_try_that_failed_and_the_next_one_are_seen_in_the_catalog(begun, rows, monkeypatch):

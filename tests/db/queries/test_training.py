@@ -52,12 +52,14 @@ def test_a_run_that_did_not_complete_is_taken_up_again(session, small, status):
 def test_a_run_that_went_on_elsewhere_names_both_machines(session, small):
     run = _start(session, small)
     here, there = {"keras": "3.15", "gpus": "none"}, {"keras": "3.15", "gpus": "H100", "driver": "1"}
-    for environment in (here, here, there, there, here):
-        training.take_up(session, run, "flow", environment)
+    changed = [training.take_up(session, run, "flow", environment) for environment in (here, here, there, there, here)]
+    assert changed[:2] == [{}, {}]
+    assert changed[2] == {"gpus": ("none", "H100"), "driver": ("not recorded", "1")}
+    assert changed[3:] == [{}, {"gpus": ("H100", "none"), "driver": ("1", "not recorded")}]
     assert run.environment == {
         "keras": "3.15",
         "gpus": "none, then H100, then none",
-        "driver": "nothing, then 1, then nothing",
+        "driver": "not recorded, then 1, then not recorded",
     }
 
 

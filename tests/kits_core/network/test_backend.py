@@ -1,0 +1,45 @@
+"""Which kernels compute, each time in a process of its own: TensorFlow reads its settings once."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import numpy as np
+from kits_core.network.backend import cpu_kernels, keras, ops
+
+print(cpu_kernels())
+convolved = ops.conv(np.ones((1, 16, 16, 16, 8), "float32"), np.ones((3, 3, 3, 8, 8), "float32"), padding="same")
+print(float(ops.max(convolved)))
+"""
+
+
+def _convolve(**more):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_ENABLE", "ONEDNN"))}
+    # An old CPU is one whose oneDNN may use nothing newer than AVX2.
+    environment |= {"KERAS_BACKEND": "tensorflow", "ONEDNN_MAX_CPU_ISA": "AVX2", "ONEDNN_VERBOSE": "1"} | more
+    done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    convolutions = [line for line in lines if line.startswith("onednn_verbose") and ",exec,cpu,convolution," in line]
+    kernels, result = (line for line in lines if not line.startswith("onednn_verbose"))
+    assert float(result) == 27 * 8
+    return kernels, convolutions
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _under_tensorflow():
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        pytest.skip("TensorFlow's own kernels")
+
+
+def test_onednn_convolves_whatever_the_cpu():
+    kernels, convolutions = _convolve()
+    assert kernels == "oneDNN, at most AVX2"
+    assert convolutions
+    assert all("avx512" not in line for line in convolutions)
+
+
+def test_what_the_user_has_set_stays():
+    assert _convolve(TF_ENABLE_ONEDNN_OPTS="0") == ("Eigen", [])
