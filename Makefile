@@ -2,9 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
 
-.PHONY: demo test check bench lock clean
+# What is installed follows the machine: `gpu`, with CUDA, where Linux on x86-64 has an NVIDIA card; else `cpu`.
+# `make EXTRA=cpu demo` or `make EXTRA=gpu demo` chooses by hand.
+DETECTED := $(shell [ "$$(uname -sm)" = "Linux x86_64" ] && nvidia-smi -L 2>/dev/null | grep -q "^GPU " && echo gpu || echo cpu)
+EXTRA ?= $(DETECTED)
+LOCK_cpu := requirements.lock
+LOCK_gpu := requirements-gpu.lock
+LOCK := $(LOCK_$(EXTRA))
+ifeq ($(LOCK),)
+$(error EXTRA: expected cpu or gpu, got "$(EXTRA)")
+endif
+READY := $(VENV)/.ready-$(EXTRA)
+
+.PHONY: demo test check wheels bench lock clean
 
 demo: $(READY)
 	$(BIN)/kits demo
@@ -21,22 +32,32 @@ check: $(READY)
 	$(BIN)/lint-imports
 	@$(BIN)/pip-licenses > /dev/null && echo "Licences: none refused (pyproject.toml)"
 
+# Whether both locks can be installed on every platform and Python that we promise; asks the package index.
+wheels: $(READY)
+	@.ci/wheels $(BIN)/uv
+
 bench: $(READY)
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
 # Names, versions and hashes, for every platform and Python that pyproject.toml allows; no address of an index.
+# The second lock starts from the first, so that they differ in what a graphics card needs alone.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	--extra dask --extra dev
 lock: $(READY)
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--extra cpu --extra dask --extra dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --extra cpu --output-file $(LOCK_cpu) pyproject.toml
+	cp $(LOCK_cpu) $(LOCK_gpu)
+	$(COMPILE) --extra gpu --output-file $(LOCK_gpu) pyproject.toml
 
 clean:
 	rm -rf $(VENV)
 
-$(READY): requirements.lock pyproject.toml
+# From an empty environment: tensorflow and tensorflow-cpu would overwrite each other's files.
+$(READY): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "expected Python 3.11 or newer, got $$($(PYTHON) --version); try make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "installs $(LOCK), for a machine $(if $(filter gpu,$(EXTRA)),with an NVIDIA card,without an NVIDIA card) (make EXTRA=$(if $(filter gpu,$(EXTRA)),cpu,gpu) for the other)"
+	$(PYTHON) -m venv --clear $(VENV)
 	@# The lock is complete; left to resolve, pip looks at newer releases of what is asked for with an extra, and stops.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@

@@ -7,9 +7,17 @@ from deployments.cli.output import show_error
 
 __all__ = ["main"]
 
+_WINDOWS = (
+    "kits: expected Linux or macOS, got Windows; install the Windows Subsystem for Linux (wsl --install), then install "
+    "and run kits inside it"
+)
+
 
 def main() -> None:
     """Run `kits`. Exit status: 0 done, 1 failed, 2 wrong usage."""
+    if sys.platform == "win32":  # before what imports fcntl, which Windows has not
+        err.print("[red]error:[/] " + _WINDOWS, highlight=False, soft_wrap=True)
+        sys.exit(1)
     from deployments.cli import catalog, data, demo, model, predict, score, up  # noqa: F401 - each registers its verbs
 
     try:

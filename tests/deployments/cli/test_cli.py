@@ -153,3 +153,18 @@ def test_the_result_is_json_on_standard_output_and_all_else_goes_to_standard_err
     assert done == {"dataset": "two", "chosen": 2, "brought_in": 2, "refused": 0, "vanished": 0}
     made = json.loads(_kits("split", "--validation", "0.5", "--json").stdout)
     assert (made["train"], made["validation"]) == (1, 1)
+
+
+def test_on_windows_it_names_wsl_instead_of_failing_at_an_import():
+    code = """
+import sys
+sys.modules["fcntl"] = sys.modules["resource"] = None  # what Windows lacks
+sys.argv = ["kits", "status"]
+from deployments.cli import main
+sys.platform = "win32"
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "expected Linux or macOS, got Windows; install the Windows Subsystem for Linux" in done.stderr
+    assert "Traceback" not in done.stderr
