@@ -3,7 +3,7 @@
 import sys
 
 from deployments.cli.app import app
-from deployments.cli.output import show_error
+from deployments.cli.output import complain, show_error
 
 __all__ = ["main"]
 
@@ -16,7 +16,7 @@ _WINDOWS = (
 def main() -> None:
     """Run `kits`. Exit status: 0 done, 1 failed, 2 wrong usage."""
     if sys.platform == "win32":  # before what imports fcntl, which Windows has not
-        err.print("[red]error:[/] " + _WINDOWS, highlight=False, soft_wrap=True)
+        complain("error", _WINDOWS)
         sys.exit(1)
     from deployments.cli import catalog, data, demo, model, predict, score, up  # noqa: F401 - each registers its verbs
 
