@@ -30,6 +30,13 @@ class Settings(BaseSettings):
         description="Dask cluster that prepares, predicts and scores cases: the address of its scheduler, as "
         "tcp://host:8786, or local for a process a core of this machine; empty uses no cluster.",
     )
+    server_idle_minutes: float = Field(
+        10.0,
+        ge=0,
+        le=1440,
+        description="How long the home's Prefect server, which the first command starts, waits for another command "
+        "before it ends; 0 ends it with the command.",
+    )
 
     source_token: SecretStr | None = Field(
         None, description="Bearer token for the host of the source; it is sent to no other, and only over https."

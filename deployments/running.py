@@ -1,17 +1,15 @@
 """One flow from the command line: the environment it needs, a server, progress, and an exit status."""
 
 import os
-from collections.abc import Callable
 from importlib import import_module
-from typing import TypeVar
+from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
 
 from db.settings import Settings
 from deployments.server import HEARTBEAT_S, prefect_server
 from kits_core.errors import KitsError
-
-T = TypeVar("T")
 
 _ENVIRONMENT = {
     # The terminal shows progress instead; the dashboard still gets every line.
@@ -23,11 +21,11 @@ _ENVIRONMENT = {
 }
 
 
-def run_flow(call: Callable[[], T], module: str, settings: Settings, console: Console) -> T:
-    """Run `call`, which calls a flow of `module`, against the configured Prefect server or one of its own.
+def run_flow(flow: str, parameters: BaseModel, console: Console) -> Any:
+    """Run a flow against the configured Prefect server or the home's; what it returns.
 
-    `call` must import the flow itself: Prefect reads its environment when it is first imported. That takes seconds, so
-    the module is imported while the server starts.
+    `flow`: its module and name, as `flows.split:split`. Prefect reads its environment when it is first imported, and
+    the import takes seconds, so it is made here, while the server starts. Its parameters come made, and so checked.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -36,12 +34,19 @@ def run_flow(call: Callable[[], T], module: str, settings: Settings, console: Co
     from deployments.console import ConsoleProgress  # noqa: PLC0415
     from tasks.progress import listening  # noqa: PLC0415
 
-    server = prefect_server(settings.home, meanwhile=lambda: import_module(module))
+    settings = Settings()
+    module, _, function = flow.partition(":")
+    server = prefect_server(
+        settings.home,
+        idle_s=60 * settings.server_idle_minutes,
+        meanwhile=lambda: import_module(module),
+        waits=lambda text: console.print(f"[dim]{text}[/]", highlight=False),
+    )
     with console.status("starting the Prefect server") as status, server as api_url:
         status.stop()
         console.print(f"[dim]follow it in the dashboard: {api_url.removesuffix('/api')}[/]", highlight=False)
         with ConsoleProgress(console) as progress, listening(progress):
             try:
-                return call()
+                return getattr(import_module(module), function)(parameters)
             except CancelledRun as error:
                 raise KitsError(str(error)) from error

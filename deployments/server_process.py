@@ -1,33 +1,53 @@
-"""The process of a local Prefect server that ends when the process that started it does, however that one ends.
+"""The process of a Prefect server of ours.
 
-Prefect's own embedded server outlives a killed parent and then holds its port and database for ever. This one watches
-its standard input, which the operating system closes together with the parent. Run as
-`python -m deployments.server_process HOST PORT`.
+Prefect's own embedded server outlives a killed parent and then holds its port and database for ever. Run as
+`python -m deployments.server_process HOST PORT`, this one ends when its standard input closes, which the operating
+system does together with the process that started it. `deployments.home_server` is the other way to run it.
 """
 
 import os
+import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-
-import uvicorn
-from prefect.server.database.configurations import SQLITE_BEGIN_MODE, AioSqliteConfiguration
 
 _GRACE_S = 10.0
 
 
 def main(host: str, port: int) -> None:
     """Serve until standard input closes or a signal asks to stop."""
+    serve(host, port, _wait_for_the_parent)
+
+
+def serve(
+    host: str,
+    port: int,
+    wait_for_the_end: Callable[[Callable[[], bool]], None],
+    sockets: list[socket.socket] | None = None,
+) -> None:
+    """Serve until `wait_for_the_end` returns, or a signal asks to stop.
+
+    `wait_for_the_end` runs in a thread, and is given a function that says whether the server has begun to answer.
+    `sockets`: bound ones to listen on, instead of `host` and `port`.
+    """
+    import uvicorn  # noqa: PLC0415
+
     lock_when_transactions_begin()
-    config = uvicorn.Config(
-        "prefect.server.api.server:create_app", factory=True, host=host, port=port, log_level="error", lifespan="on"
-    )
-    server = uvicorn.Server(config)
-    threading.Thread(target=_stop_with_parent, args=(server,), daemon=True).start()
-    server.run()
+    app = "prefect.server.api.server:create_app"
+    server = uvicorn.Server(uvicorn.Config(app, factory=True, host=host, port=port, log_level="error", lifespan="on"))
+
+    def end() -> None:
+        wait_for_the_end(lambda: server.started)
+        server.should_exit = True
+        # An open dashboard keeps its connection, and the graceful stop waits for it.
+        time.sleep(_GRACE_S)
+        os._exit(0)
+
+    threading.Thread(target=end, daemon=True).start()
+    server.run(sockets)
 
 
 def lock_when_transactions_begin() -> None:
@@ -37,6 +57,10 @@ def lock_when_transactions_begin() -> None:
     wrote before they do. The server answers 503 then, and Prefect's client comes back two seconds later: an ingestion
     of eight small cases took 2 to 8 s instead of 2.
     """
+    from prefect.server.database.configurations import (  # noqa: PLC0415 - after the environment is as it should be
+        SQLITE_BEGIN_MODE,
+        AioSqliteConfiguration,
+    )
 
     @asynccontextmanager
     async def begin_immediately(_self: Any, session: Any, with_for_update: bool = True) -> AsyncIterator[Any]:  # noqa: ARG001
@@ -52,13 +76,9 @@ def lock_when_transactions_begin() -> None:
     setattr(AioSqliteConfiguration, "begin_transaction", begin_immediately)  # noqa: B010 - another type than declared
 
 
-def _stop_with_parent(server: uvicorn.Server) -> None:
+def _wait_for_the_parent(_started: Callable[[], bool]) -> None:
     while os.read(sys.stdin.fileno(), 4096):
         continue
-    server.should_exit = True
-    # An open dashboard keeps its connection, and the graceful stop waits for it.
-    time.sleep(_GRACE_S)
-    os._exit(0)
 
 
 if __name__ == "__main__":

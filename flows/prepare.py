@@ -14,7 +14,6 @@ from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import PrepareParameters
 from kits_core.errors import CaseError, KitsError
 from kits_core.labels import KIDNEY, TUMOR
-from kits_core.report.figures import ceiling_distribution
 from tasks.cancel import end_as_cancelled
 from tasks.catalog import catalog
 from tasks.prepare import CaseToPrepare, Plan, draw_ceilings, plan_preparation, prepare_case
@@ -169,6 +168,8 @@ def _ceilings(plan: Plan, facts: pd.DataFrame, workers: int, *, with_pictures: b
         for _, row in facts.iterrows()
         for (region, metric), value in row["ceilings"].items()
     ]
+    from kits_core.report.figures import ceiling_distribution  # noqa: PLC0415 - seaborn takes a second
+
     text += picture("ceilings", ceiling_distribution(pd.DataFrame(long)))
     text += f"\n\n### The lowest\n\n{table(rows)}\n\n"
     captions = {row["case"]: f"{row['case']} · tumour Dice {row['tumor']:.3f}" for _, row in worst.iterrows()}

@@ -6,10 +6,8 @@ from prefect.states import Cancelled
 
 from db.queries.training import history
 from flows.artifacts import picture, table
-from flows.evaluate import evaluate
 from flows.parameters import EvaluateParameters, PrepareParameters, PromoteParameters, TrainParameters
 from flows.prepare import prepare
-from kits_core.report.figures import learning_curve
 from tasks.cancel import CancelledRunError, end_as_cancelled
 from tasks.catalog import catalog
 from tasks.events import model_trained
@@ -53,6 +51,8 @@ def train(parameters: TrainParameters) -> list[Trained]:
     except CancelledRunError as error:
         return Cancelled(message=str(error))  # type: ignore[return-value]  # a state is a result to Prefect
     if parameters.evaluate:
+        from flows.evaluate import evaluate  # noqa: PLC0415 - two seconds
+
         for model in trained:
             evaluate(EvaluateParameters(model=str(model.model_id)))
     return trained
@@ -111,6 +111,8 @@ def _each_fold(parameters: TrainParameters) -> list[Trained]:
 
 
 def _markdown(plan: TrainingPlan, trained: Trained) -> str:
+    from kits_core.report.figures import learning_curve  # noqa: PLC0415 - seaborn takes a second
+
     with catalog() as session:
         curve = learning_curve(history(session, plan.run_id))
     row = {

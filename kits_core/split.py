@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from kits_core.errors import KitsError
 
@@ -42,6 +41,8 @@ def make_split(facts: Mapping[str, StratumFacts], *, validation: float, folds: i
     joins the one called `other`; should that still be too small, it joins the largest stratum.
     Raises `KitsError` where a side would be empty.
     """
+    from sklearn.model_selection import StratifiedShuffleSplit  # noqa: PLC0415 - over a second
+
     cases_of: dict[str, list[str]] = defaultdict(list)
     for name in sorted(facts):
         cases_of[f"patient {facts[name].patient}" if facts[name].patient else name].append(name)
@@ -110,5 +111,7 @@ def _strata(facts: Sequence[StratumFacts], smallest: int) -> list[str]:
 
 
 def _folds(names: Sequence[str], strata: Sequence[str], folds: int, seed: int) -> dict[str, int]:
+    from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415 - over a second
+
     parts = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed).split(names, strata)
     return {names[i]: fold for fold, (_, test) in enumerate(parts) for i in test}

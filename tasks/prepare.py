@@ -20,10 +20,9 @@ from kits_core.geometry import GridMap, read_volume
 from kits_core.geometry.body import Box
 from kits_core.inference.predict import find_kidneys
 from kits_core.labels import Label
-from kits_core.recipe import PreparedCase as Prepared
 from kits_core.recipe import Recipe
-from kits_core.recipe import prepare_case as prepare
-from kits_core.report.figures import case_slices
+from kits_core.recipe.prepare import PreparedCase as Prepared
+from kits_core.recipe.prepare import prepare_case as prepare
 from kits_core.report.sections import Section, ceiling_sections
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
@@ -118,6 +117,8 @@ def _locate(name: str, image_path: Path, recipe: Recipe) -> Box | None:
 @task(name="draw-ceilings", **COMPUTE)
 def draw_ceilings(plan: Plan, captions: Mapping[str, str], workers: int) -> bytes:
     """A picture of cases (names to captions): the reference, and what a perfect model would give through the recipe."""
+    from kits_core.report.figures import case_slices  # noqa: PLC0415 - seaborn takes a second
+
     settings = current_settings()
     with reading() as session:
         rows = {row.case.name: row for row in queries.prepared_of(session, plan.recipe_id).values()

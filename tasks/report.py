@@ -22,7 +22,6 @@ from kits_core.metrics.score import Status
 from kits_core.metrics.subgroup import by_subgroup
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
-from kits_core.report.figures import case_slices
 from kits_core.report.methods import Inference, Lineage
 from kits_core.report.page import Report, render
 from kits_core.report.sections import Section, scored_sections
@@ -145,6 +144,8 @@ def pictured(tumor_dice: pd.Series) -> dict[str, list[str]]:
 
 
 def _draw(case: Case, evaluation_id: int | None, workers: int) -> bytes:
+    from kits_core.report.figures import case_slices  # noqa: PLC0415 - seaborn takes a second
+
     settings = current_settings()
     image, reference = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
     if image is None or reference is None:

@@ -13,7 +13,6 @@ from uuid import UUID
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from sqlalchemy.orm import Session
-from tensorboardX import SummaryWriter
 
 from db.models import Model, PreparedCase, RunStatus, SplitMember, Subset, TrainingRun
 from db.models import Recipe as RecipeRow
@@ -29,16 +28,16 @@ from kits_core.network.loader import TrainingCase
 from kits_core.recipe.recipe import Recipe
 from kits_core.report.card import model_card
 from kits_core.report.data_url import data_url
-from kits_core.report.figures import learning_curve
 from tasks.cancel import CancelledRunError, check_cancelled, surviving_the_server
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.models import check_checkpoint
 from tasks.policy import CATALOG, TRAINING
 from tasks.progress import report_progress, say
-from tasks.report import lineage_of
 from tasks.split import check_members
 
 if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
+
     from kits_core.network.training import Budget, TrainedModel
 
 _LOOK_EVERY_S = 5.0
@@ -164,6 +163,8 @@ def train_network(run_id: int) -> Trained:
 
 def _register(run_id: int, model: "TrainedModel") -> Trained:
     """Note a run's end and its model, and write the model card."""
+    from tasks.report import lineage_of  # noqa: PLC0415 - which imports all that draws a report
+
     settings = current_settings()
     with catalog() as session:
         row = queries.register_model(
@@ -274,6 +275,8 @@ class _Watcher:
     def step(self, step: int, steps: int, loss: float) -> None:
         """See `kits_core.network.training.Watcher`. Raises `CancelledRunError`."""
         if self._board is None:
+            from tensorboardX import SummaryWriter  # noqa: PLC0415 - a third of a second
+
             # What was written after the state that this call goes on from would stand there twice.
             self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step)
         self._steps, self._percent = step, 100 * step / steps
@@ -311,6 +314,8 @@ class _Watcher:
             self._board.flush()
         if time.monotonic() - self._drawn > _DRAW_EVERY_S:
             self._drawn = time.monotonic()
+            from kits_core.report.figures import learning_curve  # noqa: PLC0415 - seaborn takes a second
+
             with reading() as session:
                 curve = learning_curve(queries.history(session, self._run_id))
             page = f"# Run {self._run_id}\n\n{self._note}\n\n![learning curve]({data_url(curve)})\n"

@@ -17,6 +17,7 @@ def _offline(tmp_path_factory):
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
     os.environ["DO_NOT_TRACK"] = "1"
+    os.environ["KITS_SERVER_IDLE_MINUTES"] = "0"  # no server outlives its test
     for name in ("PREFECT_API_URL", "KITS_HOME", "KITS_DATABASE_URL"):
         os.environ.pop(name, None)
 

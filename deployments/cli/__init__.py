@@ -1,9 +1,11 @@
 """The command line. Verbs import what they need when they run, so that `kits --help` answers at once."""
 
+import os
 import sys
 
 from deployments.cli.app import app
 from deployments.cli.output import complain, show_error
+from deployments.proxies import reach_loopback_directly
 
 __all__ = ["main"]
 
@@ -18,6 +20,7 @@ def main() -> None:
     if sys.platform == "win32":  # before what imports fcntl, which Windows has not
         complain("error", _WINDOWS)
         sys.exit(1)
+    reach_loopback_directly(os.environ)
     from deployments.cli import catalog, data, demo, model, predict, score, up  # noqa: F401 - each registers its verbs
 
     try:

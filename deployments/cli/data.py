@@ -34,28 +34,22 @@ def ingest(
 
     Example: `kits ingest --source ./hospital --workers 4`
     """
-    from db.settings import Settings
     from deployments.running import run_flow
+    from flows.parameters import IngestParameters
     from kits_core.source.preset import LICENCE, NAME
 
-    if source in (None, NAME):
+    options = given(
+        source=source,
+        cases=cases,
+        workers=workers,
+        dataset=dataset,
+        megabytes_per_second=megabytes_per_second,
+        keep_archives=keep_archives,
+    )
+    parameters = IngestParameters(**options)
+    if parameters.source == NAME:
         err.print(LICENCE, highlight=False)
-
-    def call() -> Any:
-        from flows.ingest import ingest as flow
-        from flows.parameters import IngestParameters
-
-        options = given(
-            source=source,
-            cases=cases,
-            workers=workers,
-            dataset=dataset,
-            megabytes_per_second=megabytes_per_second,
-            keep_archives=keep_archives,
-        )
-        return flow(IngestParameters(**options))
-
-    done = run_flow(call, "flows.ingest", Settings(), err)
+    done = run_flow("flows.ingest:ingest", parameters, err)
     text = f"{done.dataset}: {done.chosen} cases, {done.brought_in} brought in now"
     if done.refused:
         text += f", {done.refused} in quarantine (kits status tells why; the next ingest tries them again)"
@@ -78,18 +72,13 @@ def prepare(
 
     Example: `kits prepare --frame kidneys --shape 128`
     """
-    from db.settings import Settings
     from deployments.running import run_flow
+    from flows.parameters import PrepareParameters
+    from kits_core.recipe import Recipe
 
-    def call() -> Any:
-        from flows.parameters import PrepareParameters
-        from flows.prepare import prepare as flow
-        from kits_core.recipe import Recipe
-
-        recipe = Recipe(**given(frame=frame, shape=shape, spacing_mm=spacing, cyst_to=cyst_to))
-        return flow(PrepareParameters(recipe=recipe, **given(dataset=dataset, workers=workers)))
-
-    done = run_flow(call, "flows.prepare", Settings(), err)
+    recipe = Recipe(**given(frame=frame, shape=shape, spacing_mm=spacing, cyst_to=cyst_to))
+    parameters = PrepareParameters(recipe=recipe, **given(dataset=dataset, workers=workers))
+    done = run_flow("flows.prepare:prepare", parameters, err)
     text = f"{done.dataset}: {done.prepared} cases prepared by recipe {done.recipe_hash}, {done.made_now} of them now"
     if done.refused:
         text += f", {done.refused} refused (kits status tells why)"
@@ -110,15 +99,10 @@ def split(
 
     Example: `kits split --validation 0.2 --seed 23`
     """
-    from db.settings import Settings
     from deployments.running import run_flow
+    from flows.parameters import SplitParameters
 
-    def call() -> Any:
-        from flows.parameters import SplitParameters
-        from flows.split import split as flow
-
-        return flow(SplitParameters(**given(validation=validation, folds=folds, seed=seed, dataset=dataset)))
-
-    made = run_flow(call, "flows.split", Settings(), err)
+    parameters = SplitParameters(**given(validation=validation, folds=folds, seed=seed, dataset=dataset))
+    made = run_flow("flows.split:split", parameters, err)
     text = f"split {made.split_id} of {made.dataset}: {made.train} for training, {made.validation} for validation"
     show_result(made, as_json=as_json, text=text)

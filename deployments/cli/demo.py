@@ -30,14 +30,9 @@ def demo() -> None:
     settings = Settings()
     phantoms = _make_phantoms(settings.home / "demo")
 
-    def call() -> "Evaluated":
-        from flows.pipeline import pipeline
-
-        with DatasetServer(phantoms) as server:
-            err.print(f"[dim]{CASES} phantom patients are served at {server.address}[/]", highlight=False)
-            return pipeline(demo_parameters(server.address))
-
-    done = run_flow(call, "flows.pipeline", settings, err)
+    with DatasetServer(phantoms) as server:
+        err.print(f"[dim]{CASES} phantom patients are served at {server.address}[/]", highlight=False)
+        done = run_flow("flows.pipeline:pipeline", demo_parameters(server.address), err)
     _close(done, settings.home)
 
 
@@ -84,18 +79,16 @@ def _make_phantoms(root: Path) -> Path:
 def _close(done: "Evaluated", home: Path) -> None:
     from db.read_only import run_query
     from db.settings import Settings
-    from deployments.server import prefect_home
+    from deployments.home_server import running_server
 
     show_scores(done.scores, f"Scores on held-out phantoms, original grid (evaluation {done.evaluation_id})")
     query = QUERY.format(done.evaluation_id)
     columns, rows = run_query(Settings(), query)
     out.print(f'\nAsk the catalog:\n  [bold]{command("kits")} sql "{query}"[/]', highlight=False, soft_wrap=True)
     show_table([dict(zip(columns, row, strict=True)) for row in rows])
-    for title, line in (
-        ("Report:", str(done.report)),
-        (
-            "Dashboard, at http://127.0.0.1:4200 after:",
-            f"PREFECT_HOME={prefect_home(home)} {command('prefect')} server start",
-        ),
-    ):
+    minutes = Settings().server_idle_minutes
+    now = (
+        f" (for {minutes:g} more minutes: {address.removesuffix('/api')})" if (address := running_server(home)) else ""
+    )
+    for title, line in (("Report:", str(done.report)), (f"Dashboard{now}:", f"{command('kits')} up")):
         out.print(f"\n{title}\n  [bold]{line}[/]", highlight=False, soft_wrap=True)

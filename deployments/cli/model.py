@@ -117,8 +117,10 @@ def train(
 
     Example: `kits train --shape 64 --epochs 50 --batch-size 2`
     """
-    from db.settings import Settings
     from deployments.running import run_flow
+    from flows.parameters import TrainParameters
+    from kits_core.network.config import TrainingConfig
+    from kits_core.recipe import Recipe
 
     settings_of_run = given(
         epochs=epochs,
@@ -146,24 +148,16 @@ def train(
     if resume is not None and (settings_of_run or settings_of_recipe or split or dataset or cascade or fold):
         raise typer.BadParameter("a run goes on by its own settings: give --resume alone, or with --evaluate")
 
-    def call() -> Any:
-        from flows.parameters import TrainParameters
-        from flows.train import train as flow
-        from kits_core.network.config import TrainingConfig
-        from kits_core.recipe import Recipe
-
-        others = given(
-            split=split,
-            dataset=dataset,
-            cascade=cascade,
-            all_folds=fold == "all" or None,
-            evaluate=evaluate_it,
-            resume=resume,
-        )
-        config, recipe = TrainingConfig(**settings_of_run), Recipe(**settings_of_recipe)
-        return flow(TrainParameters(recipe=recipe, config=config, **others))
-
-    trained = run_flow(call, "flows.train", Settings(), err)
+    others = given(
+        split=split,
+        dataset=dataset,
+        cascade=cascade,
+        all_folds=fold == "all" or None,
+        evaluate=evaluate_it,
+        resume=resume,
+    )
+    config, recipe = TrainingConfig(**settings_of_run), Recipe(**settings_of_recipe)
+    trained = run_flow("flows.train:train", TrainParameters(recipe=recipe, config=config, **others), err)
     if as_json:
         print_json([asdict(model) for model in trained])
         return
@@ -185,16 +179,10 @@ def promote(
 
     Example: `kits promote 3`
     """
-    from db.settings import Settings
     from deployments.running import run_flow
+    from flows.parameters import PromoteParameters
 
-    def call() -> Any:
-        from flows.parameters import PromoteParameters
-        from flows.train import promote as flow
-
-        return flow(PromoteParameters(model=model))
-
-    promoted = run_flow(call, "flows.train", Settings(), err)
+    promoted = run_flow("flows.train:promote", PromoteParameters(model=model), err)
     show_result({"model_id": promoted}, as_json=as_json, text=f"model {promoted} is the champion")
 
 
@@ -214,16 +202,11 @@ def evaluate(
 
     Example: `kits evaluate --model latest`
     """
-    from db.settings import Settings
     from deployments.running import run_flow
+    from flows.parameters import EvaluateParameters
 
-    def call() -> Any:
-        from flows.evaluate import evaluate as flow
-        from flows.parameters import EvaluateParameters
-
-        return flow(EvaluateParameters(**given(model=model, subset=subset, flips=flips, workers=workers)))
-
-    done = run_flow(call, "flows.evaluate", Settings(), err)
+    parameters = EvaluateParameters(**given(model=model, subset=subset, flips=flips, workers=workers))
+    done = run_flow("flows.evaluate:evaluate", parameters, err)
     if as_json:
         show_result(done, as_json=True, text="")
         return
@@ -255,6 +238,7 @@ def _report_path(evaluation: int | None) -> Path:
     from db.queries.evaluation import find_evaluation
     from db.settings import Settings
     from deployments.running import run_flow
+    from flows.parameters import EvaluateParameters
     from kits_core.errors import KitsError
 
     settings = Settings()
@@ -267,11 +251,5 @@ def _report_path(evaluation: int | None) -> Path:
     if path.is_file():
         return path
 
-    def call() -> Any:
-        from flows.evaluate import evaluate as flow
-        from flows.parameters import EvaluateParameters
-
-        return flow(EvaluateParameters(**again))
-
-    built: Path = run_flow(call, "flows.evaluate", settings, err).report
+    built: Path = run_flow("flows.evaluate:evaluate", EvaluateParameters(**again), err).report
     return built

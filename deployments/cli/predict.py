@@ -1,7 +1,7 @@
 """`kits predict`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,17 +35,12 @@ def predict(
 
     Example: `kits predict ct.nii.gz exports/patient7 --out ./plans`
     """
-    from db.settings import Settings
     from deployments.running import run_flow
+    from flows.parameters import PredictParameters
 
-    def call() -> Any:
-        from flows.parameters import PredictParameters
-        from flows.predict import predict as flow
-
-        asked = given(model=model, series=series, flips=flips)
-        return flow(PredictParameters(scans=[str(scan) for scan in scans], out=str(folder), **asked))
-
-    done = run_flow(call, "flows.predict", Settings(), err)
+    asked = given(model=model, series=series, flips=flips)
+    parameters = PredictParameters(scans=[str(scan) for scan in scans], out=str(folder), **asked)
+    done = run_flow("flows.predict:predict", parameters, err)
     if as_json:
         from dataclasses import asdict
 

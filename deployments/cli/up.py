@@ -44,11 +44,11 @@ def up(
         os.environ["KITS_DATABASE_URL"] = database
     settings = Settings()
 
-    from deployments.server import running_at
+    from deployments.home_server import is_held, prefect_home, running_server
     from deployments.up.database import ensure_prefect_database
     from deployments.up.machine import Machine, Place, ended_by_signals, sole_machine
 
-    if running := running_at(settings.home):
+    if is_held(prefect_home(settings.home) / "up.lock") and (running := running_server(settings.home)):
         out.print(f"it is up already: {running.removesuffix('/api')}", highlight=False)
         return
     place = Place(settings.home, host, port, ensure_prefect_database(settings.catalog_url) if database else None)

@@ -10,23 +10,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.server import (
-    HEARTBEAT_S,
-    SILENCE_S,
-    answers,
-    prefect_home,
-    running_at,
-    server_environment,
-    up_note,
-)
+from deployments.home_server import Note, answers, prefect_home, read_note, retire, server_environment, starting
+from deployments.server import HEARTBEAT_S, SILENCE_S
 from deployments.up.automations import ensure_automations
 from deployments.up.kept import keeping_what_was_set
 from deployments.up.pools import CPU, GPU, ensure_pools, graphics_cards
@@ -146,13 +140,15 @@ class Machine:
                 f"port {self.place.port}: expected it to be free, got another server that answers there; end that one, "
                 "or choose another with --port"
             )
-        module = ["-m", "deployments.server_process", self.place.host, str(self.place.port)]
-        server = self._add("server", module, {})
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not answers(self.place.api_url):
-            if time.monotonic() > deadline or server.process is None or server.process.poll() is not None:
-                raise KitsError(f"expected the Prefect server to answer at {self.place.api_url}; read {server.log}")
-            time.sleep(0.1)
+        retire(self.place.home)  # commands use this one from now on
+        with starting(self.place.home):
+            module = ["-m", "deployments.server_process", self.place.host, str(self.place.port)]
+            server = self._add("server", module, {})
+            deadline = time.monotonic() + _START_TIMEOUT_S
+            while not answers(self.place.api_url):
+                if time.monotonic() > deadline or server.process is None or server.process.poll() is not None:
+                    raise KitsError(f"expected the Prefect server to answer at {self.place.api_url}; read {server.log}")
+                time.sleep(0.1)
 
     def furnish(self) -> None:
         """Pools, deployments and automations, made or renewed; what was set in the dashboard stays."""
@@ -234,14 +230,21 @@ def sole_machine(place: Place) -> Iterator[None]:
     """
     folder = prefect_home(place.home)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "up.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            running = running_at(place.home) or "an address that does not answer yet"
-            raise KitsError(f"{place.home}: it is up already, at {running}") from error
-        note = up_note(place.home)
-        write_text_atomically(note, json.dumps({"api_url": place.api_url}))
+    note = folder / "up.json"
+    with (folder / "up.lock").open("a") as file:
+        deadline = time.monotonic() + 2
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:  # others look for an instant whether it is held
+                if time.monotonic() > deadline:
+                    other = read_note(note)
+                    where = other.api_url.removesuffix("/api") if other else "an address that does not answer yet"
+                    raise KitsError(f"{place.home}: it is up already, at {where}") from error
+                time.sleep(0.02)
+            else:
+                break
+        write_text_atomically(note, json.dumps(asdict(Note(place.api_url, os.getpid(), version("prefect")))))
         try:
             yield
         finally:

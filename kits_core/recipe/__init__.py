@@ -1,7 +1,5 @@
-"""How a case becomes a network input, and what that costs."""
+"""How a case becomes a network input, and what that costs. `Recipe` alone comes with the package: it starts fast."""
 
-from kits_core.recipe.ceiling import ceilings
-from kits_core.recipe.prepare import PreparedCase, prepare_case
 from kits_core.recipe.recipe import Recipe
 
-__all__ = ["PreparedCase", "Recipe", "ceilings", "prepare_case"]
+__all__ = ["Recipe"]

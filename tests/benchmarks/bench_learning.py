@@ -28,7 +28,8 @@ from kits_core.geometry import GridMap, read_volume, restore_labels
 from kits_core.labels import Label
 from kits_core.metrics.overlap import dice
 from kits_core.phantom.dataset import paint_masks
-from kits_core.recipe import Recipe, prepare_case
+from kits_core.recipe import Recipe
+from kits_core.recipe.prepare import prepare_case
 
 CASES, TRAIN, SHAPE, BATCH = 30, 24, 64, 2
 

@@ -45,7 +45,8 @@ def bare(workers: int) -> float:
     from concurrent.futures import ThreadPoolExecutor
 
     from db.settings import Settings
-    from kits_core.recipe import Recipe, prepare_case
+    from kits_core.recipe import Recipe
+    from kits_core.recipe.prepare import prepare_case
     from tasks.isolated import run_isolated
 
     recipe = Recipe(frame="kidneys", margin_mm=20 + next(_margins) / 1000)

@@ -8,7 +8,8 @@ from kits_core.labels import Label
 from kits_core.phantom.anatomy import make_labels
 from kits_core.phantom.dataset import kits_affine
 from kits_core.phantom.paint import paint
-from kits_core.recipe import Recipe, prepare_case
+from kits_core.recipe import Recipe
+from kits_core.recipe.prepare import prepare_case
 
 SPACING = (5.0, 3.0, 3.0)
 

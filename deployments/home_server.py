@@ -1,0 +1,282 @@
+"""The Prefect server of a home: one for all its commands, which outlives each of them for a while.
+
+A command that finds one uses it; the first one starts it. What holds this together are locks that the operating system
+lets go of however a process ends, in the home's folder `prefect/`:
+
+- `server.lock` is held by the server for as long as it is the home's. `server.json` says where it answers; without the
+  lock it says nothing. `up.lock` and `up.json` are the same for `kits up`, whose server comes first.
+- `users.lock` is shared by all commands that use the server, which ends when nobody has held it for some minutes.
+- `alone.lock` is shared by the same commands, once each has begun. One that gets it for itself alone knows that no
+  other is at work, and so what killed ones have left behind; while it looks, the others wait.
+
+`retire` asks the server to end as soon as nobody uses it.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from kits_core.errors import KitsError
+from kits_core.files import write_text_atomically
+
+HOST = "127.0.0.1"
+_START_TIMEOUT_S = 180.0
+_RETIRES_WITHIN_S = 5.0
+_LOOK_EVERY_S = 0.5
+_STATES_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Note:
+    """What `server.json` says. `prefect`: its version; another one's server is not used."""
+
+    api_url: str
+    pid: int
+    prefect: str
+
+
+def prefect_home(home: Path) -> Path:
+    """Where the server of a home keeps its database: `PREFECT_HOME` to look at the same history with any server."""
+    return home / "prefect"
+
+
+def answers(api_url: str) -> bool:
+    """Whether a Prefect server is there and well."""
+    try:
+        return httpx.get(f"{api_url}/health", timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def server_environment(home: Path, api_url: str) -> dict[str, str]:
+    """The environment of a server that works offline and whose dashboard finds its API on any port."""
+    return os.environ | {
+        "PREFECT_HOME": str(prefect_home(home)),
+        "PREFECT_SERVER_UI_API_URL": api_url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+@contextmanager
+def home_server(
+    home: Path,
+    idle_s: float,
+    *,
+    meanwhile: Callable[[], object] = lambda: None,
+    alone: Callable[[str], object] = lambda _: None,
+    waits: Callable[[str], object] = lambda _: None,
+) -> Iterator[str]:
+    """Use the home's server for the block, started where there is none; yields the address of its API.
+
+    Args:
+        home: the folder that holds everything.
+        idle_s: how long a server that is started here waits for the next command before it ends.
+        meanwhile: called once, while a server starts or at once.
+        alone: called with the address where neither another command nor `kits up` is at work on the home; other
+            commands wait until this is done.
+        waits: called every few seconds with what is waited for.
+
+    Raises `KitsError` for a server that does not come up, or does not answer.
+    """
+    folder = prefect_home(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "users.lock").open("a") as users, (folder / "alone.lock").open("a") as others:
+        # The server holds this one alone for an instant, when it looks whether anyone is there.
+        fcntl.flock(users, fcntl.LOCK_SH)
+        is_alone = _taken_alone(others)
+        if not is_alone:
+            _share(others, waits)
+        api_url = running_server(home, waits) or _started(home, idle_s, meanwhile, waits)
+        meanwhile()
+        if is_alone and not is_held(folder / "up.lock"):
+            alone(api_url)
+        fcntl.flock(others, fcntl.LOCK_SH)
+        yield api_url
+
+
+def running_server(home: Path, waits: Callable[[str], object] = lambda _: None) -> str | None:
+    """The address of the server of `kits up`, or else of the home's own, as soon as it answers; None without one.
+
+    Raises `KitsError` for one that does not answer.
+    """
+    folder = prefect_home(home)
+    return _answering(folder, "up", waits) or _answering(folder, "server", waits)
+
+
+def retire(home: Path) -> None:
+    """Ask the home's server, if there is one, to end as soon as nobody uses it; it is the home's no longer."""
+    folder = prefect_home(home)
+    (folder / "server.json").unlink(missing_ok=True)
+    since = time.monotonic()
+    while is_held(folder / "server.lock") and time.monotonic() - since < _RETIRES_WITHIN_S:
+        time.sleep(0.05)
+
+
+@contextmanager
+def starting(home: Path) -> Iterator[None]:
+    """Hold the right to start a server of a home: two that make the tables of one database break each other's."""
+    with (prefect_home(home) / "start.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds a lock for itself alone."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def read_note(path: Path) -> Note | None:
+    """What a server says of itself; None where it says nothing."""
+    try:
+        return Note(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _taken_alone(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _share(file: IO[str], waits: Callable[[str], object]) -> None:
+    since = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _every_few_seconds(since, "another command of this home, which starts its Prefect server", waits)
+        else:
+            return
+
+
+def _answering(folder: Path, name: str, waits: Callable[[str], object]) -> str | None:
+    """The address of a server as soon as it answers; None where there is none, or one of another Prefect."""
+    lock, path, since = folder / f"{name}.lock", folder / f"{name}.json", time.monotonic()
+    while is_held(lock):
+        note = read_note(path)
+        if name == "server" and note is not None and note.prefect != version("prefect"):
+            path.unlink(missing_ok=True)  # it retires
+        elif note is not None and answers(note.api_url):
+            return note.api_url
+        if time.monotonic() - since > _START_TIMEOUT_S:
+            where = f"{note.api_url}, process {note.pid}" if note else "one that starts"
+            raise KitsError(
+                f"the Prefect server of this home ({where}): expected an answer within {_START_TIMEOUT_S:.0f} s, got "
+                f"none; end it, then run this again; its log is {folder / 'server.log'}"
+            )
+        _every_few_seconds(since, "this home's Prefect server to answer", waits)
+    return None
+
+
+def _started(home: Path, idle_s: float, meanwhile: Callable[[], object], waits: Callable[[str], object]) -> str:
+    folder, since = prefect_home(home), time.monotonic()
+    log = folder / "server.log"
+    with starting(home):
+        if api_url := running_server(home, waits):
+            return api_url
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "deployments.home_server", str(home), str(idle_s)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[1],
+                start_new_session=True,  # neither Ctrl-C nor a closed terminal reaches it
+            )  # fmt: skip
+        meanwhile()
+        while time.monotonic() - since < _START_TIMEOUT_S and process.poll() is None:
+            note = read_note(folder / "server.json")
+            if note is not None and note.pid == process.pid and answers(note.api_url):
+                return note.api_url
+            _every_few_seconds(since, "this home's Prefect server to start", waits)
+        status = process.poll()
+        if status is None:
+            process.kill()
+            process.wait()
+    got = "got none" if status is None else f"it ended with status {status}"
+    raise KitsError(
+        f"this home's Prefect server: expected an answer within {_START_TIMEOUT_S:.0f} s, {got}; read {log}"
+    )
+
+
+def _every_few_seconds(since: float, what: str, waits: Callable[[str], object]) -> None:
+    seconds = time.monotonic() - since
+    time.sleep(0.1)
+    if int((seconds + 0.1) / _STATES_EVERY_S) > int(seconds / _STATES_EVERY_S):
+        waits(f"waits for {what}, {seconds:.0f} s so far")
+
+
+# === The server's own process ===
+
+
+def main(home: Path, idle_s: float) -> None:
+    """Be the home's server until nobody has used it for `idle_s` seconds; ends at once where there is one already."""
+    folder = prefect_home(home)
+    own = (folder / "server.lock").open("a")
+    deadline = time.monotonic() + 2
+    while not _taken_alone(own):  # others look for an instant whether it is held
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{folder}: another server of this home is there already")
+        time.sleep(0.02)
+    listener = socket.socket()
+    listener.bind((HOST, 0))
+    port: int = listener.getsockname()[1]
+    note = Note(f"http://{HOST}:{port}/api", os.getpid(), version("prefect"))
+    os.environ.update(server_environment(home, note.api_url))
+    from deployments.server_process import serve  # noqa: PLC0415 - Prefect reads its environment as it is imported
+
+    try:
+        serve(HOST, port, lambda has_started: _wait_until_idle(folder, note, own, idle_s, has_started), [listener])
+    finally:
+        _forget(folder, note)
+
+
+def _wait_until_idle(folder: Path, note: Note, own: IO[str], idle_s: float, has_started: Callable[[], bool]) -> None:
+    while not has_started():
+        time.sleep(0.05)
+    write_text_atomically(folder / "server.json", json.dumps(asdict(note)))
+    used, retired = time.monotonic(), False
+    with (folder / "users.lock").open("a") as users:
+        while True:
+            time.sleep(_LOOK_EVERY_S)
+            if not retired and read_note(folder / "server.json") != note:
+                retired = True
+                own.close()  # another one may take its place, also while someone still uses this one
+            if not _taken_alone(users):
+                used = time.monotonic()
+            elif retired or time.monotonic() - used >= idle_s:
+                # While nobody can come: who comes next finds neither note nor lock, and starts another.
+                _forget(folder, note)
+                own.close()
+                return
+            else:
+                fcntl.flock(users, fcntl.LOCK_UN)
+
+
+def _forget(folder: Path, note: Note) -> None:
+    if read_note(folder / "server.json") == note:
+        (folder / "server.json").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]))

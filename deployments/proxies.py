@@ -1,0 +1,16 @@
+"""Loopback is reached directly, whatever proxy stands between this machine and the world."""
+
+from collections.abc import MutableMapping
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def reach_loopback_directly(environment: MutableMapping[str, str]) -> None:
+    """Add this machine's own addresses to the hosts for which `HTTP_PROXY` and its like do not count.
+
+    Clients read `no_proxy` first and `NO_PROXY` where that is not set, so both get the same words.
+    """
+    known = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in known.split(",") if host.strip()]
+    value = ",".join([*hosts, *(host for host in _LOOPBACK if host not in hosts)])
+    environment["no_proxy"] = environment["NO_PROXY"] = value
