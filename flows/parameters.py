@@ -1,12 +1,17 @@
 """What each flow takes: frozen models, which the dashboard turns into forms and refuses before a run exists."""
 
-from typing import Self
+from collections.abc import Callable
+from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kits_core.errors import KitsError
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
-from kits_core.source.layout import check_address
+from kits_core.source.address import check_address, check_dataset_name
+from kits_core.source.selection import parse_cases
+
+T = TypeVar("T")
 
 
 class _Parameters(BaseModel):
@@ -20,10 +25,30 @@ class _SourceParameters(_Parameters):
     dataset: str | None = Field(None, description="Name in the catalog; empty takes the source's own name.")
     cases: str | None = Field(None, description="Case numbers, as 0-9,400; empty takes all.")
 
+    @field_validator("dataset")
+    @classmethod
+    def _usable_as_a_folder(cls, dataset: str | None) -> str | None:
+        return None if dataset is None else _refused_as_a_value(check_dataset_name, dataset)
+
+    @field_validator("cases")
+    @classmethod
+    def _ids_and_ranges(cls, cases: str | None) -> str | None:
+        if cases is not None:
+            _refused_as_a_value(parse_cases, cases)
+        return cases
+
     @field_validator("source")
     @classmethod
     def _without_secrets(cls, source: str) -> str:
         return check_address(source)  # raises what shows nothing of the address, unlike a validation error
+
+
+def _refused_as_a_value(check: Callable[[str], T], text: str) -> T:
+    """What a check of `kits_core` says; its refusal becomes a validation error, which names the field."""
+    try:
+        return check(text)
+    except KitsError as error:
+        raise ValueError(str(error)) from error
 
 
 class IngestParameters(_SourceParameters):

@@ -13,8 +13,9 @@ from db.models.base import now
 from db.queries import ingest as queries
 from db.settings import current_settings
 from kits_core.errors import CaseError
+from kits_core.source.address import check_dataset_name
 from kits_core.source.budget import Budget, FileCost, add_up
-from kits_core.source.layout import CaseLocations, Location, Source, check_dataset_name
+from kits_core.source.layout import CaseLocations, Location, Source
 from kits_core.source.selection import choose
 from kits_core.source.transfer import Known, Probe, TransferError
 from tasks.catalog import catalog, flow_run_id

@@ -10,6 +10,7 @@ from typing import Protocol
 import httpx
 
 from kits_core.errors import CaseError, KitsError, check_case_name
+from kits_core.source.address import check_address
 from kits_core.source.preset import CASES, NAME, Kits23Addresses, phase_of
 from kits_core.source.transfer import Transfer, TransferError
 
@@ -20,7 +21,6 @@ SUMS_NAMES = ("SHA256SUMS", "manifest-sha256.txt")
 
 _LAYOUT = f"folders case_00000, case_00001, ... with {IMAGE_NAME} and, if known, {SEGMENTATION_NAME}"
 _SUMS_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(?:\./)?(.+)")
-_DATASET_NAME = re.compile(r"[^\W_][\w.\- ]*(?:/[^\W_][\w.\- ]*)*")
 _CASE_FILE = re.compile(rf"case_\d{{5}}/(?:{re.escape(IMAGE_NAME)}|{re.escape(SEGMENTATION_NAME)})")
 
 
@@ -249,34 +249,6 @@ def open_source(
     if "://" in text:
         raise KitsError(f"{text}: expected an http or https address; download the folder first and name it instead")
     return _open_folder(Path(text).expanduser())
-
-
-def check_address(text: str) -> str:
-    """`text` itself, unless it is a URL with a password or a query, which would be stored and shown with it.
-
-    Raises `KitsError`, which does not repeat it.
-    """
-    if "://" in text:
-        url = httpx.URL(text)
-        if url.userinfo or url.query:
-            raise KitsError(
-                f"{url.scheme}://{url.host}: expected an address without user, password and query, got one with them; "
-                "give a bearer token as KITS_SOURCE_TOKEN"
-            )
-    return text
-
-
-def check_dataset_name(name: str) -> str:
-    """`name` itself if it is safe as a folder in the home: letters, digits, `._- ` and single slashes between them.
-
-    Raises `KitsError` otherwise.
-    """
-    if _DATASET_NAME.fullmatch(name) is None:
-        raise KitsError(
-            f"{name!r}: expected a name of letters, digits, '.', '_', '-' and spaces, a letter or digit first; "
-            "name the dataset so (--dataset)"
-        )
-    return name
 
 
 def parse_sums(text: str) -> dict[str, str]:

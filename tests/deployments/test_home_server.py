@@ -181,9 +181,11 @@ def test_a_home_that_is_deleted_takes_its_server_with_it(tmp_path):
 
 def test_where_a_server_cannot_start_the_log_is_named(place, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////nowhere/at/all.db")
-    with pytest.raises(
-        Exception, match=r"Prefect server: expected an answer .* ended with status \d+; read .*server.log"
+    with (
+        pytest.raises(
+            Exception, match=r"Prefect server: expected an answer .* ended with status \d+; read .*server.log"
+        ),
+        home_server(place, 0),
     ):
-        with home_server(place, 0):
-            pass
+        pass
     assert Path(prefect_home(place) / "server.log").stat().st_size > 0
