@@ -1,4 +1,4 @@
-"""The home's server through its life: started, shared, idle, killed, replaced, and never in the way of the next command."""
+"""The home's server through its life: started, shared, idle, killed, replaced, never in the next command's way."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from deployments.home_server import Note, answers, home_server, is_held, prefect_home, read_note, retire, running_server
+from kits_core.errors import KitsError
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +24,14 @@ from deployments.home_server import home_server
 with home_server(Path(sys.argv[1]), float(sys.argv[2])) as url:
     print(url, flush=True)
     time.sleep(float(sys.argv[3]))
+"""
+
+HOLDER = """
+import fcntl, sys, time
+with open(sys.argv[1], "w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("held", flush=True)
+    time.sleep(60)
 """
 
 
@@ -153,9 +162,8 @@ def test_the_server_of_kits_up_comes_first(place, prefect_api):
     folder = prefect_home(place)
     folder.mkdir(parents=True)
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import fcntl,sys,time\nf=open(sys.argv[1],'w')\nfcntl.flock(f,fcntl.LOCK_EX)\n"
-         "print('held',flush=True)\ntime.sleep(60)", str(folder / "up.lock")], stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", HOLDER, str(folder / "up.lock")], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout.readline() == "held\n"
         (folder / "up.json").write_text(json.dumps(vars(Note(prefect_api, holder.pid, "3"))))
@@ -181,11 +189,7 @@ def test_a_home_that_is_deleted_takes_its_server_with_it(tmp_path):
 
 def test_where_a_server_cannot_start_the_log_is_named(place, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////nowhere/at/all.db")
-    with (
-        pytest.raises(
-            Exception, match=r"Prefect server: expected an answer .* ended with status \d+; read .*server.log"
-        ),
-        home_server(place, 0),
-    ):
+    told = r"Prefect server: expected an answer .* it ended with status \d+; read .*server.log"
+    with pytest.raises(KitsError, match=told), home_server(place, 0):
         pass
     assert Path(prefect_home(place) / "server.log").stat().st_size > 0
