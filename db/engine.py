@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from db.address import address
-from db.migrate import upgrade
+from db.migrate import revision, upgrade
 from db.settings import Settings
 from kits_core.errors import KitsError
 
@@ -72,19 +73,51 @@ def open_catalog(settings: Settings) -> Engine:
         return _open(settings.catalog_url, os.getpid())
 
 
+def shown_address(url: str) -> str:
+    """An address of a catalog without its password."""
+    return address(url).render_as_string(hide_password=True)
+
+
+def _unreachable(url: str, error: Exception) -> CatalogUnreachableError:
+    told = " ".join(str(getattr(error, "orig", error)).split())
+    return CatalogUnreachableError(
+        f"expected the catalog at {shown_address(url)}, got: {told}; "
+        "check KITS_HOME and KITS_DATABASE_URL, and that the server runs"
+    )
+
+
 @lru_cache(maxsize=8)
 def _open(url: str, _process: int) -> Engine:
     try:
         engine = make_engine(url)
         upgrade(engine)
     except (OperationalError, OSError) as error:
-        raise CatalogUnreachableError(
-            f"expected the catalog at {address(url).render_as_string(hide_password=True)}, got: "
-            f"{getattr(error, 'orig', error)}; check KITS_HOME and KITS_DATABASE_URL, and that the server runs"
-        ) from error
+        raise _unreachable(url, error) from error
     if engine.dialect.name != "sqlite":
         event.listen(engine, "do_connect", _connect_after_a_restart)
     return engine
+
+
+def catalog_version(settings: Settings) -> str | None:
+    """The version of the catalog as it is; None where there is none yet. Nothing is made or upgraded.
+
+    Raises `CatalogUnreachableError`.
+    """
+    url = address(settings.catalog_url)
+    if url.get_backend_name() == "sqlite":
+        if url.database is None or not Path(url.database).is_file():
+            return None
+        url = url.set(database=f"file:{quote(url.database)}", query={"mode": "ro", "uri": "true"})
+        engine = create_engine(url)
+    else:
+        engine = create_engine(url, connect_args={"connect_timeout": 5})
+    try:
+        with engine.connect() as connection:
+            return revision(connection)
+    except OperationalError as error:
+        raise _unreachable(settings.catalog_url, error) from error
+    finally:
+        engine.dispose()
 
 
 def make_engine(url: str) -> Engine:

@@ -29,7 +29,7 @@ _LOCK = 7_234_151  # any number that no other program on the same PostgreSQL dat
 def upgrade(engine: Engine) -> None:
     """Create or upgrade the catalog. Raises `KitsError` if it is newer than this code."""
     with engine.connect() as connection:
-        if _revision(connection.execution_options(reads_only=True)) == HEAD:
+        if revision(connection.execution_options(reads_only=True)) == HEAD:
             return
     from alembic import command  # noqa: PLC0415 - takes longer to import than an open catalog takes to open
 
@@ -37,7 +37,7 @@ def upgrade(engine: Engine) -> None:
     with engine.connect() as connection, _references_checked_at_the_end(connection), connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        found = _revision(connection)
+        found = revision(connection)
         if found == HEAD:
             return
         if found is not None and found > HEAD:
@@ -92,7 +92,8 @@ def config(connection: Connection | None) -> "Config":
     return result
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """The version of a catalog; None for a database without one."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

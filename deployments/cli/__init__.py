@@ -21,7 +21,16 @@ def main() -> None:
         complain("error", _WINDOWS)
         sys.exit(1)
     reach_loopback_directly(os.environ)
-    from deployments.cli import catalog, data, demo, model, predict, score, up  # noqa: F401 - each registers its verbs
+    from deployments.cli import (  # noqa: F401 - each registers its verbs
+        catalog,
+        data,
+        demo,
+        doctor,
+        model,
+        predict,
+        score,
+        up,
+    )
 
     try:
         app()

@@ -1,0 +1,56 @@
+"""`kits doctor`."""
+
+import typer
+from rich.markup import escape
+
+from deployments.cli.app import AsJson, app
+from deployments.cli.output import complain, err, out, print_json
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look at this machine: Python, CPU, graphics cards, memory, disk, catalog, server; measure a step and the disk.
+
+    What is wrong is named with the way out, and the exit status is 1 then. It changes nothing.
+
+    Example: `kits doctor`
+    """
+    from rich.table import Table
+
+    from db.settings import Settings
+    from deployments.doctor import examine
+
+    with err.status("looks at the machine, half a minute"):
+        found = examine(Settings())
+    if as_json:
+        print_json({"facts": found.facts, "problems": found.problems})
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, value in found.facts.items():
+            table.add_row(*_row(name, value))
+        out.print(table)
+        for problem in found.problems:
+            complain("problem", problem)
+        if not found.problems:
+            out.print("nothing is wrong", style="green")
+    if found.problems:
+        raise typer.Exit(1)
+
+
+_MEASURED = {
+    "reading_mb_per_s": ("reading", "{} MB/s from the home's disk"),
+    "training_step_s": ("training step", "{:.2g} s at the demo's size: 64³, 12 filters, batch of 2"),
+    "first_step_s": ("first step", "{:.2g} s: TensorFlow traces it"),
+}
+
+
+def _row(name: str, value: object) -> tuple[str, str]:
+    """A fact's name and value as the screen shows them."""
+    if isinstance(value, dict):
+        value = ", ".join(f"{package} {number}" for package, number in value.items())
+    elif isinstance(value, list):
+        value = "\n".join(map(str, value))
+    title, form = _MEASURED.get(name, (name.replace("_", " "), "{}"))
+    return escape(title), escape(form.format(value))

@@ -1,0 +1,75 @@
+"""What the network's backend makes of this machine, and what a training step takes here.
+
+Run as `python -m kits_core.network.probe`, it prints one JSON object as its last line: in a process of its own a
+backend that ends it (an instruction that the CPU does not have) ends nothing else.
+"""
+
+import json
+import statistics
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from kits_core.network.backend import cpu_kernels, find_gpus, keras
+from kits_core.network.config import TrainingConfig
+from kits_core.network.loader import Batch
+from kits_core.network.machine import choose_device, choose_policy, running_on
+from kits_core.network.training import build_model, train_on
+from kits_core.recipe.recipe import Recipe
+
+SHAPE, FILTERS, BATCH_SIZE = 64, 12, 2
+"""The demo's: voxels along a side, channels of the stem, cases a step."""
+
+_STEPS = 5
+_ENOUGH_S = 30.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """`step_seconds`: median of some training steps at the demo's size, without the first one, which is traced.
+
+    `first_step_seconds`: that one. `gpus`: those that the backend can use. `policy`: Keras's dtype policy.
+    """
+
+    backend: str
+    keras: str
+    cpu_kernels: str
+    gpus: tuple[str, ...]
+    device: str
+    policy: str
+    first_step_seconds: float
+    step_seconds: float
+
+
+def probe() -> Probe:
+    """Measure training steps on noise."""
+    config = TrainingConfig(batch_size=BATCH_SIZE, filters=FILTERS)
+    device = choose_device(config.device)
+    policy = choose_policy(config.precision, device)
+    rng = np.random.default_rng(0)
+    shape = (BATCH_SIZE, SHAPE, SHAPE, SHAPE, 1)
+    batch = Batch(
+        tuple("ab"), rng.normal(size=shape).astype(np.float32), rng.integers(0, 3, size=shape).astype(np.uint8)
+    )
+    seconds: list[float] = []
+    with running_on(device, config):
+        model = build_model(config, Recipe(shape=SHAPE), policy)
+        while len(seconds) < 2 or (len(seconds) <= _STEPS and sum(seconds) < _ENOUGH_S):
+            start = time.perf_counter()
+            train_on(model, batch, BATCH_SIZE)
+            seconds.append(time.perf_counter() - start)
+    return Probe(
+        backend=keras.backend.backend(),
+        keras=keras.__version__,
+        cpu_kernels=cpu_kernels(),
+        gpus=tuple(card.name for card in find_gpus()),
+        device=device,
+        policy=policy,
+        first_step_seconds=seconds[0],
+        step_seconds=statistics.median(seconds[1:]),
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(probe())))  # noqa: T201 - what whoever started this process reads
