@@ -1,7 +1,9 @@
 """What several rooms share: a home of one's own, one Prefect server for the whole session, and one PostgreSQL."""
 
 import os
-from contextlib import ExitStack
+import shutil
+import sqlite3
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -30,12 +32,36 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory, _offline):
-    """The address of a real Prefect server, the same that the command line starts."""
+def _server(tmp_path_factory, _offline):
+    """The home of a real Prefect server, the same that the command line starts, and its address."""
     from deployments.server import prefect_server
 
-    with prefect_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
+    home = tmp_path_factory.mktemp("server")
+    with prefect_server(home) as url:
+        with (
+            closing(sqlite3.connect(home / "prefect" / "prefect.db")) as made,
+            closing(sqlite3.connect(home / "tables.db")) as copy,
+        ):
+            made.backup(copy)
+        yield home, url
+
+
+@pytest.fixture(scope="session")
+def prefect_api(_server):
+    """The address of the session's Prefect server."""
+    return _server[1]
+
+
+@pytest.fixture(scope="session")
+def with_prefects_tables(_server):
+    """Gives a home the tables of a Prefect server, empty, as if one had run there: making them takes a server 10 s."""
+
+    def give(home):
+        (home / "prefect").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_server[0] / "tables.db", home / "prefect" / "prefect.db")
+        return home
+
+    return give
 
 
 @pytest.fixture(scope="session")

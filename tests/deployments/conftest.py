@@ -75,8 +75,11 @@ class Up:
 
 
 @pytest.fixture(scope="session", name="start_up")
-def _up():
-    return Up
+def _up(with_prefects_tables):
+    def start(home, *words):
+        return Up(home if home.exists() else with_prefects_tables(home), *words)
+
+    return start
 
 
 @pytest.fixture(scope="session")

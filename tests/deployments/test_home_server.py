@@ -41,9 +41,9 @@ def _not_configured(monkeypatch):
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path, with_prefects_tables):
     """A home whose server is ended with the test, whatever the test came to."""
-    yield tmp_path
+    yield with_prefects_tables(tmp_path)
     note = read_note(prefect_home(tmp_path) / "server.json")
     if note is not None and psutil.pid_exists(note.pid):
         os.kill(note.pid, signal.SIGKILL)

@@ -18,7 +18,8 @@ with prefect_server(Path(sys.argv[1])) as url:
 """
 
 
-def test_the_server_ends_with_a_killed_parent(tmp_path):
+def test_the_server_ends_with_a_killed_parent_where_it_is_to_wait_for_no_other(with_prefects_tables, tmp_path):
+    with_prefects_tables(tmp_path)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     command = [sys.executable, "-c", CODE, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as parent:
@@ -53,7 +54,8 @@ with prefect_server(Path(sys.argv[1])):
 """
 
 
-def test_what_a_killed_command_left_behind_is_freed_by_the_next(tmp_path):
+def test_what_a_killed_command_left_behind_is_freed_by_the_next(with_prefects_tables, tmp_path):
+    with_prefects_tables(tmp_path)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     with subprocess.Popen(
         [sys.executable, "-c", FLOW, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment

@@ -48,9 +48,9 @@ SETTINGS = ("--shape", "32", "--batch-size", "2", "--filters", "4", "--learning-
 
 
 @pytest.fixture(scope="module")
-def ready(phantoms, prefect_api, tmp_path_factory):
+def ready(phantoms, prefect_api, with_prefects_tables, tmp_path_factory):
     """A home with phantoms ingested, prepared and split, with two folds. Not to be changed."""
-    home = tmp_path_factory.mktemp("ready")
+    home = with_prefects_tables(tmp_path_factory.mktemp("ready"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KITS_HOME", str(home))
         ingest(IngestParameters(source=str(phantoms), dataset="phantoms"))

@@ -7,7 +7,7 @@ import time
 import pandas as pd
 import pytest
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from db.engine import catalog_session
 from db.queries.ingest import ensure_case, ensure_dataset, record_problem
@@ -140,6 +140,49 @@ def test_a_setting_out_of_bounds_is_wrong_usage(home, prefect_api, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     refused = _kits("train", "--epochs", "0", check=2)
     assert "epochs: Input should be greater than or equal to 1, got 0" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (["ingest", "--workers", "0"], "workers"),
+        (["ingest", "--cases", "9-0"], "cases"),
+        (["ingest", "--source", "x", "--dataset", "../up"], "dataset"),
+        (["prepare", "--shape", "48"], "shape"),
+        (["prepare", "--frame", "kidney"], "frame"),
+        (["split", "--validation", "2"], "validation"),
+        (["train", "--batch-size", "8", "--micro-batch", "3"], "TrainingConfig"),
+        (["train", "--fold", "first"], "fold"),
+        (["promote", "best"], "model"),
+        (["evaluate", "--subset", "test"], "subset"),
+        (["predict", "ct.nii", "--out", "x", "--model", "best"], "model"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_a_server_is_started_or_a_home_made(home, monkeypatch, words, field):
+    from deployments.cli import catalog, data, demo, model, predict  # noqa: F401
+
+    monkeypatch.setattr("deployments.running.prefect_server", lambda *_, **__: pytest.fail("a server is started"))
+    with pytest.raises(ValidationError) as refused:
+        app(words, standalone_mode=False)
+    (problem,) = refused.value.errors()
+    assert field in (*problem["loc"], refused.value.title)
+    assert not home.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+def test_behind_a_proxy_that_does_not_reach_loopback_every_verb_works(
+    home, with_prefects_tables, monkeypatch, tmp_path, proxy
+):
+    from kits_core.phantom.dataset import write_phantoms
+
+    with_prefects_tables(home)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.setenv("no_proxy", "intranet.example")
+    write_phantoms(tmp_path / "two", 2, 1, shape=(16, 48, 48), spacing_mm=(12.0, 6.0, 6.0))
+    done = json.loads(_kits("ingest", "--source", str(tmp_path / "two"), "--json").stdout)
+    assert done["brought_in"] == 2
 
 
 def test_the_result_is_json_on_standard_output_and_all_else_goes_to_standard_error(
