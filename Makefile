@@ -20,10 +20,11 @@ READY := $(VENV)/.ready-$(EXTRA)
 demo: $(READY)
 	$(BIN)/kits demo
 
-# Two at a time: most tests wait for a process, a server or a disk. A file's tests stay together, and share what they set up.
+# Three at a time on two cores: most tests wait for a process, a server or a disk. A file's tests stay together, and share
+# what they set up.
 # In UTF-8 whatever the locale: the tests read what other processes print.
 test: check
-	PYTHONUTF8=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	PYTHONUTF8=1 $(BIN)/python -m pytest -n 3 --durations 20 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check

@@ -99,8 +99,11 @@ def home_server(
         is_alone = _taken_alone(others)
         if not is_alone:
             _share(others, waits)
-        api_url = running_server(home, waits) or _started(home, idle_s, meanwhile, waits)
-        meanwhile()
+        api_url = running_server(home, waits)
+        if api_url is None:
+            api_url = _started(home, idle_s, meanwhile, waits)
+        else:
+            meanwhile()
         if is_alone and not is_held(folder / "up.lock"):
             alone(api_url)
         fcntl.flock(others, fcntl.LOCK_SH)
@@ -196,6 +199,7 @@ def _started(home: Path, idle_s: float, meanwhile: Callable[[], object], waits: 
     log = folder / "server.log"
     with starting(home):
         if api_url := running_server(home, waits):
+            meanwhile()
             return api_url
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module

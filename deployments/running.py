@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -22,11 +23,12 @@ _ENVIRONMENT = {
 }
 
 
-def run_flow(flow: str, parameters: BaseModel, console: Console) -> Any:
+def run_flow(flow: str, parameters: BaseModel, console: Console, meanwhile: Callable[[], object] | None = None) -> Any:
     """Run a flow against the configured Prefect server or the home's; what it returns.
 
     `flow`: its module and name, as `flows.split:split`. Prefect reads its environment when it is first imported, and
-    the import takes seconds, so it is made here, while the server starts. Its parameters come made, and so checked.
+    the import takes seconds, so it is made here, while the server starts. `meanwhile` is called then too. The
+    parameters come made, and so checked.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -38,18 +40,26 @@ def run_flow(flow: str, parameters: BaseModel, console: Console) -> Any:
 
     settings = Settings()
     module, _, function = flow.partition(":")
+
+    def while_the_server_starts() -> None:
+        if meanwhile is not None:
+            meanwhile()
+        import_module(module)
+
     server = prefect_server(
         settings.home,
         idle_s=60 * settings.server_idle_minutes,
-        meanwhile=lambda: import_module(module),
+        meanwhile=while_the_server_starts,
         waits=lambda text: console.print(f"[dim]{text}[/]", highlight=False),
     )
-    with console.status("starting the Prefect server") as status, server as api_url:
-        status.stop()
-        gc.enable()
-        console.print(f"[dim]follow it in the dashboard: {api_url.removesuffix('/api')}[/]", highlight=False)
-        with ConsoleProgress(console) as progress, listening(progress):
-            try:
+    try:
+        with console.status("starting the Prefect server") as status, server as api_url:
+            status.stop()
+            gc.enable()
+            console.print(f"[dim]follow it in the dashboard: {api_url.removesuffix('/api')}[/]", highlight=False)
+            with ConsoleProgress(console) as progress, listening(progress):
                 return getattr(import_module(module), function)(parameters)
-            except CancelledRun as error:
-                raise KitsError(str(error)) from error
+    except CancelledRun as error:
+        raise KitsError(str(error)) from error
+    finally:
+        gc.enable()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 CASES = 20
 SEED = 7
-EPOCHS = 44
+EPOCHS = 40
 DATASET = "phantoms"
 QUERY = "SELECT case_name, kidney_dice, tumor_dice, tumor_ml FROM worst_case WHERE evaluation_id = {} ORDER BY place"
 
@@ -28,11 +28,12 @@ def demo() -> None:
     from kits_core.phantom.server import DatasetServer
 
     settings = Settings()
-    phantoms = _make_phantoms(settings.home / "demo")
-
+    phantoms = settings.home / "demo"
+    phantoms.mkdir(parents=True, exist_ok=True)
     with DatasetServer(phantoms) as server:
         err.print(f"[dim]{CASES} phantom patients are served at {server.address}[/]", highlight=False)
-        done = run_flow("flows.pipeline:pipeline", demo_parameters(server.address), err)
+        parameters = demo_parameters(server.address)
+        done = run_flow("flows.pipeline:pipeline", parameters, err, meanwhile=lambda: _make_phantoms(phantoms))
     _close(done, settings.home)
 
 
@@ -61,7 +62,7 @@ def demo_parameters(source: str) -> "PipelineParameters":
     )
 
 
-def _make_phantoms(root: Path) -> Path:
+def _make_phantoms(root: Path) -> None:
     from deployments.console import ConsoleProgress
     from kits_core.phantom.dataset import write_phantoms
 
@@ -73,7 +74,6 @@ def _make_phantoms(root: Path) -> Path:
             progress.update("phantoms", len(done), CASES, name)
 
         write_phantoms(root, CASES, SEED, on_case=on_case)
-    return root
 
 
 def _close(done: "Evaluated", home: Path) -> None:
