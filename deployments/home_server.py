@@ -9,7 +9,7 @@ lets go of however a process ends, in the home's folder `prefect/`:
 - `alone.lock` is shared by the same commands, once each has begun. One that gets it for itself alone knows that no
   other is at work, and so what killed ones have left behind; while it looks, the others wait.
 
-`retire` asks the server to end as soon as nobody uses it.
+`retire` asks the server to end as soon as nobody uses it; so does `kits up`, by its lock.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ HOST = "127.0.0.1"
 _START_TIMEOUT_S = 180.0
 _RETIRES_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.5
-_STATES_EVERY_S = 5.0
+_STATES_EVERY_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,15 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def held_alone(file: IO[str]) -> bool:
+    """Whether this process holds a file's lock alone from now on; others may look for an instant whether it is held."""
+    for _ in range(100):
+        if _taken_alone(file):
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def read_note(path: Path) -> Note | None:
     """What a server says of itself; None where it says nothing."""
     try:
@@ -237,11 +246,8 @@ def main(home: Path, idle_s: float) -> None:
     """Be the home's server until nobody has used it for `idle_s` seconds; ends at once where there is one already."""
     folder = prefect_home(home)
     own = (folder / "server.lock").open("a")
-    deadline = time.monotonic() + 2
-    while not _taken_alone(own):  # others look for an instant whether it is held
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{folder}: another server of this home is there already")
-        time.sleep(0.02)
+    if not held_alone(own):
+        raise SystemExit(f"{folder}: another server of this home is there already")
     listener = socket.socket()
     listener.bind((HOST, 0))
     port: int = listener.getsockname()[1]
@@ -263,8 +269,9 @@ def _wait_until_idle(folder: Path, note: Note, own: IO[str], idle_s: float, has_
     with (folder / "users.lock").open("a") as users:
         while True:
             time.sleep(_LOOK_EVERY_S)
-            if not retired and read_note(folder / "server.json") != note:
+            if not retired and (read_note(folder / "server.json") != note or is_held(folder / "up.lock")):
                 retired = True
+                _forget(folder, note)
                 own.close()  # another one may take its place, also while someone still uses this one
             if not _taken_alone(users):
                 used = time.monotonic()

@@ -1,6 +1,5 @@
 """The processes of `kits up`: one server, workers, each started again when it dies, all ended together."""
 
-import fcntl
 import json
 import os
 import signal
@@ -19,7 +18,16 @@ import httpx
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.home_server import Note, answers, prefect_home, read_note, retire, server_environment, starting
+from deployments.home_server import (
+    Note,
+    answers,
+    held_alone,
+    prefect_home,
+    read_note,
+    retire,
+    server_environment,
+    starting,
+)
 from deployments.server import HEARTBEAT_S, SILENCE_S
 from deployments.up.automations import ensure_automations
 from deployments.up.kept import keeping_what_was_set
@@ -232,18 +240,10 @@ def sole_machine(place: Place) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / "up.json"
     with (folder / "up.lock").open("a") as file:
-        deadline = time.monotonic() + 2
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:  # others look for an instant whether it is held
-                if time.monotonic() > deadline:
-                    other = read_note(note)
-                    where = other.api_url.removesuffix("/api") if other else "an address that does not answer yet"
-                    raise KitsError(f"{place.home}: it is up already, at {where}") from error
-                time.sleep(0.02)
-            else:
-                break
+        if not held_alone(file):
+            other = read_note(note)
+            where = other.api_url.removesuffix("/api") if other else "an address that does not answer yet"
+            raise KitsError(f"{place.home}: it is up already, at {where}")
         write_text_atomically(note, json.dumps(asdict(Note(place.api_url, os.getpid(), version("prefect")))))
         try:
             yield

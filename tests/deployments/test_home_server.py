@@ -158,15 +158,17 @@ def test_retired_it_ends_at_once_where_nobody_uses_it(place):
     _until(lambda: _gone(note))
 
 
-def test_the_server_of_kits_up_comes_first(place, prefect_api):
+def test_the_server_of_kits_up_comes_first_and_the_homes_own_makes_room_for_it(place, prefect_api):
     folder = prefect_home(place)
-    folder.mkdir(parents=True)
+    with home_server(place, 600):
+        own = _note(place)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder / "up.lock")], stdout=subprocess.PIPE, text=True
     )
     try:
         assert holder.stdout.readline() == "held\n"
         (folder / "up.json").write_text(json.dumps(vars(Note(prefect_api, holder.pid, "3"))))
+        _until(lambda: _gone(own))
         alone = []
         with home_server(place, 600, alone=alone.append) as url:
             assert url == prefect_api

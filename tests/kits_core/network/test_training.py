@@ -11,7 +11,7 @@ from kits_core.errors import KitsError
 from kits_core.network import machine, training
 from kits_core.network.checkpoint import load_network, load_state
 from kits_core.network.config import TrainingConfig
-from kits_core.network.loader import Loader
+from kits_core.network.loader import Batch, Loader
 from kits_core.network.machine import choose_policy
 from kits_core.network.training import alone_in, build_model, learning_rate, selected_cases, train, train_on
 from kits_core.network.validation import Validator
@@ -75,6 +75,18 @@ def test_it_learns_and_keeps_the_best_epoch_and_not_the_last(unbroken, prepared)
     network = load_network(model.path)
     scores = Validator(network, prepared[4:], RECIPE).scores()
     assert scores["score"] == pytest.approx(model.score, abs=1e-6)
+
+
+def test_adams_variables_are_made_before_the_first_step_which_is_traced_once_then(monkeypatch):
+    model = build_model(CONFIG, RECIPE)
+    assert model.optimizer.built
+    traced = []
+    original = type(model).train_step
+    monkeypatch.setattr(type(model), "train_step", lambda self, data: traced.append(1) or original(self, data))
+    image = np.zeros((2, 32, 32, 32, 1), np.float32)
+    for _ in range(2):
+        train_on(model, Batch(("a", "b"), image, image.astype(np.uint8)), 2)
+    assert len(traced) == 1
 
 
 def test_the_configuration_lies_beside_the_result(unbroken):
