@@ -20,11 +20,11 @@ READY := $(VENV)/.ready-$(EXTRA)
 demo: $(READY)
 	$(BIN)/kits demo
 
-# Three at a time on two cores: most tests wait for a process, a server or a disk. A file's tests stay together, and share
-# what they set up.
+# Two at a time: most tests wait for a process, a server or a disk. A file's tests stay together, and share what they set up.
+# Three at a time were not faster on two cores.
 # In UTF-8 whatever the locale: the tests read what other processes print.
 test: check
-	PYTHONUTF8=1 $(BIN)/python -m pytest -n 3 --durations 20 --dist loadfile --no-loadscope-reorder
+	PYTHONUTF8=1 $(BIN)/python -m pytest -n 2 --durations 20 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check

@@ -76,10 +76,13 @@ class Up:
 
 @pytest.fixture(scope="session", name="start_up")
 def _up(with_prefects_tables):
-    def start(home, *words):
-        return Up(home if home.exists() else with_prefects_tables(home), *words)
+    class WithTables(Up):
+        def __init__(self, home, *words):
+            if "--database" not in words and not home.exists():
+                with_prefects_tables(home)
+            super().__init__(home, *words)
 
-    return start
+    return WithTables
 
 
 @pytest.fixture(scope="session")
