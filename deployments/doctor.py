@@ -42,7 +42,7 @@ def examine(settings: Settings) -> Findings:
     cpu = this_cpu()
     found.facts["cpu"] = str(cpu)
     found.facts["cores"] = os.cpu_count()
-    cards = _graphics_cards()
+    cards = _graphics_cards(found)
     found.facts["graphics_cards"] = cards or ["none that nvidia-smi knows"]
     _memory(found)
     _home(found, settings.home)
@@ -71,7 +71,7 @@ def _python(found: Findings) -> None:
         found.problems.append("TensorFlow is not installed; run make demo, or pip install -e '.[cpu]'")
 
 
-def _graphics_cards() -> list[str]:
+def _graphics_cards(found: Findings) -> list[str]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -79,7 +79,8 @@ def _graphics_cards() -> list[str]:
     try:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - no words of others
     except (OSError, subprocess.TimeoutExpired) as error:
-        return [f"nvidia-smi does not answer: {error}"]
+        found.problems.append(f"nvidia-smi: expected a list of graphics cards, got: {error}; look at the driver")
+        return []
     lines = done.stdout.splitlines() if done.returncode == 0 else []
     return ["{}, {}, driver {}".format(*(part.strip() for part in line.split(",", 2))) for line in lines if line]
 
@@ -89,8 +90,8 @@ def _memory(found: Findings) -> None:
     found.facts["memory"] = f"{memory.available / 1e9:.1f} GB free of {memory.total / 1e9:.1f} GB"
     if memory.available < _LOW_MEMORY_BYTES:
         found.problems.append(
-            f"{memory.available / 1e9:.1f} GB of memory are free, and preparing or predicting a large scan takes up to "
-            f"{_LOW_MEMORY_BYTES / 1e9:.0f} GB; end other programs, or use --workers 1"
+            f"{memory.available / 1e9:.1f} GB of memory are free, and predicting the largest KiTS23 scan takes 2.2 GB, "
+            "a training more; end other programs, or use --workers 1"
         )
 
 
@@ -101,8 +102,8 @@ def _home(found: Findings, home: Path) -> None:
     found.facts["disk"] = f"{disk.free / 1e9:.1f} GB free of {disk.total / 1e9:.1f} GB"
     if disk.free < _LOW_DISK_BYTES:
         found.problems.append(
-            f"{there}: {disk.free / 1e9:.1f} GB are free; the demo takes 1 GB, KiTS23 100 GB; make room, or move the "
-            "home with KITS_HOME"
+            f"{there}: {disk.free / 1e9:.1f} GB are free, and the images of KiTS23 alone take 50 GB once "
+            "converted; make room, or move the home with KITS_HOME"
         )
     if not os.access(there, os.W_OK):
         found.problems.append(f"{there}: it cannot be written to; change its permissions, or move the home: KITS_HOME")

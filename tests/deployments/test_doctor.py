@@ -97,6 +97,17 @@ def test_a_card_that_the_backend_does_not_see_is_named(probed):
     assert found.problems == []
 
 
+def test_a_driver_that_does_not_answer_is_a_problem_and_no_card(monkeypatch):
+    def hang(*_, **__):
+        raise subprocess.TimeoutExpired("nvidia-smi", 30)
+
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(doctor.subprocess, "run", hang)
+    found = Findings()
+    assert doctor._graphics_cards(found) == []
+    assert "expected a list of graphics cards, got: Command 'nvidia-smi' timed out" in found.problems[0]
+
+
 def test_the_kernels_instructions_come_from_what_onednn_says_itself(probed):
     probed(lines=["onednn_verbose,v1,info,cpu,isa:Intel AVX2", "onednn_verbose,v1,primitive,exec"])
     found = Findings()
