@@ -1,5 +1,6 @@
 from functools import partial
 
+import httpx
 import pytest
 from sqlalchemy import text
 
@@ -29,6 +30,18 @@ def rows(home):
             return [tuple(row) for row in connection.execute(text(query))]
 
     return ask
+
+
+@pytest.fixture
+def artifact(prefect_api):
+    """The newest artifact of a key, as the server has it: the session's tests share that server and their keys."""
+
+    def latest(key):
+        body = {"artifacts": {"key": {"any_": [key]}}}
+        (found,) = httpx.post(f"{prefect_api}/artifacts/latest/filter", json=body).raise_for_status().json()
+        return found
+
+    return latest
 
 
 @pytest.fixture

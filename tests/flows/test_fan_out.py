@@ -1,7 +1,6 @@
 import threading
 import time
 
-import httpx
 import pytest
 from prefect import flow, task
 
@@ -72,7 +71,7 @@ def test_no_items():
     assert _flow([], lambda item: [], 2) == []
 
 
-def test_the_dashboard_shows_how_far_a_long_stage_is(prefect_api, monkeypatch):
+def test_the_dashboard_shows_how_far_a_long_stage_is(artifact, monkeypatch):
     monkeypatch.setattr("flows.fan_out._BAR_EVERY_S", 0.0)
 
     @task
@@ -80,6 +79,5 @@ def test_the_dashboard_shows_how_far_a_long_stage_is(prefect_api, monkeypatch):
         time.sleep(0.05)
 
     _flow(list(range(4)), lambda item: [work.submit(item)], 1)
-    found = httpx.post(f"{prefect_api}/artifacts/filter", json={}).raise_for_status().json()
-    (bar,) = [artifact for artifact in found if artifact["key"] == "test-progress"]
+    bar = artifact("test-progress")
     assert (bar["type"], bar["data"], bar["description"]) == ("progress", 100.0, "test: 4 of 4 cases")

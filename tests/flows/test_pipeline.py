@@ -1,6 +1,5 @@
 import json
 
-import httpx
 import pytest
 
 from db.models import Base
@@ -44,7 +43,7 @@ def ran(phantoms, prefect_api, home):
         yield pipeline(parameters), heard, parameters
 
 
-def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, prefect_api):
+def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, artifact, prefect_api):
     done, heard, parameters = ran
     counts = {table: rows(f'SELECT COUNT(*) FROM "{table}"')[0][0] for table in Base.metadata.tables}
     of_other_scans = {"prediction", "prediction_model", "measurement"}
@@ -77,15 +76,13 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, prefect_a
     assert heard.stages["said"][0].startswith("3 steps to go at ")
     assert heard.stages["evaluate"][-1] == (2, 2)
 
-    found = httpx.post(f"{prefect_api}/artifacts/filter", json={}).raise_for_status().json()
-    artifacts = {artifact["key"]: artifact["data"] for artifact in found}
-    assert {"ingest", "prepare", "split", "train", "evaluation", "training", "training-budget", "pipeline"} <= set(
-        artifacts
-    )
-    assert f"| {tumor:.3f} |" in artifacts["evaluation"]
-    assert "data:image/png;base64," in artifacts["evaluation"]
-    assert "# phantoms: evaluations, the newest first" in artifacts["scores"]
-    assert f"| {tumor:.3f} |" in artifacts["scores"]
+    for key in ("ingest", "prepare", "split", "train", "training", "training-budget", "pipeline"):
+        assert artifact(key)["data"]
+    evaluation, scores = artifact("evaluation")["data"], artifact("scores")["data"]
+    assert f"| {tumor:.3f} |" in evaluation
+    assert "data:image/png;base64," in evaluation
+    assert "# phantoms: evaluations, the newest first" in scores
+    assert f"| {tumor:.3f} |" in scores
     ((training, evaluation),) = rows(
         "SELECT r.flow_run_id, e.flow_run_id FROM training_run r JOIN evaluation e ON e.status = 'completed'"
     )
@@ -93,8 +90,7 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, prefect_a
     dashboard = prefect_api.removesuffix("/api")
     assert f'<dt>Prefect run of the training</dt><dd><a href="{dashboard}/runs/flow-run/{training}">' in page
     assert f'<dt>Prefect run of the evaluation</dt><dd><a href="{dashboard}/runs/flow-run/{evaluation}">' in page
-    links = [artifact["data"] for artifact in found if artifact["key"] == "report"]
-    assert any(f"({done.report.as_uri()})" in link for link in links)
+    assert f"({done.report.as_uri()})" in artifact("report")["data"]
 
     _again_does_nothing_twice(done, parameters, rows)
 

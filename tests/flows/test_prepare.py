@@ -1,6 +1,5 @@
 import shutil
 
-import httpx
 import numpy as np
 import pytest
 
@@ -28,13 +27,7 @@ def _segmentation(case):
     return Settings().raw / "phantoms" / case / "segmentation.nii"
 
 
-def _artifact(prefect_api):
-    """The newest artifact that a preparation left."""
-    found = httpx.post(f"{prefect_api}/artifacts/filter", json={"sort": "CREATED_DESC"}).raise_for_status().json()
-    return next(artifact["data"] for artifact in found if artifact["key"] == "prepare")
-
-
-def test_what_it_left_and_cost_is_in_sql_for_every_case(ingested, rows, prefect_api):
+def test_what_it_left_and_cost_is_in_sql_for_every_case(ingested, rows, artifact):
     prepare(PrepareParameters(recipe=RECIPE))
     found = rows(
         "SELECT p.kidney_kept, p.tumor_kept, p.kidney_ml / before.ml, p.seconds, p.peak_bytes FROM prepared_case p "
@@ -50,7 +43,7 @@ def test_what_it_left_and_cost_is_in_sql_for_every_case(ingested, rows, prefect_
         ("dice", "tumor", 8),
         ("surface_dice", "tumor", 8),
     ]
-    text = _artifact(prefect_api)
+    text = artifact("prepare")["data"]
     assert text.count("data:image/png;base64,") == 2
     assert text.count("| case_0") == 8
 
@@ -64,9 +57,7 @@ def test_only_what_is_missing_or_has_changed_is_made_again(ingested, rows):
     assert rows("SELECT COUNT(*) FROM recipe") == [(2,)]
 
 
-def test_whatever_else_fails_fails_the_flow_when_all_others_are_done_and_the_next_run_goes_on(
-    ingested, rows, prefect_api
-):
+def test_whatever_else_fails_fails_the_flow_when_all_others_are_done_and_the_next_run_goes_on(ingested, rows, artifact):
     path = _segmentation("case_00005")
     good = path.read_bytes()
     path.write_bytes(good[:1000])
@@ -74,7 +65,7 @@ def test_whatever_else_fails_fails_the_flow_when_all_others_are_done_and_the_nex
     assert state.is_failed()
     assert "phantoms: expected network inputs of 8 cases, got none of 1 (first: case_00005: " in state.message
     assert "run prepare again, which goes on from here" in state.message
-    assert "## Failed: 1\n\n| case | reason |\n|---|---|\n| case_00005 |" in _artifact(prefect_api)
+    assert "## Failed: 1\n\n| case | reason |\n|---|---|\n| case_00005 |" in artifact("prepare")["data"]
     assert rows("SELECT COUNT(*) FROM prepared_case") == [(7,)]
     assert rows("SELECT case_name, stage FROM open_problem") == [("case_00005", "prepare")]
     path.write_bytes(good)
@@ -83,7 +74,7 @@ def test_whatever_else_fails_fails_the_flow_when_all_others_are_done_and_the_nex
     assert rows("SELECT * FROM open_problem") == []
 
 
-def test_a_case_that_is_refused_is_named_with_the_reason_and_the_others_go_on(ingested, rows, prefect_api):
+def test_a_case_that_is_refused_is_named_with_the_reason_and_the_others_go_on(ingested, rows, artifact):
     path = _segmentation("case_00003")
     good = path.read_bytes()
     volume = read_volume(path)
@@ -101,7 +92,8 @@ def test_a_case_that_is_refused_is_named_with_the_reason_and_the_others_go_on(in
     ((case, stage, error),) = rows("SELECT case_name, stage, error FROM open_problem")
     assert (case, stage) == ("case_00003", "prepare")
     assert error.startswith("case_00003: expected labels from 0 to 3, got 7 to 7")
-    assert "## Refused: 1\n\n| case | reason |\n|---|---|\n| case_00003 | case_00003: exp" in _artifact(prefect_api)
+    text = artifact("prepare")["data"]
+    assert "## Refused: 1\n\n| case | reason |\n|---|---|\n| case_00003 | case_00003: exp" in text
     path.write_bytes(good)
     assert prepare(PrepareParameters(recipe=RECIPE)).prepared == 8
     assert rows("SELECT COUNT(*) FROM open_problem") == [(0,)]
