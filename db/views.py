@@ -35,6 +35,7 @@ CASE_OVERVIEW = View(
         "image_shape": "voxels along each axis of the file, a JSON list",
         "image_spacing_mm": "distance of voxel centres along each axis of the file, in mm, a JSON list",
         "image_bytes": "size of the converted image",
+        "image_notes": "what of the source's header a reader should know, a JSON list; NULL for files from before",
         "image_version": "1, and one more each time that the source had another image",
         "vanished_at": "when the source was first seen without the image (UTC); NULL while it has it",
         "kidney_ml": "volume of label 1 in the reference, ml",
@@ -45,7 +46,7 @@ CASE_OVERVIEW = View(
     SELECT d.name AS dataset, c.name AS case_name, c.status, c.has_segmentation, c.phase, r.sex, r.age_years,
            r.tumor_histologic_subtype, r.pathology_t_stage, r.radiographic_size_cm,
            f.shape AS image_shape, f.spacing_mm AS image_spacing_mm, f.bytes AS image_bytes,
-           f.version AS image_version, f.vanished_at,
+           f.notes AS image_notes, f.version AS image_version, f.vanished_at,
            k.ml AS kidney_ml, t.ml AS tumor_ml, y.ml AS cyst_ml
     FROM "case" c
     JOIN dataset d ON d.id = c.dataset_id

@@ -67,11 +67,14 @@ def ingest(parameters: IngestParameters) -> Ingested:
     if listing.clinical is not None:
         ingest_clinical_records(asked, listing.clinical, listing.dataset)
     failed = [(outcome.item.name, str(outcome.error)) for outcome in outcomes if outcome.error]
+    noted = [(outcome.item.name, note) for outcome in outcomes if not outcome.error for note in outcome.result]
     refused = [*listing.refused, *failed]
     done = Ingested(
         listing.dataset, listing.chosen, len(outcomes) - len(failed), len(refused), vanished=len(listing.vanished)
     )
-    create_markdown_artifact(_markdown(listing, done, refused), key="ingest", description="What an ingestion did")
+    create_markdown_artifact(
+        _markdown(listing, done, refused, noted), key="ingest", description="What an ingestion did"
+    )
     if done.brought_in:
         _leave_fingerprint(listing.dataset)
         dataset_changed(listing.dataset, source=parameters.source, brought_in=done.brought_in)
@@ -123,7 +126,7 @@ def _counts(values: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in values.items())
 
 
-def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]]) -> str:
+def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]], noted: list[tuple[str, str]]) -> str:
     kept = listing.chosen - len(listing.missing) - len(listing.refused)
     rows = [
         {
@@ -137,6 +140,8 @@ def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]]) 
     text = f"# Ingested {listing.dataset}\n\nFrom {listing.source}\n\n{table(rows)}\n\n{listing.budget.describe()}\n"
     if refused:
         text += f"\n## In quarantine\n\n{table([{'case': name, 'reason': reason} for name, reason in refused])}\n"
+    if noted:
+        text += f"\n## Worth knowing\n\n{table([{'case': name, 'note': note} for name, note in noted])}\n"
     if listing.vanished:
         text += f"\n## Gone at the source, kept here\n\n{', '.join(listing.vanished)}\n"
     return text + (f"\n{LICENCE}\n" if listing.dataset == NAME else "")

@@ -28,7 +28,7 @@ from kits_core.source.growing import Growing, read_on_arrival
 from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, SEGMENTATION_NAME, Location
 from kits_core.source.nifti import NiftiFacts
 from kits_core.source.transfer import Fetched, Known, TransferError, redacted
-from kits_core.source.verify import check_hounsfield, check_pair
+from kits_core.source.verify import check_hounsfield, check_pair, check_shape
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.listing import STAGE, CaseToIngest, quarantine
 from tasks.policy import DOWNLOAD
@@ -43,20 +43,21 @@ Brought = tuple[Fetched, Converted]
 
 
 @task(name="ingest-case", task_run_name="{case.name} · ingest", **DOWNLOAD)
-def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> None:
+def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tuple[str, ...]:
     """Fetch, verify and convert the files of a case, write its rows, and only then let the archives go.
 
     Each archive is converted while it arrives. One that is in the incoming folder already, unchanged, is not fetched.
+    Returns what of the files a reader should know.
     """
     with noting_problems(case):
         if _brought_by_another(case):
-            return
+            return ()
         with _staging(case) as staging:
             arrived = _fetch_files(asked, case, staging)
             incoming = incoming_folder(case)
             archives = {kind: incoming / name for kind, name in _ARCHIVES.items() if (incoming / name).is_file()}
             if not archives and _brought_by_another(case):
-                return
+                return ()
             brought = {
                 kind: arrived.get(kind) or (_read_facts(archive), _convert(case, kind, archive, staging))
                 for kind, archive in archives.items()
@@ -72,6 +73,10 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> Non
     shutil.rmtree(_quarantine_folder(case), ignore_errors=True)
     with suppress(OSError):
         incoming.rmdir()  # which an empty folder alone allows: another ingestion may fetch into it at this moment
+    notes = tuple(f"{kind}: {note}" for kind, (_, file) in sorted(brought.items()) for note in file.notes)
+    for note in notes:
+        get_run_logger().warning("%s: %s", case.name, note)
+    return notes
 
 
 @task(name="ingest-clinical-records", **DOWNLOAD)
@@ -216,9 +221,10 @@ def _convert(case: CaseToIngest, kind: FileKind, archive: Path | Growing, stagin
 
 
 def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: Mapping[FileKind, CaseFile]) -> None:
-    """Raise `CaseError` unless the values are HU and both files, new or known, lie on one grid."""
+    """Raise `CaseError` unless it is a scan of enough slices in HU, and both files, new or known, lie on one grid."""
     image = converted.get(FileKind.IMAGE)
     if isinstance(image, ConvertedImage):
+        check_shape(case.name, image.facts.shape)
         check_hounsfield(case.name, image.hu_min, image.hu_percentiles)
     facts = {kind: _facts(row) for kind, row in newest.items() if row.vanished_at is None}
     facts |= {kind: file.facts for kind, file in converted.items()}
@@ -277,6 +283,7 @@ def _row(path: Path, fetched: Fetched, converted: Converted) -> dict[str, Any]:
         "spacing_mm": list(facts.spacing_mm),
         "affine": [list(row) for row in facts.affine],
         "orientation": facts.orientation,
+        "notes": list(converted.notes),
         "flow_run_id": flow_run_id(),
     }
     if isinstance(converted, ConvertedImage):

@@ -100,7 +100,8 @@ class CaseFile(RowId, Made, Base):
     """A version of a converted file of a case, and the archive that it came from.
 
     A changed source makes a new version; the rows and files of the older ones stay. `superseded_at`: when a newer
-    version came; `vanished_at`: when the source was first seen without the file.
+    version came; `vanished_at`: when the source was first seen without the file. `notes`: what of the source's file a
+    reader should know; None for files that came before this was written down.
     """
 
     __tablename__ = "case_file"
@@ -137,6 +138,7 @@ class CaseFile(RowId, Made, Base):
     affine: Mapped[list[Any]]
     orientation: Mapped[str]
     hu_percentiles: Mapped[dict[str, Any] | None]
+    notes: Mapped[list[Any] | None]
 
     case: Mapped[Case] = relationship(back_populates="files")
 

@@ -14,6 +14,7 @@ from deployments.cli.output import check_folder_of, complain, err, out, print_js
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kits_core.errors import CaseError
     from kits_core.metrics.folders import Pair, ScoredPair
 
 CSV_COLUMNS = ("case_id", "region", "metric", "value", "status")
@@ -57,6 +58,7 @@ def score(
     done = sorted(_score_all(pairs, workers or _cores(), resample=resample), key=lambda pair: pair.case)
     problems = [pair.problem for pair in done if pair.problem]
     problems += [f"{name}: expected a reference, got none; it is left out" for name in strangers]
+    notes = [note for pair in done for note in pair.notes]
     scored = [pair for pair in done if pair.scores]
     if csv_file is not None:
         _write_csv(csv_file, scored)
@@ -73,6 +75,7 @@ def score(
                 "official": asdict(official) if scored else None,
                 "summary": [] if summary is None else summary.where(summary.notna(), None).to_dict("records"),
                 "problems": problems,
+                "notes": notes,
             }
         )
     elif scored:
@@ -81,6 +84,8 @@ def score(
         out.print(comparability(official), style="dim", highlight=False)
         if csv_file is not None:
             say(f"every value: {csv_file}")
+    for note in notes:
+        err.print(note, style="dim", highlight=False, markup=False)
     for problem in problems:
         complain("problem", problem)
     if problems:
@@ -95,25 +100,57 @@ def _score_all(pairs: Sequence["Pair"], workers: int, *, resample: bool) -> list
     from loky import get_reusable_executor
     from rich.progress import track
 
-    from kits_core.errors import KitsError
     from kits_core.metrics.folders import score_pair
     from kits_core.orphans import end_with_parent
 
     workers = min(workers, len(pairs))
     if workers == 1:
         return [score_pair(pair, resample=resample) for pair in track(pairs, "scoring", console=err, transient=True)]
+    scored: dict[str, ScoredPair] = {}
     executor = get_reusable_executor(max_workers=workers, initializer=end_with_parent)
-    futures = [executor.submit(score_pair, pair, resample=resample) for pair in pairs]
+    futures = {executor.submit(score_pair, pair, resample=resample): pair.case for pair in pairs}
     try:
-        done = track(as_completed(futures), "scoring", total=len(futures), console=err, transient=True)
-        return [future.result() for future in done]
-    except BrokenProcessPool as error:
-        raise KitsError(
-            f"expected {workers} worker processes to score, got the end of one ({error}); most often memory ran out: "
-            "lower --workers"
-        ) from error
+        for future in track(as_completed(futures), "scoring", total=len(futures), console=err, transient=True):
+            scored[futures[future]] = future.result()
+    except BrokenProcessPool:
+        err.print("[dim]a worker process ended: the pairs that are left are scored one at a time[/]", highlight=False)
     finally:
         executor.shutdown(wait=False, kill_workers=True)
+    left = [pair for pair in pairs if pair.case not in scored]
+    return [*scored.values(), *(_score_alone(pair, resample=resample) for pair in left)]
+
+
+def _score_alone(pair: "Pair", *, resample: bool) -> "ScoredPair":
+    """A pair's scores, in a process that has nothing else to do; of a missing case where that process ends, too."""
+    from concurrent.futures.process import BrokenProcessPool
+    from dataclasses import replace
+
+    from loky import ProcessPoolExecutor
+
+    from kits_core.metrics.folders import ScoredPair, score_pair
+    from kits_core.orphans import end_with_parent
+
+    for attempt in (pair, replace(pair, prediction=None)):
+        try:
+            with ProcessPoolExecutor(1, initializer=end_with_parent) as alone:
+                scored = alone.submit(score_pair, attempt, resample=resample).result()
+        except BrokenProcessPool:
+            continue
+        if attempt is pair:
+            return scored
+        return replace(scored, problem=str(_died(pair, "it counts as zero")))
+    return ScoredPair(pair.case, (), 0.0, str(_died(pair, "the case is left out")))
+
+
+def _died(pair: "Pair", step: str) -> "CaseError":
+    from kits_core.errors import CaseError
+
+    return CaseError(
+        pair.case,
+        expected="a process that scores it to its end",
+        got="the end of it, most often because memory ran out",
+        next_step=f"look at the size of its files; {step}",
+    )
 
 
 def _cores() -> int:

@@ -1,30 +1,27 @@
 """Segmentations in files, scored against references in files. Needs no catalog and no network."""
 
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from nibabel.processing import resample_from_to
-from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from kits_core.errors import CaseError, KitsError
+from kits_core.geometry.grid import apart_mm, same_place
 from kits_core.geometry.volume import Volume
-from kits_core.labels import Label
 from kits_core.metrics.aggregate import diagonal_mm
 from kits_core.metrics.case import missing_case, score_case
 from kits_core.metrics.score import Score
+from kits_core.source.convert import LoadedLabels, load_labels
 
 SEGMENTATION = "segmentation"
 _NIFTI = re.compile(r"(?P<stem>[^.].*?)\.nii(?:\.gz)?")
 _LAYOUTS = "case_00000.nii.gz or case_00000/segmentation.nii.gz"
-_UNREADABLE = (OSError, EOFError, ValueError, MemoryError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 _OUTSIDE = 255
-_GRID_TOLERANCE = 0.1  # of a voxel, at the corner that is worst: less than any tool that rounds its header is off
 
 
 @dataclass(frozen=True)
@@ -40,13 +37,15 @@ class Pair:
 class ScoredPair:
     """What became of a pair. `problem` is None where all went well, else why the scores are those of a missing case.
 
-    `scores` is empty where the reference itself is of no use. `diagonal_mm`: of the reference's image.
+    `scores` is empty where the reference itself is of no use. `diagonal_mm`: of the reference's image. `notes`: what of
+    the two files a reader should know.
     """
 
     case: str
     scores: tuple[Score, ...]
     diagonal_mm: float
     problem: str | None
+    notes: tuple[str, ...] = ()
 
 
 def find_segmentations(folder: Path) -> dict[str, Path]:
@@ -92,8 +91,9 @@ def score_pair(pair: Pair, *, resample: bool = False) -> ScoredPair:
     A prediction that is missing or of no use counts as zero. `resample`: whether one on another grid is brought onto
     the reference's, the nearest voxel's label for each voxel.
     """
+    notes: list[str] = []
     try:
-        reference = read_segmentation(pair.case, "reference", pair.reference)
+        reference = _read(pair.case, "reference", pair.reference, notes)
     except CaseError as error:
         return ScoredPair(pair.case, (), 0.0, str(error))
     labels = np.asarray(reference.data)
@@ -101,7 +101,7 @@ def score_pair(pair: Pair, *, resample: bool = False) -> ScoredPair:
     try:
         if pair.prediction is None:
             raise CaseError(pair.case, expected="a prediction", got="none", next_step="it counts as zero")
-        prediction = read_segmentation(pair.case, "prediction", pair.prediction)
+        prediction = _read(pair.case, "prediction", pair.prediction, notes)
         if (difference := _difference(prediction, reference)) is not None:
             if not resample:
                 raise CaseError(
@@ -113,36 +113,31 @@ def score_pair(pair: Pair, *, resample: bool = False) -> ScoredPair:
             prediction = _on_grid_of(pair.case, prediction, reference)
         scores = score_case(np.asarray(prediction.data), labels, reference.spacing_mm)
     except CaseError as error:
-        return ScoredPair(pair.case, tuple(missing_case(labels, reference.spacing_mm)), diagonal, str(error))
-    return ScoredPair(pair.case, tuple(scores), diagonal, None)
+        missing = tuple(missing_case(labels, reference.spacing_mm))
+        return ScoredPair(pair.case, missing, diagonal, str(error), tuple(notes))
+    return ScoredPair(pair.case, tuple(scores), diagonal, None, tuple(notes))
 
 
-def read_segmentation(case: str, what: str, path: Path) -> Volume:
-    """A label map, uint8, values 0 to 3, in the order of the file.
+def read_segmentation(case: str, what: str, path: Path) -> LoadedLabels:
+    """A label map, by the rules that an ingestion has. `what`: prediction or reference, for the error.
 
-    Raises `CaseError` for a file that cannot be read, is not 3-D, holds numbers that are no integers, or other values.
+    Raises `CaseError` for a file that cannot be read, has no header that is read in one way, or holds other than labels
+    0 to 3.
     """
     next_step = "it counts as zero" if what == "prediction" else "the case is left out"
     try:
-        image = nib.load(path)
-        shape = image.shape
-        if len(shape) != 3 or 0 in shape:
-            got = " x ".join(map(str, shape))
-            raise CaseError(case, expected=f"a 3-D {what}", got=f"one of {got} voxels", next_step=next_step)
-        data: NDArray[np.generic] = np.asanyarray(image.dataobj)
-        volume = Volume(data, image.affine)
-    except _UNREADABLE as error:
-        problem = " ".join(str(error).split()) or type(error).__name__
-        got = f"{path.name} of {path.stat().st_size} bytes: {problem}" if path.is_file() else problem
-        raise CaseError(case, expected=f"a {what} in a NIfTI file", got=got, next_step=next_step) from error
-    if data.dtype.kind not in "iub":
-        raise CaseError(
-            case, expected=f"whole labels of an integer type in the {what}", got=str(data.dtype), next_step=next_step
-        )
-    low, high = int(data.min()), int(data.max())
-    if low < 0 or high > max(Label):
-        raise CaseError(case, expected=f"labels from 0 to 3 in the {what}", got=f"{low} to {high}", next_step=next_step)
-    return Volume(data.astype(np.uint8, copy=False), volume.affine)
+        return load_labels(path, case=case, next_step=next_step)
+    except CaseError as error:
+        raise CaseError(case, expected=f"{error.expected}, the {what}", got=error.got, next_step=next_step) from error
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise CaseError(case, expected=f"a {what} in {path}", got=got, next_step=next_step) from error
+
+
+def _read(case: str, what: str, path: Path, notes: list[str]) -> Volume:
+    loaded = read_segmentation(case, what, path)
+    notes += [f"{case}, the {what}: {note}" for note in loaded.notes]
+    return Volume(loaded.labels, np.array(loaded.facts.affine))
 
 
 def _segmentations_at(path: Path) -> list[tuple[str, Path]]:
@@ -156,9 +151,9 @@ def _difference(one: Volume, other: Volume) -> str | None:
     """How the prediction's grid differs from the reference's, for people; None where it does not."""
     if one.shape != other.shape:
         return f"shapes {_times(one.shape)} and {_times(other.shape)}"
-    offset_mm = _corner_offset_mm(one, other)
-    if offset_mm <= _GRID_TOLERANCE * min(other.spacing_mm):
+    if same_place(other.shape, one.affine, other.affine):
         return None
+    offset_mm = apart_mm(other.shape, one.affine, other.affine)
     if not np.allclose(one.spacing_mm, other.spacing_mm, rtol=1e-3):
         return f"spacings {_times(one.spacing_mm)} and {_times(other.spacing_mm)} mm"
     if not np.allclose(one.affine[:3, :3], other.affine[:3, :3], atol=1e-2 * min(other.spacing_mm)):
@@ -167,12 +162,6 @@ def _difference(one: Volume, other: Volume) -> str | None:
         return f"origins {_point(one.affine[:3, 3])} and {_point(other.affine[:3, 3])} mm"
     spacings = " and ".join("x".join(f"{mm:.7g}" for mm in volume.spacing_mm) for volume in (one, other))
     return f"spacings {spacings} mm, or directions, that differ by {offset_mm:.2f} mm at a corner"
-
-
-def _corner_offset_mm(one: Volume, other: Volume) -> float:
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in other.shape])).reshape(3, -1)
-    change = one.affine - other.affine
-    return float(np.linalg.norm(change[:3, :3] @ corners + change[:3, 3:], axis=0).max())
 
 
 def _on_grid_of(case: str, prediction: Volume, reference: Volume) -> Volume:

@@ -12,6 +12,7 @@ from kits_core.files import sha256_of
 from kits_core.geometry import GridMap, Volume, read_volume, resample_labels, write_volume
 from kits_core.geometry.body import Box
 from kits_core.geometry.boxes import Slices, bounding_box
+from kits_core.geometry.grid import same_place
 from kits_core.geometry.resample import inside_grid
 from kits_core.labels import Label
 from kits_core.recipe.ceiling import ceilings
@@ -107,12 +108,12 @@ def read_reference(case: str, path: Path, image: Volume) -> NDArray[np.uint8]:
     Raises `CaseError` where the grids differ, for values other than 0 to 3, and for a reference without a kidney.
     """
     segmentation = read_volume(path)
-    if segmentation.shape != image.shape or not np.allclose(segmentation.affine, image.affine, atol=1e-3):
+    if segmentation.shape != image.shape or not same_place(image.shape, segmentation.affine, image.affine):
         raise CaseError(
             case,
             expected=f"a segmentation on the image's grid {_grid(image)}",
             got=_grid(segmentation),
-            next_step="delete both files and run ingest again",
+            next_step=_MEND,
         )
     low, high = segmentation.data.min(), segmentation.data.max()
     if low < 0 or high > max(Label):

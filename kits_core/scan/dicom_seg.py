@@ -21,7 +21,6 @@ from kits_core.scan.find import Scan
 from kits_core.scan.header import BROKEN
 from kits_core.scan.stack import Stack
 from kits_core.scan.tilt import grid_of, slices_of
-from kits_core.source.verify import count_labels
 
 _CODES = {
     Label.KIDNEY: ("Kidney", codes.SCT.AnatomicalStructure, codes.SCT.Kidney),
@@ -108,8 +107,7 @@ def _numbered(case: str, labels: NDArray[np.uint8], stack: Stack) -> tuple[NDArr
         raise CaseError(
             case, expected="labels 0, 1, 2 and 3", got=f"also {most}", next_step="give the labels of a model"
         )
-    counts = np.sum([count_labels(case, part.ravel()) for part in labels.transpose(2, 1, 0)], axis=0)
-    present = [label for label in _CODES if counts[label]]
+    present = [label for label in _CODES if (labels == label).any()]
     numbers = np.zeros(len(Label), np.uint8)
     numbers[present] = np.arange(1, len(present) + 1)  # DICOM counts segments from 1 without gaps
     frames = np.stack([numbers[part] for part in slices_of(labels, stack)])

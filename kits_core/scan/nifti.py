@@ -15,10 +15,7 @@ def read_nifti(scan: Scan) -> tuple[Volume, tuple[str, ...]]:
     affine that is not finite and invertible, units other than mm, and values that are not finite.
     """
     try:
-        loaded = load_image(scan.path, case=scan.name)
-    except CaseError as error:
-        step = "export the scan again as one 3-D volume"
-        raise CaseError(scan.name, expected=error.expected, got=error.got, next_step=step) from error
+        loaded = load_image(scan.path, case=scan.name, next_step="export the scan again as one 3-D volume")
     except OSError as error:
         raise CaseError(
             scan.name,
@@ -30,14 +27,10 @@ def read_nifti(scan: Scan) -> tuple[Volume, tuple[str, ...]]:
 
 
 def _notes(loaded: LoadedImage) -> list[str]:
-    notes = []
     facts = loaded.facts
-    if loaded.squeezed:
-        notes.append("a fourth axis of length 1 was left out")
+    notes = list(facts.notes)
     if (facts.slope, facts.intercept) != (1.0, 0.0):
         notes.append(f"rescale slope {facts.slope:g}, intercept {facts.intercept:g} applied")
     if loaded.hu.dtype != np.int16:
         notes.append("values are not whole numbers of 16 bits: kept as float32")
-    if not loaded.placed:
-        notes.append("the header does not say how the patient lies (no sform, no qform): left and right may be swapped")
     return notes

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from kits_core.errors import CaseError
+from kits_core.geometry.grid import SPACING_MM, is_spacing
 from kits_core.geometry.volume import Volume
 from kits_core.scan.dicom import read_dicom
 from kits_core.scan.find import Scan
 from kits_core.scan.nifti import read_nifti
-from kits_core.scan.stack import LEAST_SLICES
-from kits_core.source.verify import check_hounsfield
+from kits_core.source.verify import check_hounsfield, check_shape
 
-_SPACING_MM = (0.05, 25.0)
-"""From a microscope's to more than any CT of an abdomen has: beyond, the unit is not mm."""
 _SAMPLE_VOXELS = 1_000_000
 
 
@@ -42,19 +40,13 @@ def read_scan(scan: Scan) -> ReadScan:
 
 
 def _check_grid(case: str, volume: Volume) -> None:
-    if min(volume.shape) < LEAST_SLICES:
-        raise CaseError(
-            case,
-            expected=f"a scan of at least {LEAST_SLICES} slices",
-            got=f"{volume.shape} voxels",
-            next_step="export the whole series",
-        )
-    low, high = _SPACING_MM
-    if not all(low <= mm <= high for mm in volume.spacing_mm):
+    check_shape(case, volume.shape)
+    low, high = SPACING_MM
+    if not is_spacing(volume.spacing_mm):
         raise CaseError(
             case,
             expected=f"a spacing of {low:g} to {high:g} mm",
-            got=" × ".join(f"{mm:.4g}" for mm in volume.spacing_mm) + " mm",
+            got=" x ".join(f"{mm:.4g}" for mm in volume.spacing_mm) + " mm",
             next_step="export the scan again with its spacing in mm",
         )
 

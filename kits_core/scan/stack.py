@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kits_core.errors import CaseError
+from kits_core.geometry.grid import LEAST_SLICES
 from kits_core.geometry.volume import Affine
 from kits_core.scan.header import Header
 from kits_core.scan.pixels import same_pixels
 from kits_core.scan.uniform import check_uniform
 
-LEAST_SLICES = 8
-"""Fewer are a localizer or a few single slices, never both kidneys."""
 _SAME_PLACE_MM = 0.01  # scanners write positions to 0.001 mm or better; no CT has slices this close
 _UNEVEN = 0.1
 _MOST_DRIFT_VOX = 0.5

@@ -14,13 +14,15 @@ from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
 from kits_core.errors import CaseError
+from kits_core.geometry.header import HeaderError, HeaderGrid, read_grid
 from kits_core.source.growing import Growing
 
 _AGAIN = "correct it at the source; the next ingestion fetches it anew"
 _GZIP_MAGIC = b"\x1f\x8b"
 _SIZE_OF_HEADER = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
-_SPACE_UNIT_BITS, MILLIMETRES = 7, 2
-_OTHER_UNITS = {1: "metres", 3: "micrometres"}
+_FURTHEST_START = 1 << 20
+_MOST_PACKED = 1032
+"""Deflate makes at most so many bytes of one (RFC 1951: 258 of two bits)."""
 # isal types its error as an instance; it is a class.
 _DEFLATE_ERROR = cast("type[Exception]", isal_zlib.IsalError)
 _CASE = re.compile(r"case_\d{5}")
@@ -30,7 +32,8 @@ _CASE = re.compile(r"case_\d{5}")
 class NiftiFacts:
     """What a NIfTI header says. `shape` in voxels; `dtype` as stored, a numpy name; `affine` as rows, voxel to RAS mm.
 
-    `orientation`: the axes' directions, e.g. `IPL`; `slope`, `intercept`: value = stored * slope + intercept.
+    `orientation`: the axes' directions, e.g. `IPL`; `slope`, `intercept`: value = stored * slope + intercept. `notes`:
+    what of the header a reader should know, for people.
     """
 
     shape: tuple[int, int, int]
@@ -40,6 +43,7 @@ class NiftiFacts:
     orientation: str
     slope: float
     intercept: float
+    notes: tuple[str, ...] = ()
 
     @property
     def voxels(self) -> int:
@@ -56,14 +60,21 @@ class NiftiFacts:
 class NiftiReader:
     """An open NIfTI file, gzipped or not, read once from front to back. Every failure to read is a `CaseError`.
 
-    `squeezed`: how many axes of length 1 after the third were left out.
+    `room`: the most bytes that can come after unpacking; None where nobody knows, as of a file that still arrives.
+    `next_step`: what errors advise.
     """
 
-    def __init__(self, path: Path | Growing, case: str, stream: BinaryIO, *, squeeze: bool = False) -> None:
-        self._path, self._case, self._stream = path, case, stream
+    def __init__(
+        self, path: Path | Growing, case: str, stream: BinaryIO, *, room: int | None = None, next_step: str = _AGAIN
+    ) -> None:
+        self._path, self._case, self._stream, self._next_step = path, case, stream, next_step
         self.header = self._read_header()
-        self.squeezed = self._squeeze() if squeeze else 0
+        self.grid = self._read_grid()
         self.facts = self._check_header()
+        if room is not None and self.facts.voxels * self.header.get_data_dtype().itemsize > room:
+            raise self.error(
+                f"{self.facts.voxels} voxels, as its header says", "a file that is too short for them: it was cut off"
+            )
 
     def chunks(self, voxels: int) -> Iterator[npt.NDArray[Any]]:
         """All voxels as stored, in the order of the disk (first axis fastest), up to `voxels` at once, 1-D.
@@ -84,9 +95,10 @@ class NiftiReader:
         if self._read(1):
             raise self.error(f"{self.facts.voxels} voxels, as its header says", "bytes after the last voxel")
 
-    def error(self, expected: str, got: str, next_step: str = _AGAIN) -> CaseError:
+    def error(self, expected: str, got: str, next_step: str | None = None) -> CaseError:
         """A `CaseError` about this file."""
-        return CaseError(self._case, expected=f"{expected} in {self._path.name}", got=got, next_step=next_step)
+        step = next_step or self._next_step
+        return CaseError(self._case, expected=f"{expected} in {self._path.name}", got=got, next_step=step)
 
     def _read(self, size: int) -> bytes:
         """Exactly `size` bytes, or what there is until the end."""
@@ -112,57 +124,39 @@ class NiftiReader:
         header = _SIZE_OF_HEADER[size](block, check=False)
         if bytes(header["magic"]).rstrip(b"\0")[:3] not in (b"n+1", b"n+2"):
             raise self.error("a NIfTI file with its data in it", f"magic {bytes(header['magic'])!r}")
-        offset = max(int(header["vox_offset"]), size)
-        if offset > size + (1 << 20) or len(self._read(offset - size)) < offset - size:
-            raise self.error("voxels soon after the header", f"them to start at byte {offset}")
+        offset = float(header["vox_offset"])
+        if not 0 <= offset <= size + _FURTHEST_START:  # NaN is not
+            raise self.error("voxels soon after the header", f"them to start at byte {offset:g}")
+        skipped = max(int(offset), size) - size
+        if len(self._read(skipped)) < skipped:
+            raise self.error("voxels soon after the header", f"the file's end before byte {offset:g}")
         return header
 
-    def _squeeze(self) -> int:
-        dim = [int(n) for n in self.header["dim"]]
-        if not (3 < dim[0] <= 7 and all(n == 1 for n in dim[4 : dim[0] + 1])):
-            return 0
-        self.header["dim"] = [3, *dim[1:4], 1, 1, 1, 1]
-        return dim[0] - 3
+    def _read_grid(self) -> HeaderGrid:
+        try:
+            return read_grid(self.header)
+        except HeaderError as error:
+            raise self.error(error.expected, error.got, error.next_step) from error
 
     def _check_header(self) -> NiftiFacts:
         header = self.header
-        dim = [int(n) for n in header["dim"]]
-        if dim[0] != 3 or min(dim[1:4]) < 1:
-            raise self.error("a scan with 3 axes", f"dimensions {tuple(dim[1 : 1 + max(0, min(dim[0], 7))])}")
         try:
             dtype = header.get_data_dtype()
         except (HeaderDataError, KeyError) as error:
             raise self.error("a known voxel type", f"code {int(header['datatype'])}") from error
         if dtype.kind not in "iuf" or dtype.itemsize > 8:
             raise self.error("whole or floating-point voxels of up to 64 bits", str(dtype))
-        pixdim = [float(s) for s in header["pixdim"][1:4]]
-        if not all(np.isfinite(s) and s > 0 for s in pixdim):
-            raise self.error("a spacing above 0 on each axis", f"pixdim {pixdim}")
-        if (unit := int(header["xyzt_units"]) & _SPACE_UNIT_BITS) in _OTHER_UNITS:
-            raise self.error("spacing in millimetres", f"spacing in {_OTHER_UNITS[unit]}")
         slope, intercept = self._scaling()
-        affine, spacing = self._affine()
         return NiftiFacts(
-            shape=(dim[1], dim[2], dim[3]),
+            shape=self.grid.shape,
             dtype=dtype.newbyteorder("=").name,
-            spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
-            affine=tuple(tuple(float(v) for v in row) for row in affine),
-            orientation="".join(nib.aff2axcodes(affine)),
+            spacing_mm=self.grid.spacing_mm,
+            affine=tuple(tuple(float(v) for v in row) for row in self.grid.affine),
+            orientation="".join(nib.aff2axcodes(self.grid.affine)),
             slope=slope,
             intercept=intercept,
+            notes=self.grid.notes,
         )
-
-    def _affine(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        try:
-            affine = np.asarray(self.header.get_best_affine(), dtype=np.float64)
-        except (HeaderDataError, ValueError) as error:
-            raise self.error("a finite affine", str(error)) from error
-        if not np.isfinite(affine).all():
-            raise self.error("a finite affine", str(affine.tolist()))
-        spacing = np.linalg.norm(affine[:3, :3], axis=0)
-        if min(spacing) <= 0 or np.linalg.det(affine[:3, :3] / spacing) == 0:
-            raise self.error("an affine that can be inverted", str(affine.tolist()))
-        return affine, spacing
 
     def _scaling(self) -> tuple[float, float]:
         """Slope and intercept; a slope of 0 or NaN means none (NIfTI-1 standard, `scl_slope`)."""
@@ -176,18 +170,19 @@ class NiftiReader:
 
 
 @contextmanager
-def open_nifti(path: Path | Growing, case: str | None = None, *, squeeze: bool = False) -> Iterator[NiftiReader]:
+def open_nifti(path: Path | Growing, case: str | None = None, *, next_step: str = _AGAIN) -> Iterator[NiftiReader]:
     """Open a `.nii` or `.nii.gz` (told by its first bytes, not its name). `case` is what errors name.
 
-    By default the case is the `case_xxxxx` in the path, else the file's name. `squeeze`: a fourth axis of length 1, as
-    some programs write, is taken for none. Raises `CaseError` for a file that is not NIfTI; `FileNotFoundError` where
-    there is none.
+    By default the case is the `case_xxxxx` in the path, else the file's name. `next_step`: what errors advise. Raises
+    `CaseError` for a file that is not NIfTI, whose header cannot be read in one way (`geometry.header.read_grid`), or
+    that is too short for what its header says; `FileNotFoundError` where there is none.
     """
     case = case or case_of(path)
     with path.open("rb") as raw:
         packed = raw.peek(2)[:2] == _GZIP_MAGIC
         stream = cast("BinaryIO", igzip.IGzipFile(fileobj=raw, mode="rb")) if packed else raw
-        yield NiftiReader(path, case, stream, squeeze=squeeze)
+        room = path.stat().st_size * (_MOST_PACKED if packed else 1) if isinstance(path, Path) else None
+        yield NiftiReader(path, case, stream, room=room, next_step=next_step)
 
 
 def case_of(path: Path | Growing) -> str:

@@ -1,18 +1,21 @@
 """Is this file what it claims to be, do the two of a case belong together, and what do the labels hold?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kits_core.errors import CaseError
+from kits_core.geometry.grid import LEAST_SLICES, apart_mm, same_place
 from kits_core.labels import Label
-from kits_core.source.nifti import NiftiFacts, case_of, open_nifti
+from kits_core.source.nifti import NiftiFacts, open_nifti
 
 _CHUNK_VOXELS = 1 << 20
-_AGREEMENT = 0.1
-"""Share of a voxel by which the corners of two grids that count as the same may differ."""
+_NEARLY_WHOLE = 0.01
+"""How far a label may be from a whole number, as scale factors of a header leave it (0.996 for 1)."""
 _AIR_BELOW_HU, _TISSUE_ABOVE_HU, _MOST_BELOW_HU = -200, -100, 500
 
 
@@ -50,16 +53,24 @@ def check_pair(case: str, image: NiftiFacts, segmentation: NiftiFacts) -> None:
             got=f"{image.shape} and {segmentation.shape}",
             next_step=step,
         )
-    corners = np.array([[0, 0, 0, 1], [*image.shape, 1]], dtype=np.float64)
-    corners = np.vstack([corners, [[image.shape[0], 0, 0, 1], [0, image.shape[1], 0, 1], [0, 0, image.shape[2], 1]]])
-    apart = corners @ (np.array(image.affine) - np.array(segmentation.affine)).T
-    furthest = float(np.linalg.norm(apart[:, :3], axis=1).max())
-    if furthest > _AGREEMENT * min(image.spacing_mm):
+    affines = np.array(image.affine), np.array(segmentation.affine)
+    if not same_place(image.shape, *affines):
         raise CaseError(
             case,
             expected="image and segmentation in one place",
-            got=f"corners {furthest:.2f} mm apart",
+            got=f"corners {apart_mm(image.shape, *affines):.2f} mm apart",
             next_step=step,
+        )
+
+
+def check_shape(case: str, shape: Sequence[int]) -> None:
+    """Raise `CaseError` for a scan with fewer than 8 voxels along an axis."""
+    if min(shape) < LEAST_SLICES:
+        raise CaseError(
+            case,
+            expected=f"a scan of at least {LEAST_SLICES} slices",
+            got=f"{tuple(shape)} voxels",
+            next_step="export the whole series",
         )
 
 
@@ -88,35 +99,26 @@ def label_volumes(counts: Sequence[int], voxel_ml: float) -> tuple[LabelVolume, 
     return tuple(LabelVolume(label, int(counts[label]), int(counts[label]) * voxel_ml) for label in Label)
 
 
-def read_label_volumes(path: Path, *, case: str | None = None) -> tuple[LabelVolume, ...]:
-    """Label volumes of a segmentation file. Raises `CaseError` as `inspect`, and for values other than 0 to 3."""
-    counts = np.zeros(len(Label), np.int64)
-    with open_nifti(path, case) as reader:
-        facts = reader.facts
-        for chunk in reader.chunks(_CHUNK_VOXELS):
-            values = chunk.astype(np.float64) * facts.slope + facts.intercept
-            counts += count_labels(case or case_of(path), values)
-    return label_volumes([int(n) for n in counts], facts.voxel_ml)
+def to_labels(values: NDArray[Any], error: Callable[[str, str], CaseError]) -> tuple[NDArray[np.uint8], bool]:
+    """Values of any real type as uint8 labels 0 to 3, and whether some were only nearly whole numbers.
+
+    Raises what `error` makes of what was expected and got for values that are not within 0.01 of a label, NaN included.
+    """
+    whole = values
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise _label_error(values, error)
+        whole = np.rint(values)
+        if not (np.abs(values - whole) <= _NEARLY_WHOLE).all():
+            raise _label_error(values, error)
+    if whole.size and not (whole.min() >= 0 and whole.max() <= max(Label)):
+        raise _label_error(values, error)
+    rounded = whole is not values and not np.array_equal(whole, values)
+    return whole.astype(np.uint8, copy=False), rounded
 
 
-def count_labels(
-    case: str, values: np.ndarray[tuple[int, ...], np.dtype[np.number]]
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Voxels of each label value 0 to 3, int64 `(4,)`. Raises `CaseError` for any other value, NaN included."""
-    if values.size and not (values.min() >= 0 and values.max() <= max(Label)):
-        raise _label_error(case, values)
-    whole = values.astype(np.uint8, copy=False)
-    if whole is not values and not np.array_equal(whole, values):
-        raise _label_error(case, values)
-    # Four comparisons of bytes take an eighth of the time of `bincount`, which widens each to 64 bits.
-    return np.array([np.count_nonzero(whole == label) for label in Label], np.int64)
-
-
-def _label_error(case: str, values: np.ndarray[tuple[int, ...], np.dtype[np.number]]) -> CaseError:
-    wrong = np.setdiff1d(values, [int(label) for label in Label])[:5]
-    return CaseError(
-        case,
-        expected="labels 0, 1, 2 and 3 in the segmentation",
-        got=f"also {[v.item() for v in wrong]}",
-        next_step="correct the segmentation at its source, then ingest the case again",
-    )
+def _label_error(values: NDArray[Any], error: Callable[[str, str], CaseError]) -> CaseError:
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        near = np.abs(values - np.clip(np.rint(values), 0, max(Label))) <= _NEARLY_WHOLE
+    wrong = np.unique(values[~near])[:5]
+    return error("labels 0, 1, 2 and 3", f"also {[v.item() for v in wrong]}")

@@ -93,10 +93,10 @@ OTHER_DIRECTION = np.diag([3.0, -0.8, 0.8, 1.0])
         (_labels(), OTHER_SPACING, r"spacings 3x0.8x0.9 and 3x0.8x0.8 mm"),
         (_labels(), OTHER_ORIGIN, r"origins \(5.00, 0.00, 0.00\) and \(0.00, 0.00, 0.00\) mm"),
         (_labels(), OTHER_DIRECTION, "directions RPS .* and RAS"),
-        (_labels() + 2, AFFINE, "expected labels from 0 to 3 in the prediction, got 2 to 4"),
-        (_labels().astype(np.int16) - 1, AFFINE, "got -1 to 1"),
-        (_labels().astype(np.float32), AFFINE, "whole labels of an integer type in the prediction, got float32"),
-        (_labels()[..., None].repeat(2, 3), AFFINE, "expected a 3-D prediction, got one of 8 x 10 x 10 x 2 voxels"),
+        (_labels() + 2, AFFINE, "expected labels 0, 1, 2 and 3 in .*, the prediction, got also .4"),
+        (_labels().astype(np.int16) - 1, AFFINE, "got also .-1"),
+        (_labels() * np.float32(0.9), AFFINE, "labels 0, 1, 2 and 3 in .*, the prediction, got also .0.89"),
+        (_labels()[..., None].repeat(2, 3), AFFINE, r"3 axes in .*, the prediction, got dimensions \(8, 10, 10, 2\)"),
     ],
 )  # fmt: skip
 def test_a_prediction_of_no_use_is_named_and_counts_as_zero(pair, data, affine, said):
@@ -111,13 +111,36 @@ def test_a_prediction_of_no_use_is_named_and_counts_as_zero(pair, data, affine, 
 def test_a_file_that_cannot_be_read(pair, content):
     pair.prediction.parent.mkdir()
     pair.prediction.write_bytes(content)
-    assert f"{pair.prediction.name} of {len(content)} bytes" in score_pair(pair).problem
+    problem = score_pair(pair).problem
+    assert f"expected a NIfTI file in {pair.prediction.name}, the prediction, got " in problem
+    assert problem.endswith("; it counts as zero")
 
 
 def test_a_file_that_ends_early(pair):
     _write(pair.prediction, np.random.default_rng(0).integers(0, 3, (8, 10, 10)).astype(np.uint8))
     pair.prediction.write_bytes(pair.prediction.read_bytes()[:-150])
-    assert "expected a prediction in a NIfTI file" in score_pair(pair).problem
+    assert "case_00001.nii.gz, the prediction, got " in score_pair(pair).problem
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_whole_labels_of_a_floating_type_count_and_nearly_whole_ones_are_noted(pair, dtype):
+    _write(pair.prediction, _labels().astype(dtype))
+    assert (_dice(score_pair(pair)).value, score_pair(pair).notes) == (1, ())
+    _write(pair.prediction, (_labels() * 0.996).astype(dtype))
+    scored = score_pair(pair)
+    assert _dice(scored).value == 1
+    assert scored.notes == ("case_00001, the prediction: labels that were nearly whole numbers were rounded",)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [(1, 1e-3), (3, 1e3), (0, 1e-3), (0, 1e3)])
+def test_units_are_those_of_an_ingestion(pair, unit, factor):
+    """In metres it took 23 GB, in micrometres it was scored: 846,000,000 ml."""
+    for path in (pair.prediction, pair.reference):
+        image = nib.Nifti1Image(_labels(), AFFINE * [factor, factor, factor, 1])
+        image.header["xyzt_units"] = unit
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.to_filename(path)
+    assert re.search(r"expected (spacing in millimetres|a spacing of 0\.05 to 20 mm)", score_pair(pair).problem)
 
 
 def test_a_bad_reference_leaves_the_case_out(pair):
@@ -125,7 +148,7 @@ def test_a_bad_reference_leaves_the_case_out(pair):
     _write(pair.reference, _labels() + 5)
     scored = score_pair(pair)
     assert scored.scores == ()
-    assert "in the reference, got 5 to 7; the case is left out" in scored.problem
+    assert "segmentation.nii.gz, the reference, got also [5, 6, 7]; the case is left out" in scored.problem
 
 
 def test_rounding_in_a_header_is_no_other_grid(pair):
@@ -147,7 +170,7 @@ def test_a_header_that_promises_more_than_any_memory_is_named(pair):
     content[40:48] = np.array([3, 32000, 32000, 32000], "<i2").tobytes()
     pair.prediction.write_bytes(gzip.compress(bytes(content)))
     scored = score_pair(pair)
-    assert "case_00001: expected a prediction in a NIfTI file" in scored.problem
+    assert "the prediction, got a file that is too short for them: it was cut off; it counts as zero" in scored.problem
     assert _dice(scored).status == Status.MISSING
 
 

@@ -262,7 +262,10 @@ def test_a_nifti_of_a_wrong_grid(tmp_path, stored, change, words):
 @pytest.mark.parametrize("factor", [0.01, 100])
 def test_a_spacing_that_is_not_in_mm(tmp_path, stored, factor):
     affine = np.diag([factor, factor, factor, 1]) @ _AFFINE
-    _refused(_nifti(tmp_path / "n.nii", (stored - 1024).astype(np.int16), affine), r"a spacing of 0\.05 to 25 mm, got")
+    _refused(
+        _nifti(tmp_path / "n.nii", (stored - 1024).astype(np.int16), affine),
+        r"a spacing of 0\.05 to 20 mm in n.nii, got",
+    )
 
 
 def test_values_that_are_no_hu(tmp_path, dicom, stored):

@@ -16,7 +16,7 @@ from kits_core.source.convert import convert_image, convert_segmentation, load_i
 from kits_core.source.verify import inspect
 
 _SHARED = Path(__file__).parents[3].parent / "shared"
-_AFFINE = np.array([[0.01, 0, -0.7123, 7.77], [0, -0.7123, 0.02, 8.1], [-3.3, 0, 0, 9], [0, 0, 0, 1.0]])
+_AFFINE = np.array([[0, 0, -0.7123, 7.77], [0, -0.7123, 0, 8.1], [-3.3, 0, 0, 9], [0, 0, 0, 1.0]])
 
 
 def _save(path, data, *, slope=None, inter=0.0, kind=nib.Nifti1Image, big_endian=False):
@@ -65,21 +65,22 @@ def test_whole_numbers_become_int16_with_the_same_values_and_grid(tmp_path_facto
 def test_an_image_is_loaded_as_it_would_be_converted(tmp_path, add, monkeypatch):
     monkeypatch.setattr(module, "_CHUNK_VOXELS", 16)
     source = _save(tmp_path / "s.nii.gz", np.arange(60.0).reshape(3, 4, 5) + add)
-    found = load_image(source)
+    found = load_image(source, case="a", next_step="mend it")
     convert_image(source, tmp_path / "t.nii")
     assert np.array_equal(found.hu, _data(tmp_path / "t.nii"))
     assert found.hu.dtype == _data(tmp_path / "t.nii").dtype
     assert np.array_equal(found.facts.affine, nib.load(source).affine)
-    assert (found.squeezed, found.placed) == (0, True)
+    assert found.facts.notes == ()
 
 
-def test_only_loading_takes_a_fourth_axis_of_length_1(tmp_path):
+def test_a_fourth_axis_of_length_1_is_left_out_and_said(tmp_path):
     data = np.arange(60, dtype=np.int16).reshape(3, 4, 5, 1, 1)
     source = _save(tmp_path / "s.nii.gz", data)
-    assert load_image(source).squeezed == 2
-    assert np.array_equal(load_image(source).hu, data[..., 0, 0])
-    with pytest.raises(CaseError, match="3 axes"):
-        convert_image(source, tmp_path / "t.nii")
+    note = ("a fourth axis of length 1 was left out",)
+    assert load_image(source, case="a", next_step="mend it").facts.notes == note
+    assert np.array_equal(load_image(source, case="a", next_step="mend it").hu, data[..., 0, 0])
+    assert convert_image(source, tmp_path / "t.nii").notes == note
+    assert nib.load(tmp_path / "t.nii").shape == (3, 4, 5)
 
 
 def test_scaling_is_applied(tmp_path):

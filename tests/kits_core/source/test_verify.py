@@ -7,7 +7,8 @@ import pytest
 
 from kits_core.errors import CaseError
 from kits_core.labels import Label
-from kits_core.source.verify import check_hounsfield, check_pair, inspect, read_label_volumes
+from kits_core.source.convert import convert_segmentation, load_labels
+from kits_core.source.verify import check_hounsfield, check_pair, inspect
 
 _SHARED = Path(__file__).parents[3].parent / "shared"
 _AFFINE = np.array([[0, 0, -0.5, 7], [0, -0.75, 0, 8], [-3, 0, 0, 9], [0, 0, 0, 1.0]])
@@ -55,6 +56,11 @@ def test_facts(tmp_path, name):
         ({"scl_slope": np.inf}, "finite scl_slope"),
         ({"magic": b"ni1"}, "data in it"),
         ({"vox_offset": 1e9}, "soon after the header"),
+        ({"vox_offset": np.nan}, "soon after the header"),
+        ({"vox_offset": np.inf}, "soon after the header"),
+        ({"vox_offset": -np.inf}, "soon after the header"),
+        ({"dim": [3, 20000, 20000, 20000, 1, 1, 1, 1]}, "too short for them"),
+        ({"dim": [-3, 3, 4, 5, 1, 1, 1, 1]}, "3 axes"),
     ],
 )
 def test_wrong_headers_name_the_case_and_the_reason(tmp_path, fields, message):
@@ -122,17 +128,39 @@ def test_label_volumes(tmp_path):
     labels = np.zeros((3, 4, 5), np.uint8)
     labels[0, 0] = Label.KIDNEY
     labels[1, 1, :2] = Label.TUMOR
-    kidney, tumor, cyst = read_label_volumes(_save(tmp_path / "s.nii.gz", labels))[1:]
+    source = _save(tmp_path / "s.nii.gz", labels)
+    kidney, tumor, cyst = convert_segmentation(source, tmp_path / "t.nii").volumes[1:]
     assert (kidney.label, kidney.voxels, tumor.voxels, cyst.voxels) == (Label.KIDNEY, 5, 2, 0)
     assert tumor.ml == pytest.approx(2 * 3 * 0.75 * 0.5 / 1000)
 
 
-@pytest.mark.parametrize("value", [4, -1, 1.5, np.nan])
+@pytest.mark.parametrize("value", [4, -1, 1.5, 0.985, 1.011, np.nan, np.inf])
 def test_wrong_labels_are_named(tmp_path, value):
     labels = np.zeros((3, 4, 5), np.float32)
     labels[0, 0, 0] = value
-    with pytest.raises(CaseError, match=f"also .*{value}"):
-        read_label_volumes(_save(tmp_path / "s.nii.gz", labels), case="case_00003")
+    source = _save(tmp_path / "s.nii.gz", labels)
+    with pytest.raises(CaseError, match=rf"case_00003: expected labels 0, 1, 2 and 3 .* also .*{str(value)[:4]}"):
+        convert_segmentation(source, tmp_path / "t.nii", case="case_00003")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_labels_that_are_nearly_whole_are_rounded_and_that_is_said(tmp_path, dtype):
+    labels = np.arange(60).reshape(3, 4, 5) % 4
+    source = _save(tmp_path / "s.nii.gz", (labels * 0.9975).astype(dtype))
+    converted = convert_segmentation(source, tmp_path / "t.nii")
+    assert np.array_equal(np.asarray(nib.load(tmp_path / "t.nii").dataobj), labels)
+    assert [volume.voxels for volume in converted.volumes] == [15, 15, 15, 15]
+    assert converted.notes == ("labels that were nearly whole numbers were rounded",)
+    assert convert_segmentation(_save(tmp_path / "w.nii", labels.astype(dtype)), tmp_path / "t.nii").notes == ()
+
+
+def test_labels_with_a_scale_factor(tmp_path):
+    labels = (np.arange(60, dtype=np.int16) % 4).reshape(3, 4, 5)
+    source = _save(tmp_path / "s.nii.gz", labels * 1000, scl_slope=0.000998, scl_inter=0.001)
+    loaded = load_labels(source, case="a", next_step="mend it")
+    assert loaded.labels.dtype == np.uint8
+    assert np.array_equal(loaded.labels, labels)
+    assert loaded.notes
 
 
 def test_real_files():
@@ -142,7 +170,8 @@ def test_real_files():
         pytest.skip(f"needs the real files at {_SHARED}")
     assert inspect(scan).orientation == "RAS"
     assert inspect(mask).orientation == "IPL"
-    assert [v.voxels for v in read_label_volumes(mask)][1:] == [199386, 8652, 0]
+    labels = load_labels(mask, case="case_00010", next_step="").labels
+    assert np.bincount(labels.ravel(), minlength=4)[1:].tolist() == [199386, 8652, 0]
 
 
 @pytest.mark.parametrize(
