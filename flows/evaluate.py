@@ -15,7 +15,7 @@ from db.queries.evaluation import scores_over_time
 from flows.artifacts import picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import EvaluateParameters
-from kits_core.errors import CaseError, KitsError
+from kits_core.errors import CaseError, KitsError, why
 from kits_core.report.methods import comparability
 from kits_core.report.tables import Rows, case_rows, official_rows, score_rows, two_tables
 from tasks.cancel import end_as_cancelled
@@ -137,12 +137,12 @@ def _name(case: CaseToEvaluate) -> str:
 
 
 def _stop_on_errors(plan: EvaluationPlan, outcomes: Outcomes) -> None:
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed:
+    reasons = [why(outcome.item.name, outcome.error) for outcome in outcomes if outcome.error]
+    if reasons:
         end_evaluation(plan.evaluation_id, RunStatus.FAILED, None)
         raise KitsError(
-            f"evaluation {plan.evaluation_id}: expected scores of {plan.cases} cases, got none of {len(failed)} "
-            f"(first: {failed[0].error}); mend these and run evaluate again, which goes on from here"
+            f"evaluation {plan.evaluation_id}: expected scores of {plan.cases} cases, got none of {len(reasons)} "
+            f"(first: {reasons[0]}); mend these and run evaluate again, which goes on from here"
         )
 
 

@@ -10,7 +10,7 @@ from prefect.states import Completed
 from flows.artifacts import picture, table
 from flows.fan_out import fan_out, threads
 from flows.parameters import IngestParameters
-from kits_core.errors import KitsError
+from kits_core.errors import KitsError, why
 from kits_core.source.preset import LICENCE, NAME
 from tasks.cancel import end_as_cancelled
 from tasks.events import dataset_changed
@@ -66,7 +66,7 @@ def ingest(parameters: IngestParameters) -> Ingested:
         )
     if listing.clinical is not None:
         ingest_clinical_records(asked, listing.clinical, listing.dataset)
-    failed = [(outcome.item.name, str(outcome.error)) for outcome in outcomes if outcome.error]
+    failed = [(outcome.item.name, why(outcome.item.name, outcome.error)) for outcome in outcomes if outcome.error]
     noted = [(outcome.item.name, note) for outcome in outcomes if not outcome.error for note in outcome.result]
     refused = [*listing.refused, *failed]
     done = Ingested(

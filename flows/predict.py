@@ -12,7 +12,7 @@ from prefect.states import Completed
 from flows.artifacts import table
 from flows.fan_out import fan_out, threads
 from flows.parameters import PredictParameters
-from kits_core.errors import CaseError, KitsError
+from kits_core.errors import KitsError, why
 from kits_core.plan.files import PAGE
 from tasks.cancel import end_as_cancelled
 from tasks.predict import (
@@ -56,7 +56,7 @@ class Predicted:
     on_cancellation=[end_as_cancelled],
 )
 def predict(parameters: PredictParameters) -> Predicted:
-    """Segment, measure and show each scan. One that is refused stops no other; any other failure fails the flow."""
+    """Segment, measure and show each scan. One that is refused, or fails, stops no other and is named."""
     asked = Asked(
         scans=tuple(Path(scan) for scan in parameters.scans),
         out=Path(parameters.out).expanduser().absolute() if parameters.out else None,
@@ -85,12 +85,6 @@ def _work(plan: PredictionPlan) -> Predicted:
         return [segmented, plan_segmented_scan.submit(item, plan.predictors, segmented)]
 
     outcomes = fan_out("predict", plan.todo, submit, workers=_AT_ONCE, name=lambda item: item.scan.name)
-    failed = [outcome for outcome in outcomes if outcome.error and not isinstance(outcome.error, CaseError)]
-    if failed:
-        raise KitsError(
-            f"expected plans of {len(outcomes)} scans, got none of {len(failed)} (first: {failed[0].item.scan.name}: "
-            f"{failed[0].error}); mend this and run predict again, which goes on from here"
-        )
     planned = [
         Planned(
             outcome.item.scan.name,
@@ -102,7 +96,8 @@ def _work(plan: PredictionPlan) -> Predicted:
         for outcome in outcomes
         if not outcome.error
     ]
-    refused = [*plan.refused, *(str(outcome.error) for outcome in outcomes if outcome.error)]
+    failed = [why(outcome.item.scan.name, outcome.error) for outcome in outcomes if outcome.error]
+    refused = [*plan.refused, *failed]
     return Predicted(planned, plan.done, refused)
 
 

@@ -12,7 +12,7 @@ from db.queries.prepare import prepared_of
 from flows.artifacts import picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import PrepareParameters
-from kits_core.errors import CaseError, KitsError
+from kits_core.errors import CaseError, KitsError, why
 from kits_core.labels import KIDNEY, TUMOR
 from tasks.cancel import end_as_cancelled
 from tasks.catalog import catalog
@@ -78,7 +78,9 @@ def _reasons(outcomes: list[Outcome[CaseToPrepare]]) -> tuple[Reasons, Reasons]:
     """Cases that were refused, and cases that failed for any other reason, each with the error."""
     refused = [outcome for outcome in outcomes if isinstance(outcome.error, CaseError)]
     failed = [outcome for outcome in outcomes if outcome.error and not isinstance(outcome.error, CaseError)]
-    named = [[(outcome.item.name, str(outcome.error)) for outcome in some] for some in (refused, failed)]
+    named = [
+        [(done.item.name, why(done.item.name, done.error)) for done in some if done.error] for some in (refused, failed)
+    ]
     return named[0], named[1]
 
 
@@ -88,7 +90,7 @@ def _stop_on_problems(
     if failed:
         raise KitsError(
             f"{plan.dataset}: expected network inputs of {plan.ingested} cases, got none of {len(failed)} "
-            f"(first: {failed[0][0]}: {failed[0][1]}); mend these and run prepare again, which goes on from here"
+            f"(first: {failed[0][1]}); mend these and run prepare again, which goes on from here"
         )
     lost = facts[facts["tumour kept"] < parameters.least_tumor_kept]
     if not lost.empty:

@@ -27,6 +27,17 @@ class CaseError(KitsError):
         return f"{self.case}: expected {self.expected}, got {self.got}; {self.next_step}"
 
 
+def why(case: str, error: BaseException) -> str:
+    """Why work on a case came to nothing, for people: the refusal, or that it is a fault of ours."""
+    if isinstance(error, KitsError):
+        return str(error)
+    found = ": ".join(part for part in (type(error).__name__, " ".join(str(error).split())) if part)
+    return (
+        f"{case}: expected to work on it, got an error that is no refusal ({found}); it is a fault of the program or "
+        "of the machine: the run's log has the traceback, please report it if it comes again"
+    )
+
+
 def _rebuild(kind: type[CaseError], case: str, expected: str, got: str, next_step: str) -> CaseError:
     return kind(case, expected=expected, got=got, next_step=next_step)
 

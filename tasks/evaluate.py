@@ -97,7 +97,7 @@ def plan_evaluation(model: str, subset: str, flips: bool, workers: int) -> Evalu
 def predict_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
     """Segment one case on its original grid and keep the labels as a file; one that is there already stays."""
     settings = current_settings()
-    with noting_problems(case.case_id, STAGE):
+    with noting_problems(case.case_id, case.name, STAGE):
         files = _files(settings, case, plan)
         with reading() as session:
             ids = (plan.model_id, plan.locator_id)
@@ -120,7 +120,7 @@ def predict_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
 @task(name="find-islands", task_run_name="{case.name} · islands", **COMPUTE)
 def find_islands(case: CaseToEvaluate, plan: EvaluationPlan) -> Islands:
     """Count the islands of one prediction."""
-    with noting_problems(case.case_id, STAGE):
+    with noting_problems(case.case_id, case.name, STAGE):
         files = _files(current_settings(), case, plan)
         return run_isolated(plan.workers, islands_of, case.name, files.prediction, files.reference).result
 
@@ -137,7 +137,7 @@ def choose_cleanup(plan: EvaluationPlan, islands: list[Islands]) -> Choice:
 @task(name="score-case", task_run_name="{case.name} · score", **COMPUTE)
 def score_case(case: CaseToEvaluate, plan: EvaluationPlan, rules: Rules) -> None:
     """Clean one prediction, compare it and its plan with the reference's, and write every value."""
-    with noting_problems(case.case_id, STAGE):
+    with noting_problems(case.case_id, case.name, STAGE):
         files = _files(current_settings(), case, plan)
         scores = run_isolated(
             plan.workers, score_prediction, case.name, files.prediction, files.reference, rules

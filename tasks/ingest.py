@@ -19,7 +19,7 @@ from prefect import get_run_logger, task
 from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
 from db.settings import current_settings
-from kits_core.errors import CaseError, KitsError
+from kits_core.errors import CaseError, KitsError, why
 from kits_core.files import sha256_of, sync_folder, written_aside
 from kits_core.source.clinical import read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
@@ -116,8 +116,9 @@ def noting_problems(case: CaseToIngest) -> Iterator[None]:
 
 
 def _note(case: CaseToIngest, error: Exception) -> None:
-    get_run_logger().warning("%s is put into quarantine: %s", case.name, error)
-    quarantine(case.case_id, str(error))
+    reason = why(case.name, error)
+    get_run_logger().warning("%s is put into quarantine: %s", case.name, reason)
+    quarantine(case.case_id, reason)
 
 
 def incoming_folder(case: CaseToIngest) -> Path:

@@ -184,12 +184,13 @@ def _ask(asked: Asked, file: _File) -> _Answer:
         if error.status in _GONE:
             return _Answer(gone=True)
         # A source that cannot say now is no reason to fetch what is here; what is not here is asked for again anyway.
-        return _Answer() if file.kept else _Answer(FileCost(None, None))
-    return _Answer(_cost(file.kind, probe)) if probe.changed else _Answer()
+        return _Answer() if file.kept else _Answer(FileCost(file.case, None, None))
+    return _Answer(_cost(file, probe)) if probe.changed else _Answer()
 
 
-def _cost(kind: FileKind, probe: Probe) -> FileCost:
-    return FileCost(probe.bytes, None if probe.voxels is None else probe.voxels * _BYTES_PER_VOXEL[kind])
+def _cost(file: _File, probe: Probe) -> FileCost:
+    converted = None if probe.voxels is None else probe.voxels * _BYTES_PER_VOXEL[file.kind]
+    return FileCost(file.case, probe.bytes, converted)
 
 
 def _missing(

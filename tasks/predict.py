@@ -22,7 +22,7 @@ from db.queries import split as split_queries
 from db.queries.evaluation import validated_cleanup
 from db.queries.training import find_model
 from db.settings import Settings, current_settings
-from kits_core.errors import CaseError, KitsError
+from kits_core.errors import CaseError, KitsError, why
 from kits_core.files import sha256_of, write_text_atomically
 from kits_core.geometry import Volume, read_volume, write_volume
 from kits_core.inference.cleanup import Choice, Rules, clean
@@ -165,7 +165,7 @@ def learn_range(model_id: int) -> Reference:
 def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Reference) -> Segmented:
     """Segment a scan on its own grid, and say in what it is unlike the training cases."""
     settings = current_settings()
-    with _noting_failure(item.prediction_id):
+    with _noting_failure(item):
         clock = time.perf_counter()
         read = read_scan(item.scan)
         sha256, volume = _sha256(item.scan), read.volume
@@ -190,7 +190,7 @@ def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Referen
 @task(name="plan-scan", task_run_name="{item.scan.name} · plan", **COMPUTE)
 def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: Segmented) -> PlannedScan:
     """Measure a segmented scan, and write surfaces, page and `plan.json`, and every value into the catalog."""
-    with _noting_failure(item.prediction_id):
+    with _noting_failure(item):
         with reading() as session:
             lineage = _lineage(session, item, predictors, segmented)
         facts = PageFacts(
@@ -332,10 +332,10 @@ def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segm
 
 
 @contextmanager
-def _noting_failure(prediction_id: int) -> Iterator[None]:
+def _noting_failure(item: ScanToPredict) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         with catalog() as session:
-            queries.end_prediction(session, prediction_id, str(error))
+            queries.end_prediction(session, item.prediction_id, why(item.scan.name, error))
         raise

@@ -16,6 +16,7 @@ from db.queries import ingest as ingest_queries
 from db.queries import prepare as queries
 from db.queries.training import model_of_sha256
 from db.settings import Settings, current_settings
+from kits_core.errors import why
 from kits_core.geometry import GridMap, read_volume
 from kits_core.geometry.body import Box
 from kits_core.inference.predict import find_kidneys
@@ -79,7 +80,7 @@ def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
 def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int, workers: int) -> None:
     """Resample one case in one of `workers` processes, write its files and then its row."""
     settings = current_settings()
-    with noting_problems(case.case_id, STAGE):
+    with noting_problems(case.case_id, case.name, STAGE):
         with reading() as session:
             row = session.get_one(Case, case.case_id)
             image, segmentation = row.file(FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
@@ -138,14 +139,15 @@ def draw_ceilings(plan: Plan, captions: Mapping[str, str], workers: int) -> byte
 
 
 @contextmanager
-def noting_problems(case_id: int, stage: str) -> Iterator[None]:
+def noting_problems(case_id: int, name: str, stage: str) -> Iterator[None]:
     """Writes the reason into the catalog when the block fails."""
     try:
         yield
     except Exception as error:
-        get_run_logger().warning("%s", error)
+        reason = why(name, error)
+        get_run_logger().warning("%s", reason)
         with catalog() as session:
-            ingest_queries.record_problem(session, case_id, stage, str(error), flow_run_id())
+            ingest_queries.record_problem(session, case_id, stage, reason, flow_run_id())
         raise
 
 

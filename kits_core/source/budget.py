@@ -12,8 +12,9 @@ _GB = 1e9
 
 @dataclass(frozen=True)
 class FileCost:
-    """A file to fetch: bytes of its archive and of what it is converted to; None where nobody said."""
+    """A file of a case to fetch: bytes of its archive and of what it is converted to; None where nobody said."""
 
+    case: str
     archive_bytes: int | None
     converted_bytes: int | None
 
@@ -22,7 +23,8 @@ class FileCost:
 class Budget:
     """What fetching `files` files costs. `disk_bytes`: converted files, and archives for as long as they are kept.
 
-    `unknown`: files whose size the source did not tell; they count as nothing.
+    `unknown`: files whose size the source did not tell; they count as nothing. `largest`: the case of the file that
+    takes most when it is converted, and how many bytes that are; None without any.
     """
 
     files: int
@@ -30,14 +32,16 @@ class Budget:
     disk_bytes: int
     free_bytes: int
     unknown: int
+    largest: tuple[str, int] | None = None
 
     def check(self) -> None:
         """Raise `KitsError` if what is to come does not fit."""
         if self.disk_bytes > self.free_bytes:
+            most = f"; {self.largest[0]} takes most, {self.largest[1] / _GB:,.1f} GB" if self.largest else ""
             raise KitsError(
                 f"expected {self.disk_bytes / _GB:.1f} GB of free space in the home for {self.files} files "
-                f"({self.fetch_bytes / _GB:.1f} GB to fetch), got {self.free_bytes / _GB:.1f} GB; nothing was fetched; "
-                "make room, move the home (KITS_HOME) to a larger disk, or choose fewer cases (--cases)"
+                f"({self.fetch_bytes / _GB:.1f} GB to fetch), got {self.free_bytes / _GB:.1f} GB{most}; nothing was "
+                "fetched; make room, move the home (KITS_HOME) to a larger disk, or choose fewer cases (--cases)"
             )
 
     def describe(self) -> str:
@@ -52,15 +56,17 @@ class Budget:
 def add_up(costs: Iterable[FileCost], *, free_bytes: int, under_way: int, keep_archives: bool) -> Budget:
     """The budget of fetching all of `costs`, with `under_way` archives on disk at a time unless all are kept."""
     costs = list(costs)
+    sizes = [(_converted(cost), cost.case) for cost in costs]
     archives = sorted((cost.archive_bytes or 0 for cost in costs), reverse=True)
-    converted = sum(
-        _UNKNOWN_GROWTH * (cost.archive_bytes or 0) if cost.converted_bytes is None else cost.converted_bytes
-        for cost in costs
-    )
     return Budget(
         files=len(costs),
         fetch_bytes=sum(archives),
-        disk_bytes=converted + sum(archives if keep_archives else archives[:under_way]),
+        disk_bytes=sum(size for size, _ in sizes) + sum(archives if keep_archives else archives[:under_way]),
         free_bytes=free_bytes,
         unknown=sum(cost.archive_bytes is None for cost in costs),
+        largest=max(((case, size) for size, case in sizes), key=lambda found: found[1], default=None),
     )
+
+
+def _converted(cost: FileCost) -> int:
+    return _UNKNOWN_GROWTH * (cost.archive_bytes or 0) if cost.converted_bytes is None else cost.converted_bytes

@@ -179,10 +179,20 @@ def open_nifti(path: Path | Growing, case: str | None = None, *, next_step: str 
     """
     case = case or case_of(path)
     with path.open("rb") as raw:
-        packed = raw.peek(2)[:2] == _GZIP_MAGIC
+        packed = is_packed(raw.peek(2))
         stream = cast("BinaryIO", igzip.IGzipFile(fileobj=raw, mode="rb")) if packed else raw
-        room = path.stat().st_size * (_MOST_PACKED if packed else 1) if isinstance(path, Path) else None
+        room = most_bytes(path.stat().st_size, packed=packed) if isinstance(path, Path) else None
         yield NiftiReader(path, case, stream, room=room, next_step=next_step)
+
+
+def is_packed(start: bytes) -> bool:
+    """Whether the first bytes of a file are those of a gzip archive."""
+    return start[:2] == _GZIP_MAGIC
+
+
+def most_bytes(size: int, *, packed: bool) -> int:
+    """The most bytes that a file of `size` bytes can hold."""
+    return size * (_MOST_PACKED if packed else 1)
 
 
 def case_of(path: Path | Growing) -> str:

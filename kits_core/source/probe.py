@@ -10,7 +10,7 @@ import httpx
 
 from kits_core.errors import CaseError
 from kits_core.source.http import Answer, check_status, whole
-from kits_core.source.nifti import NiftiReader
+from kits_core.source.nifti import NiftiReader, is_packed, most_bytes
 
 PROBE_BYTES = 2048
 """How much of a file is looked at: a gzipped NIfTI header takes a few hundred bytes."""
@@ -29,7 +29,10 @@ class Known:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a source says of a file now. `voxels`: from the NIfTI header; None where none was sent or could be read."""
+    """What a source says of a file now.
+
+    `voxels`: from the NIfTI header; None where none was sent or could be read, or the file is too short for them.
+    """
 
     changed: bool
     bytes: int | None
@@ -74,7 +77,7 @@ def read_answer(url: str, answer: Answer, known: Known | None) -> Probe:
     size = _size(answer)
     if known is not None and _same(known, etag, modified, size):
         return Probe(changed=False, bytes=size, etag=etag, last_modified=modified, voxels=None)
-    return Probe(changed=True, bytes=size, etag=etag, last_modified=modified, voxels=voxels_of(_start(response)))
+    return Probe(changed=True, bytes=size, etag=etag, last_modified=modified, voxels=voxels_of(_start(response), size))
 
 
 def probe_file(path: Path, known: Known | None) -> Probe:
@@ -84,16 +87,20 @@ def probe_file(path: Path, known: Known | None) -> Probe:
         return Probe(changed=False, bytes=known.bytes, etag=etag, last_modified=None, voxels=None)
     with path.open("rb") as file:
         start = file.read(PROBE_BYTES)
-    return Probe(changed=True, bytes=path.stat().st_size, etag=etag, last_modified=None, voxels=voxels_of(start))
+    size = path.stat().st_size
+    return Probe(changed=True, bytes=size, etag=etag, last_modified=None, voxels=voxels_of(start, size))
 
 
-def voxels_of(start: bytes) -> int | None:
-    """Voxels by the header at the start of a NIfTI file, gzipped or not; None if that is no such header."""
+def voxels_of(start: bytes, size: int | None) -> int | None:
+    """Voxels by the header at the start of a NIfTI file of `size` bytes, gzipped or not; None if that is no header.
+
+    None, too, for more than the file can hold: whoever reads it whole will say so.
+    """
+    packed = is_packed(start)
     try:
-        unpacked = (
-            zlib.decompressobj(wbits=47).decompress(start, _UNPACKED_BYTES) if start[:2] == b"\x1f\x8b" else start
-        )
-        return NiftiReader(Path("header"), "header", BytesIO(unpacked)).facts.voxels
+        unpacked = zlib.decompressobj(wbits=47).decompress(start, _UNPACKED_BYTES) if packed else start
+        room = None if size is None else most_bytes(size, packed=packed)
+        return NiftiReader(Path("header"), "header", BytesIO(unpacked), room=room).facts.voxels
     except (CaseError, zlib.error):
         return None
 

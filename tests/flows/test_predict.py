@@ -28,6 +28,7 @@ from kits_core.files import sha256_of
 from kits_core.inference.predict import Segmenter
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
+from kits_core.scan.read import read_scan
 
 pytestmark = pytest.mark.slow
 
@@ -201,6 +202,23 @@ def test_what_is_refused_is_named_and_the_others_go_on(begun, scan, rows, tmp_pa
         assert "expected" in reason
     failed = {name for (name,) in rows("SELECT scan FROM prediction_overview WHERE status = 'failed'")}
     assert failed == {"flat", "mr", "torn"}
+
+
+def test_a_fault_of_ours_is_that_scans_and_says_so(begun, scan, rows, tmp_path, monkeypatch):
+    odd = tmp_path / "odd.nii.gz"
+    shutil.copy(scan, odd)
+
+    def fails(found):
+        if found.name == "odd":
+            raise ZeroDivisionError("integer modulo by zero")
+        return read_scan(found)
+
+    monkeypatch.setattr("tasks.predict.read_scan", fails)
+    done = predict(PredictParameters(scans=[str(odd), str(scan)], out=str(tmp_path / "plans")))
+    assert [planned.scan for planned in done.planned] == ["case_00000"]
+    (reason,) = done.refused
+    assert reason.startswith("odd: expected to work on it, got an error that is no refusal (ZeroDivisionError: integer")
+    assert rows("SELECT error FROM prediction WHERE status = 'failed'") == [(reason,)]
 
 
 def test_a_scan_without_a_kidney_is_an_error_that_says_so(begun, scan, rows, tmp_path, monkeypatch):

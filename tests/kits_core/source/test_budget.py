@@ -9,9 +9,15 @@ MB = 10**6
 
 
 def test_a_budget_by_hand():
-    costs = [FileCost(40 * MB, 100 * MB), FileCost(10 * MB, 20 * MB), FileCost(30 * MB, None), FileCost(None, None)]
+    costs = [
+        FileCost("a", 40 * MB, 100 * MB),
+        FileCost("b", 10 * MB, 20 * MB),
+        FileCost("c", 30 * MB, None),
+        FileCost("d", None, None),
+    ]
     budget = add_up(costs, free_bytes=10**9, under_way=2, keep_archives=False)
     assert (budget.files, budget.fetch_bytes, budget.unknown) == (4, 80 * MB, 1)
+    assert budget.largest == ("c", 120 * MB)
     assert budget.disk_bytes == (100 + 20 + 4 * 30) * MB + (40 + 30) * MB
     kept = add_up(costs, free_bytes=10**9, under_way=2, keep_archives=True)
     assert kept.disk_bytes - budget.disk_bytes == 10 * MB
@@ -21,15 +27,17 @@ def test_a_budget_by_hand():
 
 
 def test_what_does_not_fit_is_refused_with_both_sizes():
-    budget = add_up([FileCost(10**9, 3 * 10**9)], free_bytes=2 * 10**9, under_way=8, keep_archives=False)
+    costs = [FileCost("a", 10**9, 10**9), FileCost("b", 10**9, 16 * 10**12), FileCost("c", 10**9, 3 * 10**9)]
+    budget = add_up(costs, free_bytes=2 * 10**9, under_way=8, keep_archives=False)
     with pytest.raises(
-        KitsError, match=r"expected 4\.0 GB of free space .* got 2\.0 GB; nothing was fetched; make room"
+        KitsError,
+        match=r"16007\.0 GB of free .* got 2\.0 GB; b takes most, 16,000\.0 GB; nothing was fetched; make room",
     ):
         budget.check()
-    add_up([FileCost(10**9, 10**9)], free_bytes=2 * 10**9, under_way=8, keep_archives=False).check()
+    add_up([FileCost("a", 10**9, 10**9)], free_bytes=2 * 10**9, under_way=8, keep_archives=False).check()
 
 
-@given(st.lists(st.builds(FileCost, st.integers(0, 10**9), st.integers(0, 10**9))), st.integers(1, 20))
+@given(st.lists(st.builds(FileCost, st.just("a"), st.integers(0, 10**9), st.integers(0, 10**9))), st.integers(1, 20))
 def test_more_files_under_way_never_need_less_and_never_more_than_keeping_all(costs, under_way):
     def disk(n, *, keep=False):
         return add_up(costs, free_bytes=0, under_way=n, keep_archives=keep).disk_bytes

@@ -1,5 +1,6 @@
 import errno
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import httpx
+import nibabel as nib
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -408,6 +411,18 @@ def test_a_probe_reads_the_voxels_of_a_scan_ahead(tmp_path):
         assert not transfer.probe(str(path), Known(known.etag, None, known.bytes)).changed
         os.utime(path, ns=(0, 1))
         assert transfer.probe(str(path), Known(known.etag, None, known.bytes)).changed
+
+
+@pytest.mark.parametrize("dim", [(20000, 20000, 20000), (3, 4, 5)])
+def test_a_header_that_says_more_than_the_file_can_hold_costs_no_room(tmp_path, dim):
+    header = nib.Nifti1Header()
+    header.set_data_shape(dim)
+    header.set_sform(np.diag([1.0, 1, 1, 1]), 1)
+    packed = gzip.compress(header.binaryblock + bytes(4 + 120))
+    for name, content in (("a.nii.gz", packed), ("a.nii", gzip.decompress(packed))):
+        (tmp_path / name).write_bytes(content)
+        with Transfer(_ONCE) as transfer:
+            assert transfer.probe(str(tmp_path / name)).voxels == (60 if dim == (3, 4, 5) else None)
 
 
 def test_a_known_hash_in_a_redirect_is_enough(root, tmp_path):
