@@ -12,14 +12,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from kits_core.network.backend import cpu_kernels, find_gpus, keras
-from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Batch
 from kits_core.network.machine import choose_device, choose_policy, running_on
+from kits_core.network.small import CONFIG, RECIPE
 from kits_core.network.training import build_model, train_on
-from kits_core.recipe.recipe import Recipe
-
-SHAPE, FILTERS, BATCH_SIZE = 64, 12, 2
-"""The demo's: voxels along a side, channels of the stem, cases a step."""
 
 _STEPS = 5
 _ENOUGH_S = 30.0
@@ -44,20 +40,18 @@ class Probe:
 
 def probe() -> Probe:
     """Measure training steps on noise."""
-    config = TrainingConfig(batch_size=BATCH_SIZE, filters=FILTERS)
-    device = choose_device(config.device)
-    policy = choose_policy(config.precision, device)
+    device = choose_device(CONFIG.device)
+    policy = choose_policy(CONFIG.precision, device)
     rng = np.random.default_rng(0)
-    shape = (BATCH_SIZE, SHAPE, SHAPE, SHAPE, 1)
-    batch = Batch(
-        tuple("ab"), rng.normal(size=shape).astype(np.float32), rng.integers(0, 3, size=shape).astype(np.uint8)
-    )
+    cases = tuple(f"noise {number}" for number in range(CONFIG.batch_size))
+    shape = (len(cases), *(RECIPE.shape,) * 3, 1)
+    batch = Batch(cases, rng.normal(size=shape).astype(np.float32), rng.integers(0, 3, size=shape).astype(np.uint8))
     seconds: list[float] = []
-    with running_on(device, config):
-        model = build_model(config, Recipe(shape=SHAPE), policy)
+    with running_on(device, CONFIG):
+        model = build_model(CONFIG, RECIPE, policy)
         while len(seconds) < 2 or (len(seconds) <= _STEPS and sum(seconds) < _ENOUGH_S):
             start = time.perf_counter()
-            train_on(model, batch, BATCH_SIZE)
+            train_on(model, batch, len(cases))
             seconds.append(time.perf_counter() - start)
     return Probe(
         backend=keras.backend.backend(),

@@ -16,7 +16,12 @@ from kits_core.files import sha256_of
 pytestmark = pytest.mark.slow
 
 # The demo itself, made short: the same verbs, flows, server and network.
-SHORT = "from deployments.cli import demo, main\ndemo.CASES, demo.EPOCHS = 6, 3\nmain()"
+SHORT = """
+from deployments.cli import demo, main
+from kits_core.network import small
+demo.CASES, small.CONFIG = 6, small.CONFIG.model_copy(update={"epochs": 3})
+main()
+"""
 
 
 def _start(home):
