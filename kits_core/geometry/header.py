@@ -21,7 +21,7 @@ from kits_core.geometry.volume import Affine, Shape
 MILLIMETRES = 2
 _SPACE_UNIT_BITS = 7
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
-_SCANNER = 1
+_SCANNER, _LAST_CODE = 1, 5
 _EXPORT = "export it again with one place and one voxel size"
 
 
@@ -115,7 +115,11 @@ def _refuse_spacing(spacing_mm: Sequence[float]) -> NoReturn:
 
 
 def _codes(header: Any) -> tuple[bool, bool]:
-    return int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+    """Whether there is a sform, and a qform. An unknown code means that there is one to ITK, and none to nibabel."""
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    if not all(0 <= code <= _LAST_CODE for code in codes):
+        raise HeaderError(f"sform and qform codes from 0 to {_LAST_CODE}", f"{codes[0]} and {codes[1]}", _EXPORT)
+    return codes[0] > 0, codes[1] > 0
 
 
 def _place(header: Any, shape: Shape, pixdim: tuple[float, ...]) -> tuple[Affine, list[str]]:

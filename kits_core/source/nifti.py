@@ -20,6 +20,8 @@ from kits_core.source.growing import Growing
 _AGAIN = "correct it at the source; the next ingestion fetches it anew"
 _GZIP_MAGIC = b"\x1f\x8b"
 _SIZE_OF_HEADER = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+_MAGIC = {348: b"n+1\0", 540: b"n+2\0"}
+_LINE_ENDS = (b"\r\n\x1a\n", bytes(4))  # what a transfer as text destroys; some writers leave it out
 _FURTHEST_START = 1 << 20
 _MOST_PACKED = 1032
 """Deflate makes at most so many bytes of one (RFC 1951: 258 of two bits)."""
@@ -122,8 +124,10 @@ class NiftiReader:
         if len(block) < size:
             raise self.error("a NIfTI file", f"{len(block)} bytes of header")
         header = _SIZE_OF_HEADER[size](block, check=False)
-        if bytes(header["magic"]).rstrip(b"\0")[:3] not in (b"n+1", b"n+2"):
+        if header["magic"].tobytes().ljust(4, b"\0") != _MAGIC[size]:
             raise self.error("a NIfTI file with its data in it", f"magic {bytes(header['magic'])!r}")
+        if size == 540 and (ends := bytes(header["eol_check"])) not in _LINE_ENDS:
+            raise self.error("a NIfTI-2 file that was copied byte by byte", f"line ends {ends!r} in its header")
         offset = float(header["vox_offset"])
         if not 0 <= offset <= size + _FURTHEST_START:  # NaN is not
             raise self.error("voxels soon after the header", f"them to start at byte {offset:g}")

@@ -2,15 +2,19 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from deployments.cli.score import _score_all
 from kits_core.labels import REGIONS
-from kits_core.metrics.score import metrics_of
+from kits_core.metrics.folders import Pair
+from kits_core.metrics.score import Status, metrics_of
 from kits_core.phantom.dataset import write_phantoms
 
 KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]
@@ -73,6 +77,27 @@ def test_what_is_wrong_is_named_the_rest_scored_and_the_status_1(kits, predictio
     tumor = next(row for row in found["summary"] if (row["region"], row["metric"]) == ("tumor", "hausdorff_mm"))
     assert (tumor["cases"], tumor["failures"]) == (4, 2)
     assert tumor["penalised_mean"] > tumor["mean"]
+
+
+class Deadly(str):
+    """Ends the process that unpickles it, as one that ran out of memory ends."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol):
+        return os._exit, (9,)
+
+
+def test_a_process_that_dies_costs_its_own_pair(references):
+    good = [Pair(case.name, case / "segmentation.nii.gz", case / "segmentation.nii.gz")
+            for case in sorted(references.glob("case_*"))]  # fmt: skip
+    bad = [replace(good[1], prediction=Deadly("x")), replace(good[2], case=Deadly("case_00002"))]
+    done = {pair.case: pair for pair in _score_all([good[0], *bad, good[3]], 2, resample=False)}
+    assert done["case_00000"].problem is done["case_00003"].problem is None
+    assert {score.status for score in done["case_00001"].scores} == {Status.MISSING}
+    assert done["case_00001"].problem.endswith("look at the size of its files; it counts as zero")
+    assert done["case_00002"].scores == ()
+    assert "because memory ran out; look at the size of its files; the case is left out" in done["case_00002"].problem
 
 
 def test_a_selection_is_all_that_is_missed(kits, predictions, references):

@@ -106,6 +106,8 @@ REFUSED = {
     "no known unit": (_header(xyzt_units=5), "a unit of code 5"),
     "a hundredth of a millimetre": (_header(np.diag([0.01, 0.8, 5, 1])), "a spacing of 0.05 to 20 mm, got 0.01 x 0.8"),
     "centimetres between slices": (_header(np.diag([0.8, 0.8, 25, 1])), "0.8 x 0.8 x 25 mm"),
+    "a code that nobody knows": (_header(sform_code=6), "codes from 0 to 5, got 6 and 1"),
+    "a negative code": (_header(qform_code=-1), "codes from 0 to 5, got 1 and -1"),
     "an infinite place": (_header(srow_x=[-0.8, 0, 0, np.inf]), "finite affine"),
     "a plane": (_header(srow_x=[0, 0, 0, 0]), "inverted|right angles|one voxel size"),
 }  # fmt: skip

@@ -80,6 +80,16 @@ def test_what_is_no_nifti(tmp_path, content):
         inspect(tmp_path / "x.nii.gz", case="case_00001")
 
 
+def test_a_nifti_2_file_that_was_copied_as_text(tmp_path):
+    content = bytearray(nib.Nifti2Image(np.zeros((3, 4, 5), np.int16), _AFFINE).to_bytes())
+    (tmp_path / "a.nii").write_bytes(content)
+    assert inspect(tmp_path / "a.nii").shape == (3, 4, 5)
+    content[8:12] = b"\n\n\x1a\n"
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(CaseError, match="copied byte by byte"):
+        inspect(tmp_path / "a.nii")
+
+
 def test_missing_data_wrong_checksums_and_trailing_bytes(tmp_path):
     rng = np.random.default_rng(0)
     good = _save(tmp_path / "g.nii.gz", rng.integers(-999, 999, (9, 9, 9)).astype(np.int16)).read_bytes()
