@@ -36,6 +36,7 @@ from kits_core.plan.plan import make_plan
 from kits_core.scan.find import Scan
 from kits_core.scan.read import read_scan
 from kits_core.source.convert import convert_image, convert_segmentation
+from kits_core.source.probe import probe_file
 from kits_core.source.verify import check_hounsfield, check_shape
 
 SHAPE = (24, 20, 16)
@@ -119,6 +120,7 @@ def _damage_bytes(content: bytearray, rng: np.random.Generator) -> str:
 
 def work(kind: str, path: Path, folder: Path) -> str:
     """Do all that the product does with a file. `refused`, or `accepted`; raises for whatever should not be."""
+    probe_file(path, None)
     return _image(path, folder) if kind == "image" else _labels(path, folder)
 
 
