@@ -188,7 +188,7 @@ OPEN_PROBLEM = View(
     {
         "dataset": "name of the dataset",
         "case_name": "name of the case",
-        "stage": "ingest, prepare or evaluate",
+        "stage": "ingest, clinical (its record), prepare or evaluate",
         "error": "what was expected, what was got, what to do",
         "attempts": "how often it was met",
         "first_seen": "when it was first met (UTC)",

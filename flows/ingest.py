@@ -12,6 +12,7 @@ from flows.fan_out import fan_out, threads
 from flows.parameters import IngestParameters
 from kits_core.errors import KitsError, why
 from kits_core.source.preset import LICENCE, NAME
+from kits_core.source.transfer import TransferError
 from tasks.cancel import end_as_cancelled
 from tasks.events import dataset_changed
 from tasks.fingerprint import Fingerprint, fingerprint_dataset
@@ -28,7 +29,8 @@ _OUTLIERS_SHOWN = 20
 class Ingested:
     """What an ingestion did: the dataset's name, and how many cases were chosen, brought in and refused.
 
-    `vanished`: cases that are here with files that the source has no longer.
+    `vanished`: cases that are here with files that the source has no longer. `notes`: what of the source's lists and
+    clinical records is not used or was turned into another type, and how odd headers were read.
     """
 
     dataset: str
@@ -36,6 +38,7 @@ class Ingested:
     brought_in: int
     refused: int
     vanished: int
+    notes: tuple[str, ...] = ()
 
 
 @flow(
@@ -46,7 +49,7 @@ class Ingested:
     on_cancellation=[end_as_cancelled],
 )
 def ingest(parameters: IngestParameters) -> Ingested:
-    """List the source, fetch, verify and convert what is missing or has changed, then write the clinical records."""
+    """List the source, write its clinical records, then fetch, verify and convert what is missing or has changed."""
     if parameters.source == NAME:
         get_run_logger().warning(LICENCE)
     cap = parameters.megabytes_per_second
@@ -54,6 +57,7 @@ def ingest(parameters: IngestParameters) -> Ingested:
     listing = list_source(asked, parameters.dataset, parameters.cases, keep_archives=parameters.keep_archives)
     listing.budget.check()
     get_run_logger().info("%s", listing.budget.describe())
+    notes = _write_clinical(asked, listing)
     with download_slots(min(parameters.workers, len(listing.missing))) as connections:
         fetching = replace(asked, connections=connections)
         # Twice as many cases as connections: the next ones wait for a connection while the last are finished.
@@ -64,17 +68,20 @@ def ingest(parameters: IngestParameters) -> Ingested:
             workers=2 * connections,
             name=lambda case: case.name,
         )
-    if listing.clinical is not None:
-        ingest_clinical_records(asked, listing.clinical, listing.dataset)
+    if listing.clinical is not None and notes is None:
+        notes = ingest_clinical_records(asked, listing.clinical, listing.dataset)
     failed = [(outcome.item.name, why(outcome.item.name, outcome.error)) for outcome in outcomes if outcome.error]
-    noted = [(outcome.item.name, note) for outcome in outcomes if not outcome.error for note in outcome.result]
+    of_files = [f"{outcome.item.name}, {note}" for outcome in outcomes if not outcome.error for note in outcome.result]
     refused = [*listing.refused, *failed]
     done = Ingested(
-        listing.dataset, listing.chosen, len(outcomes) - len(failed), len(refused), vanished=len(listing.vanished)
+        listing.dataset,
+        listing.chosen,
+        len(outcomes) - len(failed),
+        len(refused),
+        vanished=len(listing.vanished),
+        notes=tuple(dict.fromkeys((*listing.notes, *(notes or ()), *of_files))),
     )
-    create_markdown_artifact(
-        _markdown(listing, done, refused, noted), key="ingest", description="What an ingestion did"
-    )
+    create_markdown_artifact(_markdown(listing, done, refused), key="ingest", description="What an ingestion did")
     if done.brought_in:
         _leave_fingerprint(listing.dataset)
         dataset_changed(listing.dataset, source=parameters.source, brought_in=done.brought_in)
@@ -89,6 +96,20 @@ def ingest(parameters: IngestParameters) -> Ingested:
         message = f"Completed with problems: {problems}"
         return cast("Ingested", Completed(message=message, data=done))
     return done
+
+
+def _write_clinical(asked: Asked, listing: Listing) -> list[str] | None:
+    """Before the images are fetched, so that a file that is no JSON is refused at once.
+
+    None where it could not be fetched, which is no reason to do without the images: it is asked for again after them.
+    """
+    if listing.clinical is None:
+        return []
+    try:
+        return ingest_clinical_records(asked, listing.clinical, listing.dataset)
+    except TransferError as error:
+        get_run_logger().warning("%s; it is asked for again after the images", error)
+        return None
 
 
 def _leave_fingerprint(dataset: str) -> None:
@@ -126,7 +147,7 @@ def _counts(values: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in values.items())
 
 
-def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]], noted: list[tuple[str, str]]) -> str:
+def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]]) -> str:
     kept = listing.chosen - len(listing.missing) - len(listing.refused)
     rows = [
         {
@@ -140,8 +161,8 @@ def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]], 
     text = f"# Ingested {listing.dataset}\n\nFrom {listing.source}\n\n{table(rows)}\n\n{listing.budget.describe()}\n"
     if refused:
         text += f"\n## In quarantine\n\n{table([{'case': name, 'reason': reason} for name, reason in refused])}\n"
-    if noted:
-        text += f"\n## Worth knowing\n\n{table([{'case': name, 'note': note} for name, note in noted])}\n"
+    if done.notes:
+        text += "\n## Notes\n\n" + "".join(f"- {note}\n" for note in done.notes)
     if listing.vanished:
         text += f"\n## Gone at the source, kept here\n\n{', '.join(listing.vanished)}\n"
     return text + (f"\n{LICENCE}\n" if listing.dataset == NAME else "")

@@ -2,7 +2,7 @@
 
 import re
 
-_CASE_NAME = re.compile(r"case_\d{5}")
+_CASE_NAME = re.compile(r"case_[0-9]{5}")
 
 
 class KitsError(Exception):

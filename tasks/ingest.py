@@ -80,14 +80,26 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
 
 
 @task(name="ingest-clinical-records", **DOWNLOAD)
-def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> int:
-    """Bring the clinical records of a source and write those of the cases in the catalog; how many that were."""
+def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> list[str]:
+    """Bring the clinical records of a source and write those of the cases in the catalog; what was met in them.
+
+    A record that cannot be used is an open problem of its case, and the others are written. Raises `KitsError` for a
+    file that holds no records.
+    """
     target = current_settings().incoming / dataset / RECORDS_NAME
     if not _is_here(asked, location, target):
         _fetch(asked, location, target)
+    clinical = read_clinical(target)
+    refused = {problem.case: str(problem) for problem in clinical.problems}
     with catalog() as session:
         row = queries.find_dataset(session, dataset)
-        return queries.record_clinical(session, row, read_clinical(target), _read_facts(target).sha256)
+        queries.record_clinical(
+            session, row, clinical.records, _read_facts(target).sha256, refused=refused, flow_run_id=flow_run_id()
+        )
+    met = [*clinical.notes, *refused.values()]
+    for line in met:
+        get_run_logger().warning("%s", line)
+    return met
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from prefect import task
+from prefect import get_run_logger, task
 
 from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.models.base import now
@@ -50,7 +50,7 @@ class Listing:
     """What a source has, and what must be brought in of it at which cost.
 
     `refused`: cases without an image, with the reason; `vanished`: cases that the source has files of no longer;
-    `clinical`: where the records are.
+    `clinical`: where the records are; `notes`: what of the source is not used, and why.
     """
 
     dataset_id: int
@@ -62,6 +62,7 @@ class Listing:
     vanished: list[str]
     clinical: Location | None
     budget: Budget
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,20 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
         under_way=_FILES_UNDER_WAY * asked.connections,
         keep_archives=keep_archives,
     )
-    return Listing(dataset_id, name, opened.address, len(names), missing, refused, vanished, opened.clinical(), budget)
+    for note in opened.notes:
+        get_run_logger().warning("%s: %s", opened.name, note)
+    return Listing(
+        dataset_id,
+        name,
+        opened.address,
+        len(names),
+        missing,
+        refused,
+        vanished,
+        opened.clinical(),
+        budget,
+        opened.notes,
+    )
 
 
 def _locate(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -89,12 +89,15 @@ class PredictionPlan:
 
 @dataclass(frozen=True)
 class Segmented:
-    """What is known of a scan once its segmentation lies in its folder."""
+    """What is known of a scan once its segmentation lies in its folder. `remarks`: those of `notes` that a user must
+    see at once, as a file that was not written.
+    """
 
     sha256: str
     shape: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...]
     flags: tuple[Flag, ...]
     seconds: dict[str, float]
 
@@ -181,10 +184,10 @@ def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Referen
             labels = clean(_segment(settings, item.scan.name, volume, predictors), volume.spacing_mm, predictors.rules)
         segment_s, clock = time.perf_counter() - clock, time.perf_counter()
         write_volume(path, Volume(labels, volume.affine), note=note)
-        notes = [*read.notes, *_write_dicom_seg(item, labels, volume, predictors)]
+        remarks = tuple(_write_dicom_seg(item, labels, volume, predictors))
         raised = flags(describe(volume, labels), reference, volume, labels)
         seconds = {"read": read_s, "segment": segment_s, "write and compare": time.perf_counter() - clock}
-    return Segmented(sha256, volume.shape, volume.spacing_mm, tuple(notes), raised, seconds)
+    return Segmented(sha256, volume.shape, volume.spacing_mm, (*read.notes, *remarks), remarks, raised, seconds)
 
 
 @task(name="plan-scan", task_run_name="{item.scan.name} · plan", **COMPUTE)
@@ -211,7 +214,7 @@ def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: 
         }
         with catalog() as session:
             queries.record_plan(session, item.prediction_id, planned.rows, columns)
-    return planned
+    return replace(planned, remarks=(*planned.remarks, *segmented.remarks))
 
 
 def _files(settings: Settings, case: Case) -> list[Path]:
@@ -235,17 +238,19 @@ def _segment(settings: Settings, name: str, volume: Volume, predictors: Predicto
 
 
 def _write_dicom_seg(item: ScanToPredict, labels: Any, volume: Volume, predictors: Predictors) -> list[str]:
-    """Write the DICOM SEG of a DICOM series; why there is none, where the series' headers do not allow it."""
+    """Write the DICOM SEG of a DICOM series; what was mended in it, or why there is none."""
     if item.scan.kind != "dicom" or not labels.any():
         return []
     name = f"KiTS platform model {'+'.join(map(str, predictors.model_ids))}"
     path = item.folder / DICOM_SEG
     try:
-        write_dicom_seg(path, labels, volume.affine, item.scan, algorithm=name, version=version("kits-platform"))
+        made_by = {"algorithm": name, "version": version("kits-platform")}
+        remarks = list(write_dicom_seg(path, labels, volume.affine, item.scan, **made_by))
     except CaseError as error:
-        get_run_logger().warning("%s", error)
-        return [f"no DICOM SEG was written: {error}"]
-    return []
+        remarks = [f"no DICOM SEG was written: {error}"]
+    for remark in remarks:
+        get_run_logger().warning("%s: %s", item.scan.name, remark)
+    return remarks
 
 
 def _settled(asked: Asked) -> list[Path]:

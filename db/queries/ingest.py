@@ -11,6 +11,9 @@ from db.models.base import now
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 
+CLINICAL = "clinical"
+"""Stage of the problems of clinical records; the case itself is as good as without one."""
+
 
 def ensure_dataset(
     session: Session, *, name: str, source: str, revision: str | None, flow_run_id: str | None
@@ -105,10 +108,19 @@ def record_label_volumes(session: Session, case: Case, volumes: Mapping[int, tup
     )
 
 
-def record_clinical(session: Session, dataset: Dataset, records: Iterable[Mapping[str, Any]], sha256: str) -> int:
+def record_clinical(
+    session: Session,
+    dataset: Dataset,
+    records: Iterable[Mapping[str, Any]],
+    sha256: str,
+    *,
+    refused: Mapping[str, str] | None = None,
+    flow_run_id: str | None = None,
+) -> int:
     """Clinical records of the dataset's cases, in place of what was known; how many cases there are for them.
 
-    Each record has `case_id` (the case's name) and the columns of `clinical_record`.
+    Each record has `case_id` (the case's name) and the columns of `clinical_record`. `refused`: reasons by name of the
+    cases whose record cannot be used; they become open problems, and those of the other cases are closed.
     """
     take_turn(session, Dataset, dataset.id)
     ids = {case.name: case.id for case in session.scalars(select(Case).where(Case.dataset_id == dataset.id))}
@@ -116,6 +128,15 @@ def record_clinical(session: Session, dataset: Dataset, records: Iterable[Mappin
     session.execute(delete(ClinicalRecord).where(ClinicalRecord.case_id.in_(ids.values())))
     session.add_all(ClinicalRecord(**{**record, "case_id": ids[record["case_id"]]}) for record in known)
     dataset.clinical_sha256 = sha256
+    reasons = {ids[name]: reason for name, reason in (refused or {}).items() if name in ids}
+    for case_id, reason in reasons.items():
+        record_problem(session, case_id, CLINICAL, reason, flow_run_id)
+    open_ones = select(Problem).where(
+        Problem.case_id.in_(ids.values()), Problem.stage == CLINICAL, Problem.resolved_at.is_(None)
+    )
+    for problem in session.scalars(open_ones):
+        if problem.case_id not in reasons:
+            problem.resolved_at = now()
     return len(known)
 
 

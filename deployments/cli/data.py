@@ -5,7 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from deployments.cli.app import AsJson, CystTo, Dataset, Frame, Seed, Shape, Spacing, app
-from deployments.cli.output import err, show_result
+from deployments.cli.output import complain, err, show_result
+
+_NOTES_SHOWN = 10
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -55,6 +57,10 @@ def ingest(
         text += f", {done.refused} in quarantine (kits status tells why; the next ingest tries them again)"
     if done.vanished:
         text += f", {done.vanished} with files that the source has no longer (kept)"
+    for note in done.notes[:_NOTES_SHOWN]:
+        complain("note", note)
+    if len(done.notes) > _NOTES_SHOWN:
+        complain("note", f"and {len(done.notes) - _NOTES_SHOWN} more, in the run's log and in kits status")
     show_result(done, as_json=as_json, text=text)
 
 

@@ -1,15 +1,12 @@
 """A segmentation as DICOM SEG, which viewers lay over the series that it was made from."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.config import disable_value_validation
+from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from kits_core.errors import CaseError
@@ -18,7 +15,8 @@ from kits_core.geometry.volume import Affine
 from kits_core.labels import Label
 from kits_core.scan.dicom import stack_of
 from kits_core.scan.find import Scan
-from kits_core.scan.header import BROKEN
+from kits_core.scan.guard import reading_dicom
+from kits_core.scan.source_headers import AS_NIFTI, source_headers, without_description
 from kits_core.scan.stack import Stack
 from kits_core.scan.tilt import grid_of, slices_of
 
@@ -28,22 +26,15 @@ _CODES = {
     Label.CYST: ("Cyst", codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Cyst),
 }
 """Name, category and type of each segment, in SNOMED CT."""
-_AS_NIFTI = "write the labels as NIfTI"
 _MAKER = "kits-platform"
-_MUST_HAVE = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-_MAY_BE_EMPTY = (
-    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate"),
-    *("StudyTime", "ReferringPhysicianName"),
-)
-"""Type 2 attributes, of which anonymised series lack some: empty is allowed, absent is not."""
 _SERIES_NUMBER = 900  # past those of scanners, so that archives list it last
 _SAME_PLACE_MM = 0.01
 
 
 def write_dicom_seg(
     path: Path, labels: NDArray[np.uint8], affine: Affine, scan: Scan, *, algorithm: str, version: str
-) -> None:
-    """Write `labels` as a binary DICOM SEG under `path`, whole or not at all.
+) -> tuple[str, ...]:
+    """Write `labels` as a binary DICOM SEG under `path`, whole or not at all; what was mended, see `source_headers`.
 
     `labels`: uint8 with values of `Label`, on the grid of `read_scan(scan).volume`; `affine`: that grid's. `scan`: of
     kind `dicom`, its files still there. One segment for each label that is present, and a reference to the slice that
@@ -52,20 +43,41 @@ def write_dicom_seg(
     values that `Label` has not, labels that are all empty, and a series that lacks an identifier to refer to.
     """
     if scan.kind != "dicom":
-        raise CaseError(scan.name, expected="a DICOM series to refer to", got="a NIfTI file", next_step=_AS_NIFTI)
+        raise CaseError(scan.name, expected="a DICOM series to refer to", got="a NIfTI file", next_step=AS_NIFTI)
     stack = stack_of(scan)
     _check_grid(scan.name, labels, affine, stack)
     frames, present = _numbered(scan.name, labels, stack)
-    with _quiet():
-        sources = _sources(scan.name, stack)
+    made_by = (algorithm, version)
+    with reading_dicom(scan.name):
+        sources, notes = source_headers(scan.name, stack)
         try:
-            segmentation = _segmentation(sources, frames, present, algorithm, version)
-        except BROKEN as error:
-            raise CaseError(
-                scan.name, expected="headers that a DICOM SEG can copy", got=str(error), next_step=_AS_NIFTI
-            ) from error
-        with written_aside(path, suffix=".dcm") as aside:
-            segmentation.save_as(aside)
+            content = _encoded(_segmentation(sources, frames, present, *made_by))
+        except Exception:  # noqa: BLE001 - whatever highdicom raises on odd headers, bare ones may do
+            notes = ["DICOM SEG: of patient and study, only id and name could be copied from the series"]
+            content = _encoded_bare(scan.name, sources, frames, present, made_by)
+    with written_aside(path, suffix=".dcm") as aside:
+        aside.write_bytes(content)
+    return tuple(notes)
+
+
+def _encoded(segmentation: hd.seg.Segmentation) -> bytes:
+    file = BytesIO()
+    segmentation.save_as(file)
+    return file.getvalue()
+
+
+def _encoded_bare(
+    case: str, sources: list[Dataset], frames: NDArray[np.uint8], present: list[Label], made_by: tuple[str, str]
+) -> bytes:
+    try:
+        return _encoded(_segmentation(without_description(sources), frames, present, *made_by))
+    except Exception as error:
+        raise CaseError(
+            case,
+            expected="headers that a DICOM SEG can copy",
+            got=str(error) or type(error).__name__,
+            next_step=AS_NIFTI,
+        ) from error
 
 
 def _segmentation(
@@ -121,28 +133,6 @@ def _numbered(case: str, labels: NDArray[np.uint8], stack: Stack) -> tuple[NDArr
     return frames, present
 
 
-def _sources(case: str, stack: Stack) -> list[Dataset]:
-    """The headers of the slices, complete as a SEG needs them."""
-    sources: list[Dataset] = []
-    for header in stack.slices:
-        data = dcmread(header.path, stop_before_pixels=True, force=True)
-        for tag in _MUST_HAVE:
-            if not data.get(tag):
-                raise CaseError(
-                    case,
-                    expected=f"{tag} in every slice, which a DICOM SEG refers to",
-                    got=f"none in {header.path.name}",
-                    next_step=_AS_NIFTI,
-                )
-        for tag in _MAY_BE_EMPTY:
-            if tag not in data:
-                setattr(data, tag, "")
-        if data.get("SliceThickness") in (None, ""):
-            data.SliceThickness = float(np.linalg.norm(stack.affine[:3, 2]))  # type 2 too, and read as a number
-        sources.append(data)
-    return sources
-
-
 def _description(number: int, label: Label, algorithm: str, version: str) -> hd.seg.SegmentDescription:
     name, category, kind = _CODES[label]
     return hd.seg.SegmentDescription(
@@ -155,11 +145,3 @@ def _description(number: int, label: Label, algorithm: str, version: str) -> hd.
             name=algorithm, version=version, family=codes.DCM.ArtificialIntelligence
         ),
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hospitals' headers break small rules; what is copied from them is not ours to correct."""
-    with disable_value_validation(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from kits_core.errors import CaseError
+from kits_core.scan.guard import reading_dicom
 from kits_core.scan.header import looks_like_dicom
 from kits_core.scan.series import Series, choose, group, series_below
 
@@ -48,12 +49,11 @@ def find_scans(paths: Sequence[Path], *, series: str | None = None) -> Found:
     refused: list[CaseError] = []
     for path in paths:
         try:
-            for scan in _scans_at(path, series):
-                scans.setdefault((scan.path.resolve(), scan.series_uid), scan)
+            with reading_dicom(str(path)):
+                for scan in _scans_at(path, series):
+                    scans.setdefault((scan.path.resolve(), scan.series_uid), scan)
         except CaseError as error:
             refused.append(error)
-        except OSError as error:
-            refused.append(_refusal(path, str(error), "make it readable"))
     return Found(tuple(_with_unique_names(scans.values())), tuple(refused))
 
 

@@ -1,5 +1,6 @@
 """What the header of one DICOM file says, as far as finding, ordering and reading a CT series need it."""
 
+import math
 import struct
 import zlib
 from collections.abc import Callable
@@ -23,7 +24,7 @@ _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType"),
     *("InstanceNumber", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept"),
-    *("BitsAllocated", "LossyImageCompression"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "LossyImageCompression"),
 ]
 
 BROKEN = (
@@ -41,8 +42,10 @@ class Header:
     """One DICOM file. A tag that is missing, empty or not of its type is None (text: empty).
 
     `pixel_spacing`: mm between rows, then between columns. `position`: LPS mm of the first pixel's centre.
-    `orientation`: direction of a row, then of a column, LPS. `slope`, `intercept`: HU = stored * slope + intercept.
-    `bits`: of a sample, as stored. `frames`: 1 for an ordinary slice, 0 for a file without an image.
+    `orientation`: direction of a row, then of a column, LPS. `slope`, `intercept`: HU = stored * slope + intercept; NaN
+    where one stands there that is no number. `bits`: of a sample, as stored; `used_bits`: the lowest of them, which
+    count, or 0 where the header contradicts itself. `signed`: None where the header does not say. `frames`: 1 for an
+    ordinary slice, 0 for a file without an image.
     """
 
     path: Path
@@ -58,6 +61,8 @@ class Header:
     columns: int
     samples: int
     bits: int
+    used_bits: int
+    signed: bool | None
     photometric: str
     pixel_spacing: Numbers | None
     position: Numbers | None
@@ -105,6 +110,7 @@ def _is_marked(path: Path) -> bool:
 
 def _header(path: Path, data: Dataset) -> Header:
     rows = _whole(data, "Rows") or 0
+    bits = _whole(data, "BitsAllocated") or 16
     return Header(
         path=path,
         sop_class=_text(data, "SOPClassUID"),
@@ -118,27 +124,40 @@ def _header(path: Path, data: Dataset) -> Header:
         rows=rows,
         columns=_whole(data, "Columns") or 0,
         samples=_whole(data, "SamplesPerPixel") or 1,
-        bits=_whole(data, "BitsAllocated") or 16,
+        bits=bits,
+        used_bits=_used_bits(data, bits),
+        signed=_or_none(lambda: bool((0, 1).index(int(data.PixelRepresentation)))),
         photometric=_text(data, "PhotometricInterpretation"),
         pixel_spacing=_numbers(data, "PixelSpacing", 2),
         position=_numbers(data, "ImagePositionPatient", 3),
         orientation=_numbers(data, "ImageOrientationPatient", 6),
-        slope=_number(data, "RescaleSlope"),
-        intercept=_number(data, "RescaleIntercept"),
+        slope=_rescale(data, "RescaleSlope"),
+        intercept=_rescale(data, "RescaleIntercept"),
         lossy=_text(data, "LossyImageCompression") == "01",
     )
 
 
+def _used_bits(data: Dataset, bits: int) -> int:
+    """0 unless HighBit is the last of the bits that are stored, and these are some of the allocated."""
+    used = _whole(data, "BitsStored") if "BitsStored" in data else bits
+    high = _whole(data, "HighBit") if "HighBit" in data else (used or 0) - 1
+    return used if used is not None and 1 <= used <= bits and high == used - 1 else 0
+
+
 def _text(data: Dataset, tag: str) -> str:
-    return str(data.get(tag) or "").strip()
+    """Without what pads it, and with a mark for each character that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(data.get(tag) or "").strip(" \0"))
 
 
 def _numbers(data: Dataset, tag: str, count: int) -> Numbers | None:
     return _or_none(lambda: _exactly(count, tuple(float(v) for v in data[tag].value)))
 
 
-def _number(data: Dataset, tag: str) -> float | None:
-    return _or_none(lambda: float(data[tag].value))
+def _rescale(data: Dataset, tag: str) -> float | None:
+    if tag not in data:
+        return None
+    number = _or_none(lambda: None if data[tag].is_empty else float(data[tag].value))
+    return number if number is not None or _or_none(lambda: data[tag].is_empty) else math.nan
 
 
 def _whole(data: Dataset, tag: str) -> int | None:
@@ -154,5 +173,5 @@ def _exactly(count: int, values: Numbers) -> Numbers:
 def _or_none(read: Callable[[], T]) -> T | None:
     try:
         return read()
-    except (KeyError, TypeError, ValueError):
+    except BROKEN:
         return None

@@ -24,12 +24,14 @@ _INT16 = np.iinfo(np.int16)
 def load_pixels(case: str, slices: Sequence[Header]) -> NDArray[Any]:
     """HU of slices of one size, `(column, row, slice)`: int16 where that loses nothing, else float32.
 
+    The first slice is read before room is made for all, so that a size in a header is known to be true.
+
     Raises `CaseError` naming `case` and the file for pixel data that are cut off, cannot be decoded or are not finite.
     """
-    shape = (slices[0].columns, slices[0].rows, len(slices))
-    hu: NDArray[Any] = np.empty(shape, np.int16, order="F")
+    first = load_slice(case, slices[0])
+    hu: NDArray[Any] = np.empty((slices[0].columns, slices[0].rows, len(slices)), np.int16, order="F")
     for k, header in enumerate(slices):
-        values = load_slice(case, header).T
+        values = (load_slice(case, header) if k else first).T
         if hu.dtype == np.int16 and not _fits_int16(values):
             hu = hu.astype(np.float32)
         hu[:, :, k] = values
@@ -38,7 +40,7 @@ def load_pixels(case: str, slices: Sequence[Header]) -> NDArray[Any]:
 
 def load_slice(case: str, header: Header) -> NDArray[Any]:
     """HU of one slice, `(row, column)`, of GDCM's type. Raises `CaseError` as `load_pixels`."""
-    if reason := _cut_off(header):
+    if reason := _wrong_length(header):
         raise CaseError(case, expected=f"whole pixel data in {header.path.name}", got=reason, next_step=_AGAIN)
     try:
         image = SimpleITK.ReadImage(str(header.path), imageIO="GDCMImageIO")
@@ -69,8 +71,11 @@ def _fits_int16(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "iu" or bool(np.array_equal(values, np.rint(values)))
 
 
-def _cut_off(header: Header) -> str | None:
-    """What is missing at the end of a file; GDCM decodes some compressed slices that are cut off without a word."""
+def _wrong_length(header: Header) -> str | None:
+    """How much is missing at the end of a file, or too much for the size that it states.
+
+    GDCM decodes some compressed slices that are cut off without a word.
+    """
     with header.path.open("rb") as file:
         data = dcmread(file, stop_before_pixels=True, specific_tags=[], force=True)
         syntax = data.file_meta.get("TransferSyntaxUID")
@@ -82,9 +87,11 @@ def _cut_off(header: Header) -> str | None:
             return "none"
         if length == _UNDEFINED:
             return None if _ends_properly(file) else "compressed data that end early"
+        padding = min(header.rows, header.columns) * header.samples * header.bits // 8
         size = header.rows * header.columns * header.samples * header.bits // 8
-        left = _size(header.path) - file.tell()
-    return None if min(length, left) >= size else f"{min(length, left)} of {size} bytes"
+        there = min(length, _size(header.path) - file.tell())
+    # Some exporters pad; a whole row or column more means that the header states another size than the picture has.
+    return None if size <= there < size + max(padding, 2) else f"{there} of {size} bytes"
 
 
 def _pixel_data_length(file: BinaryIO, *, implicit: bool, order: str) -> int | None:

@@ -12,6 +12,7 @@ _SAME_SPACING = 1e-3
 _SAME_DIRECTION = 1e-3
 """About 0.06°: half a pixel at the edge of a slice of 512 is 0.1°."""
 _AGAIN = "export the series again from the scanner or archive"
+_BITS = (8, 16, 32)
 _NEEDED = {
     "PixelSpacing": "pixel_spacing",
     "ImagePositionPatient": "position",
@@ -22,11 +23,14 @@ _NEEDED = {
 def check_uniform(case: str, headers: Sequence[Header]) -> None:
     """Raise `CaseError` unless all are single grey CT slices of one series with a place in the patient.
 
-    In this order: modality CT, one series, one frame a file, MONOCHROME2, position, orientation and spacing present,
-    the same size, spacing and orientation, and orientations that are two right-angled directions.
+    In this order: modality CT, one series, one frame a file, MONOCHROME2, bits and rescaling that make numbers,
+    position, orientation and spacing present, the same size, spacing and orientation, and orientations that are two
+    right-angled directions.
     """
     for header in headers:
         _check_kind(case, header)
+        _check_bits(case, header)
+        _check_rescale(case, header)
         _check_place(case, header)
     first = headers[0]
     for header in headers:
@@ -54,6 +58,30 @@ def _check_kind(case: str, header: Header) -> None:
             expected="grey values, MONOCHROME2",
             got=f"{header.samples} samples a pixel, {header.photometric or 'no photometric interpretation'} in {name}",
             next_step="export the original series, not screen captures",
+        )
+
+
+def _check_bits(case: str, header: Header) -> None:
+    """Of contradicting bits, each reader makes something else."""
+    if header.used_bits and header.bits in _BITS and header.signed is not None:
+        return
+    raise CaseError(
+        case,
+        expected="BitsAllocated of 8, 16 or 32, BitsStored within it, HighBit as its last, and PixelRepresentation",
+        got=f"others in {header.path.name}",
+        next_step=_AGAIN,
+    )
+
+
+def _check_rescale(case: str, header: Header) -> None:
+    """What GDCM makes of a slope of "abc" or infinity is no HU."""
+    scale = (header.slope, header.intercept)
+    if not all(number is None or np.isfinite(number) for number in scale) or header.slope == 0:
+        raise CaseError(
+            case,
+            expected="numbers as RescaleSlope and RescaleIntercept, the slope not 0",
+            got=f"others in {header.path.name}",
+            next_step=_AGAIN,
         )
 
 

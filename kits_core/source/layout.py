@@ -1,8 +1,6 @@
 """A source of cases in the official `dataset/` layout: the KiTS23 preset, a URL or a folder, behind one protocol."""
 
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -12,16 +10,27 @@ import httpx
 from kits_core.errors import CaseError, KitsError, check_case_name
 from kits_core.source.address import check_address
 from kits_core.source.preset import CASES, NAME, Kits23Addresses, phase_of
+from kits_core.source.records import parse_records
+from kits_core.source.sums import IMAGE_NAME, PREFIXES, RECORDS_NAME, SEGMENTATION_NAME, SUMS_NAMES, Sums, read_sums
+from kits_core.source.text import decode
 from kits_core.source.transfer import Transfer, TransferError
 
-IMAGE_NAME, SEGMENTATION_NAME = "imaging.nii.gz", "segmentation.nii.gz"
-RECORDS_NAME = "kits23.json"
-SUMS_NAMES = ("SHA256SUMS", "manifest-sha256.txt")
-"""Lists of SHA-256 and relative path, as sha256sum writes them or a BagIt manifest (RFC 8493); the first counts."""
+__all__ = [
+    "IMAGE_NAME",
+    "RECORDS_NAME",
+    "SEGMENTATION_NAME",
+    "SUMS_NAMES",
+    "CaseLocations",
+    "FolderSource",
+    "HttpSource",
+    "Kits23Source",
+    "Location",
+    "Source",
+    "open_source",
+]
 
 _LAYOUT = f"folders case_00000, case_00001, ... with {IMAGE_NAME} and, if known, {SEGMENTATION_NAME}"
-_SUMS_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(?:\./)?(.+)")
-_CASE_FILE = re.compile(rf"case_\d{{5}}/(?:{re.escape(IMAGE_NAME)}|{re.escape(SEGMENTATION_NAME)})")
+_BAG, _PAYLOAD = "bagit.txt", "data"
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,10 @@ class Source(Protocol):
     def revision(self) -> str | None:
         """What version of the source is asked for, where it has versions."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the source is not used, and why; for people."""
+
     def cases(self) -> tuple[str, ...]:
         """Sorted names of the cases it has."""
 
@@ -75,15 +88,21 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FolderSource:
-    """A folder in the official layout. `sums`: SHA-256 by relative path from its `SHA256SUMS`, empty without one."""
+    """A folder in the official layout.
+
+    `sums`: SHA-256 by relative path from its `SHA256SUMS` or BagIt manifest, empty without one; None where the list has
+    another kind of hash. `bag`: the name of the BagIt bag whose payload it is.
+    """
 
     path: Path
-    sums: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sums: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    bag: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
-        return self.path.name
+        """The bag's or the folder's own name."""
+        return self.bag or self.path.name
 
     @property
     def address(self) -> str:
@@ -132,14 +151,16 @@ class FolderSource:
 class HttpSource:
     """A URL whose root is in the official layout.
 
-    `names`: its cases; `sums`: SHA-256 by relative path, which then also tells the files that exist; `has_records`:
-    whether `kits23.json` is there.
+    `names`: its cases; `sums`: SHA-256 by relative path (None for another kind of hash), which then also tells the
+    files that exist; `has_records`: whether `kits23.json` is there; `below`: where the cases lie below the URL.
     """
 
     base_url: str
     names: tuple[str, ...]
-    sums: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sums: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     has_records: bool = False
+    below: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -188,7 +209,7 @@ class HttpSource:
         return None
 
     def _location(self, relative: str, *, may_be_missing: bool = False) -> Location:
-        return Location(f"{self.address}/{relative}", self.sums.get(relative), may_be_missing)
+        return Location(f"{self.address}/{self.below}{relative}", self.sums.get(relative), may_be_missing)
 
 
 @dataclass(frozen=True)
@@ -211,6 +232,11 @@ class Kits23Source:
     def revision(self) -> str | None:
         """The revisions of both hosts."""
         return f"images {self.addresses.image_revision}, labels {self.addresses.label_revision}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     def cases(self) -> tuple[str, ...]:
         """All 489."""
@@ -251,33 +277,25 @@ def open_source(
     return _open_folder(Path(text).expanduser())
 
 
-def parse_sums(text: str) -> dict[str, str]:
-    """SHA-256 by relative path from the text of a `SHA256SUMS` file.
-
-    Only the layout's own files are taken over, so that no other name, however built, can reach the file system.
-    """
-    found = {}
-    for line in text.splitlines():
-        match = _SUMS_LINE.fullmatch(line.strip())
-        if match and (match[2] == RECORDS_NAME or _CASE_FILE.fullmatch(match[2])):
-            found[match[2]] = match[1].lower()
-    return found
-
-
 def _open_url(base: str, transfer: Transfer) -> HttpSource:
-    texts = (_optional_text(f"{base}/{name}", transfer) for name in SUMS_NAMES)
-    sums = parse_sums(next((text for text in texts if text is not None), ""))
-    images = sorted(path.partition("/")[0] for path in sums if path.endswith(f"/{IMAGE_NAME}"))
-    if images:
-        return HttpSource(base, tuple(images), sums, RECORDS_NAME in sums)
+    listed = ((name, _optional_text(f"{base}/{name}", transfer)) for name in SUMS_NAMES)
+    sums = next((read_sums(text, name) for name, text in listed if text is not None), Sums())
+    if sums.images:
+        return HttpSource(base, sums.images, sums.by_path, RECORDS_NAME in sums.by_path, sums.prefix, sums.notes)
     records = _optional_text(f"{base}/{RECORDS_NAME}", transfer)
-    names = _record_names(base, records or "[]")
-    if not names:
-        raise KitsError(
-            f"{base}: expected {' or '.join(SUMS_NAMES)} or {RECORDS_NAME} there, naming cases; "
-            f"give the address of a folder in the official layout: {_LAYOUT}"
-        )
-    return HttpSource(base, names, sums, has_records=True)
+    if records is not None:
+        found = parse_records(records, f"{base}/{RECORDS_NAME}")
+        if found.entries:
+            notes = (*sums.notes, *(str(problem) for problem in found.problems))
+            return HttpSource(base, tuple(sorted(found.entries)), sums.by_path, has_records=True, notes=notes)
+    raise KitsError(
+        f"{base}: expected {' or '.join(SUMS_NAMES)} or {RECORDS_NAME} there, naming cases{_but(sums.notes)}; "
+        f"give the address of a folder in the official layout: {_LAYOUT}"
+    )
+
+
+def _but(notes: tuple[str, ...]) -> str:
+    return f", got {'; '.join(notes)}" if notes else ""
 
 
 def _optional_text(url: str, transfer: Transfer) -> str | None:
@@ -289,23 +307,47 @@ def _optional_text(url: str, transfer: Transfer) -> str | None:
         raise
 
 
-def _record_names(base: str, records: str) -> tuple[str, ...]:
-    try:
-        return tuple(sorted({check_case_name(record["case_id"]) for record in json.loads(records)}))
-    except (ValueError, TypeError, KeyError) as error:
-        raise KitsError(f"{base}/{RECORDS_NAME}: expected a list of records with case_id; got {error!r}") from error
-
-
 def _open_folder(folder: Path) -> FolderSource:
     if not folder.is_dir():
         raise KitsError(f"{folder}: expected {NAME}, an http(s) address or an existing folder; check the spelling")
-    root = next((f for f in (folder, folder / "dataset") if any(e.is_dir() for e in f.glob("case_*"))), None)
+    folder = folder.resolve()
+    root = next((root for prefix in PREFIXES if _holds_cases(root := folder / prefix)), None)
     if root is None:
         scans = len([*folder.glob("*.nii.gz"), *folder.glob("*.nii")])
         got = f"{scans} loose NIfTI files" if scans else "none of these"
         raise KitsError(f"{folder}: expected {_LAYOUT}; got {got}; move each scan to case_xxxxx/{IMAGE_NAME}")
-    listed = next((file for name in SUMS_NAMES if (file := root / name).is_file()), None)
-    source = FolderSource(root.resolve(), parse_sums(listed.read_text(encoding="utf-8")) if listed else {})
+    listed = next(_lists(root, folder), None)
+    sums = _read_list(listed, root) if listed else Sums()
+    bag = next((above.name for above in (root, *root.parents[:2]) if (above / _BAG).is_file()), None)
+    source = FolderSource(root, sums.by_path, bag, (*sums.notes, *_absent_note(root, sums)))
     if not any((source.path / name / IMAGE_NAME).is_file() for name in source.cases()):
         raise KitsError(f"{folder}: expected {_LAYOUT}; got case folders without any {IMAGE_NAME}; add the scans")
     return source
+
+
+def _holds_cases(folder: Path) -> bool:
+    return any(entry.is_dir() for entry in folder.glob("case_*"))
+
+
+def _lists(root: Path, folder: Path) -> Iterator[Path]:
+    """Lists of checksums beside the cases, in the folder that was named, and in a bag whose payload was named."""
+    places = [root, *(above for above in root.parents if above.is_relative_to(folder))]
+    if folder.name == _PAYLOAD and (folder.parent / _BAG).is_file():
+        places.append(folder.parent)
+    yield from (file for place in places for name in SUMS_NAMES if (file := place / name).is_file())
+
+
+def _read_list(file: Path, root: Path) -> Sums:
+    try:
+        text = decode(file.read_bytes())
+    except OSError as error:
+        raise KitsError(f"{file}: expected a list of checksums, got {error.strerror}; make it readable") from error
+    below = root.relative_to(file.parent).as_posix()
+    return read_sums(text, file.name, ("" if below == "." else f"{below}/", *PREFIXES))
+
+
+def _absent_note(root: Path, sums: Sums) -> list[str]:
+    absent = [path for path in sums.by_path if not (root / path).is_file()]
+    if not absent:
+        return []
+    return [f"{len(absent)} listed files are not in the folder (the first is {absent[0]}); copy them again"]

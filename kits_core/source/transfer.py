@@ -21,6 +21,7 @@ from kits_core.source.growing import Growing
 from kits_core.source.http import Answer, TransferError, ask, check_status, redacted
 from kits_core.source.pace import Pace, StallWatch
 from kits_core.source.probe import Known, Probe, conditions, probe_file, read_answer, says_enough, stamp
+from kits_core.source.text import decode
 
 __all__ = ["Fetched", "Known", "Probe", "Transfer", "TransferError", "TransferPolicy", "redacted"]
 
@@ -169,7 +170,7 @@ class Transfer:
         return self._retried(attempt)
 
     def text(self, url: str) -> str:
-        """A small text file over HTTP, in UTF-8. Raises `TransferError`, also for over 64 MiB or another encoding."""
+        """A small text file over HTTP; see `decode` for its encodings. Raises `TransferError`, also for over 64 MiB."""
 
         def attempt() -> str:
             with ask(self._client, url, {}, token=self._token(url)) as answer:
@@ -303,10 +304,7 @@ def _read_text(url: str, answer: Answer) -> str:
         body += chunk
         if len(body) > _MAX_TEXT_BYTES:
             raise TransferError(url, f"more than {_MAX_TEXT_BYTES} bytes of text", retryable=False)
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise TransferError(url, f"expected text in UTF-8: {error}", retryable=False) from error
+    return decode(bytes(body))
 
 
 @contextmanager

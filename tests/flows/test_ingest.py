@@ -311,3 +311,72 @@ def test_the_preset_comes_from_its_two_hosts(phantoms, rows, monkeypatch, hasty)
         before = sum(mirror.storage.bytes_sent.values())
         assert ingest(IngestParameters(source="kits23", cases="0-3")).brought_in == 0
         assert sum(mirror.storage.bytes_sent.values()) == before
+
+
+_BAD_RECORDS = {
+    "case_00001": '{"case_id": "case_00001", "age_at_nephrectomy": 1000000000000000000000000000000}',
+    "case_00002": '{"case_id": "case_00002", "gender": "\\ud800"}',
+    "case_00003": '{"case_id": "case_00003", "smoking_history": "a\\u0000b"}',
+    "case_00004": '{"case_id": "case_00004", "bmi": 1e999}',
+    "case_00005": f'{{"case_id": "case_00005", "comorbidities": {"[" * 200_000}{"]" * 200_000}}}',
+}
+
+
+def test_a_bad_clinical_record_costs_itself_and_is_an_open_problem(phantoms, rows, tmp_path):
+    source = shutil.copytree(phantoms, tmp_path / "source")
+    (source / "SHA256SUMS").unlink()
+    records = {record["case_id"]: json.dumps(record) for record in json.loads((source / "kits23.json").read_text())}
+    (source / "kits23.json").write_text(f"[{', '.join((records | _BAD_RECORDS).values())}]")
+    done = _ingest(source)
+    assert (done.brought_in, done.refused, len(done.notes)) == (8, 0, 5)
+    assert {note[:10] for note in done.notes} == _BAD_RECORDS.keys()
+    assert rows("SELECT COUNT(*) FROM clinical_record") == [(3,)]
+    problems = rows("SELECT case_name, stage FROM open_problem")
+    assert sorted(problems) == [(case, "clinical") for case in _BAD_RECORDS]
+    (source / "kits23.json").write_text(f"[{', '.join(records.values())}]")
+    assert _ingest(source).notes == ()
+    assert rows("SELECT COUNT(*) FROM clinical_record") == [(8,)]
+    assert rows("SELECT * FROM open_problem") == []
+
+
+def test_clinical_records_that_are_no_json_are_refused_before_any_image_is_fetched(phantoms, rows, tmp_path):
+    source = shutil.copytree(phantoms, tmp_path / "source")
+    sums = (source / "SHA256SUMS").read_text().splitlines()
+    (source / "SHA256SUMS").write_text("\n".join(line for line in sums if "case_" in line))
+    (source / "kits23.json").write_text('[{"case_id": "case_0')
+    with pytest.raises(KitsError, match="expected clinical records in JSON"):
+        _ingest(source)
+    assert rows("SELECT COUNT(*) FROM case_file") == [(0,)]
+
+
+def test_clinical_records_that_cannot_be_fetched_leave_the_images_in_place(phantoms, rows, hasty):
+    with DatasetServer(phantoms, [Fault("kits23.json", FaultKind.STATUS_503, times=8)]) as server:
+        assert _ingest(server.address).brought_in == 8
+        assert rows("SELECT COUNT(*) FROM clinical_record") == [(8,)]
+    with (
+        DatasetServer(phantoms, [Fault("kits23.json", FaultKind.STATUS_503, times=999)]) as server,
+        pytest.raises(KitsError, match="503"),
+    ):
+        ingest(IngestParameters(source=server.address, dataset="again"))
+    assert rows("SELECT COUNT(*) FROM case_overview WHERE status = 'ingested'") == [(16,)]
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_a_bag_comes_in_and_lines_that_were_not_read_are_said(phantoms, rows, tmp_path, over_http, artifact):
+    bag = tmp_path / "bag"
+    shutil.copytree(phantoms, bag / "data")
+    lines = (bag / "data" / "SHA256SUMS").read_text().splitlines()
+    (bag / "data" / "SHA256SUMS").unlink()
+    listed = [f"{digest.upper()}  data/{path}" for digest, path in (line.split() for line in lines)]
+    manifest = "\r\n".join([*listed, "what is this"])
+    (bag / "manifest-sha256.txt").write_bytes(manifest.encode("utf-8-sig"))
+    (bag / "bagit.txt").write_text("BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
+    (bag / "data" / "case_00000" / "imaging.nii.gz").write_bytes(b"not what the manifest says")
+    with DatasetServer(bag) as server:
+        done = _ingest(server.address if over_http else bag, allowed_failures=0.2)
+    assert (done.brought_in, done.refused) == (7, 1)
+    assert "SHA-256" in rows("SELECT error FROM open_problem")[0][0]
+    (note,) = done.notes
+    assert f"1 line is no checksum of a file of the layout, and not used: the first is line {len(lines) + 1}" in note
+    assert note in artifact("ingest")["data"]
+    assert rows("SELECT COUNT(*) FROM clinical_record") == [(8,)]

@@ -118,8 +118,8 @@ def scan(phantoms):
     return phantoms / "case_00000" / "imaging.nii.gz"
 
 
-def _write_series(source, folder, modality="CT"):
-    """A DICOM series of a NIfTI file, a slice a file."""
+def _write_series(source, folder, modality="CT", **others):
+    """A DICOM series of a NIfTI file, a slice a file. `others`: further tags, by `0010|0030` written as `t00100030`."""
     folder.mkdir()
     image = sitk.Cast(sitk.ReadImage(str(source)), sitk.sitkInt16)
     direction = image.GetDirection()
@@ -135,7 +135,7 @@ def _write_series(source, folder, modality="CT"):
             "0028|1052": "0", "0028|1053": "1", "0010|0010": "Test", "0010|0020": "1",
             "0008|0020": "20260101", "0008|0030": "120000",
         }  # fmt: skip
-        for tag, value in tags.items():
+        for tag, value in (tags | {f"{name[1:5]}|{name[5:]}": value for name, value in others.items()}).items():
             piece.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{number:04d}.dcm"))
         writer.Execute(piece)
@@ -184,6 +184,19 @@ def test_a_real_scan_gives_the_same_plan_as_nifti_and_as_dicom_and_is_flagged(be
     seg = hd.seg.segread(done.planned[1].folder / "segmentation.dcm")
     voxels = np.count_nonzero(np.asarray(labels.dataobj))
     assert sum(int(np.count_nonzero(frame)) for frame in seg.pixel_array) == voxels
+
+
+def test_what_was_mended_in_a_dicom_seg_or_why_there_is_none_is_said_at_once(begun, scan, tmp_path):
+    mended = _write_series(scan, tmp_path / "mended", t00100030="19501399")
+    lacking = _write_series(scan, tmp_path / "lacking", t00200052="")
+    done = predict(PredictParameters(scans=[str(mended), str(lacking)], out=str(tmp_path / "plans")))
+    written, not_written = done.planned
+    assert "DICOM SEG: PatientBirthDate left empty, as the series' values cannot be copied" in written.remarks
+    assert (written.folder / "segmentation.dcm").is_file()
+    (remark,) = [remark for remark in not_written.remarks if "DICOM SEG" in remark]
+    assert remark.startswith("no DICOM SEG was written: lacking: expected FrameOfReferenceUID in every slice")
+    assert not (not_written.folder / "segmentation.dcm").exists()
+    assert "PatientBirthDate left empty" in written.page.read_text(encoding="utf-8")
 
 
 def test_what_is_refused_is_named_and_the_others_go_on(begun, scan, rows, tmp_path):

@@ -161,6 +161,35 @@ def test_clinical_records_of_another_dataset_stay(settings, small):
         assert _count(session, ClinicalRecord) == 2
 
 
+def test_a_record_that_is_refused_is_a_problem_until_it_is_right(settings, small):
+    with catalog_session(settings) as session:
+        site = session.get_one(Dataset, small.dataset)
+        good = [{"case_id": "case_00001", "extra": {}}]
+        refused = {"case_00000": "case_00000: bad", "case_00588": "case_00588: bad"}
+        for attempts in (1, 2):
+            ingest.record_clinical(session, site, good, "one", refused=refused, flow_run_id="a")
+            problem = session.scalars(select(Problem).where(Problem.stage == ingest.CLINICAL)).one()
+            assert (problem.case_id, problem.error, problem.attempts) == (small.cases[0], "case_00000: bad", attempts)
+            assert problem.resolved_at is None
+        ingest.record_clinical(session, site, good, "two")
+        assert session.scalars(select(Problem).where(Problem.stage == ingest.CLINICAL)).one().resolved_at is not None
+
+
+def test_the_widest_values_of_a_record_fit_the_catalog(settings, small):
+    widest = {
+        "case_id": "case_00001", "age_years": 2**31 - 1, "vital_days_after_surgery": -(2**31), "body_mass_index": 1e308,
+        "sex": "\U0001f600" * 1000, "extra": {"a": 2**63 - 1, "b": [[[-(2**63)]]], "c": 5e-324, "\u2028": "\x01"},
+    }  # fmt: skip
+    with catalog_session(settings) as session:
+        site = session.get_one(Dataset, small.dataset)
+        assert ingest.record_clinical(session, site, [widest], "one") == 1
+    with catalog_session(settings) as session:
+        record = session.scalars(select(ClinicalRecord).where(ClinicalRecord.case_id == small.cases[1])).one()
+        assert {name: getattr(record, name) for name in widest if name != "case_id"} == {
+            name: value for name, value in widest.items() if name != "case_id"
+        }
+
+
 def test_a_problem_that_is_met_again_is_counted(session):
     case = ingest.ensure_case(session, _dataset(session), "case_00000")
     for attempt in (1, 2, 3):

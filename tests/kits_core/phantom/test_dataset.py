@@ -76,7 +76,7 @@ def test_default_phantoms_are_anisotropic_varied_and_quick(tmp_path):
 def test_records_have_the_official_structure(tmp_path):
     write_phantoms(tmp_path, 6, seed=3, **_SMALL)
     records = json.loads((tmp_path / "kits23.json").read_text())
-    typed = read_clinical(tmp_path / "kits23.json")
+    typed = read_clinical(tmp_path / "kits23.json").records
     assert len({r["sex"] for r in typed}) > 1
     assert all(r["radiographic_size_cm"] > 0 for r in typed)
     if not (_SHARED / "kits23.json").is_file():

@@ -1,8 +1,14 @@
+import warnings
+
 import highdicom
 import nibabel as nib
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import DataElement, Dataset, dcmread
+from pydicom.config import disable_value_validation
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from kits_core.errors import CaseError
 from kits_core.labels import Label
@@ -94,6 +100,119 @@ def test_anonymised_and_sloppy_headers_do_not_stop_it(tmp_path, dicom, stored):
     dicom.save(tmp_path / "d", slices)
     _write(tmp_path / "seg.dcm", _scan(tmp_path / "d"), _labels(stored.shape))
     assert highdicom.seg.segread(tmp_path / "seg.dcm").PatientID == ""
+
+
+_JAPANESE = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+
+
+def _written(folder, dicom, **tags):
+    """The SEG of a series with these tags in each slice, and what was mended. Bytes are written as they are."""
+    stored = dicom.body()
+    with disable_value_validation():
+        slices = list(dicom.slices(stored, _AFFINE))
+        for data in slices:
+            for name, value in tags.items():
+                if isinstance(value, bytes):
+                    tag = Tag(name)
+                    data[tag] = RawDataElement(tag, dictionary_VR(tag), len(value), value, 0, False, True)
+                elif isinstance(value, DataElement):
+                    data[value.tag] = value
+                else:
+                    setattr(data, name, value)
+        with warnings.catch_warnings(action="ignore"):
+            dicom.save(folder / "d", slices)
+        scan = _scan(folder / "d")
+        volume = read_scan(scan).volume
+        labels = _labels(volume.shape)
+        notes = write_dicom_seg(folder / "seg.dcm", labels, volume.affine, scan, algorithm="kits", version="1")
+        seg = highdicom.seg.segread(folder / "seg.dcm")
+        list(seg.iterall())
+    sources = [data.SOPInstanceUID for data in slices]
+    found = seg.get_pixels_by_source_instance(sources, combine_segments=True, assert_missing_frames_are_empty=True)
+    assert np.array_equal(found, labels.transpose(2, 1, 0))
+    return seg, notes
+
+
+@pytest.mark.parametrize(
+    ("sets", "name", "written"),
+    [
+        (["", "ISO 2022 IR 87"], _JAPANESE, "ISO_IR 192"),
+        (["ISO 2022 IR 6", "ISO 2022 IR 87"], _JAPANESE, "ISO_IR 192"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", "ISO_IR 192"),
+        ("GB18030", "Wang^XiaoDong=王^小东", "GB18030"),
+        ("ISO_IR 100", "Buc^Jérôme", "ISO_IR 100"),
+        ("ISO_IR 144", "Люкцем", "ISO_IR 144"),
+        ("ISO_IR 192", _JAPANESE, "ISO_IR 192"),
+        (b"ISO_IR 999", "Smith^John", "ISO_IR 192"),
+        ("", "Smith^John", "ISO_IR 192"),
+    ],
+)
+def test_names_come_over_whatever_their_character_set(tmp_path, dicom, sets, name, written):
+    seg, notes = _written(tmp_path, dicom, SpecificCharacterSet=sets, PatientName=name)
+    assert str(seg.PatientName) == name
+    assert (seg.SpecificCharacterSet, notes) == (written, ())
+
+
+@pytest.mark.parametrize(("stored_as", "read_as"), [("utf-8", "ISO_IR 192"), ("latin-1", "ISO_IR 100")])
+def test_a_name_without_a_character_set_is_read_as_it_most_likely_was_meant(
+    tmp_path, dicom, stored, stored_as, read_as
+):
+    seg, notes = _written(tmp_path, dicom, PatientName="Müller^Jörg".encode(stored_as))
+    assert str(seg.PatientName) == "Müller^Jörg"
+    assert notes == (f"DICOM SEG: text without a character set is read as {read_as}",)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("PatientBirthDate", "19501399"),
+        ("PatientBirthDate", "unknown"),
+        ("StudyDate", "2020"),
+        ("StudyTime", "99:99:99"),
+        ("PatientSex", "W"),
+        ("PatientName", DataElement(0x00100010, "US", 7)),
+        ("PatientID", DataElement(0x00100020, "FD", 7.5)),
+        ("StudyID", DataElement(0x00200010, "SQ", [Dataset()])),
+        ("ReferringPhysicianName", DataElement(0x00080090, "DS", "7")),
+        ("OtherPatientIDsSequence", DataElement(0x00101002, "OB", b"\x01\x02")),
+    ],
+)
+def test_a_value_that_cannot_be_copied_is_left_empty_and_named_and_never_shown(tmp_path, dicom, tag, value):
+    seg, notes = _written(tmp_path, dicom, **{tag: value})
+    assert not seg.get(tag)
+    assert notes == (f"DICOM SEG: {tag} left empty, as the series' values cannot be copied",)
+    other = "PatientName" if tag == "PatientID" else "PatientID"
+    assert str(seg[other].value) == {"PatientID": "7", "PatientName": "A^B"}[other]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "expected"),
+    [
+        ("PatientName", ["A^B", "C^D"], "A^B"),
+        ("PatientID", "x" * 100, "x" * 100),
+        ("StudyDate", "2020.01.31", "2020.01.31"),
+        ("SliceThickness", b"thick ", None),
+        ("SliceThickness", b"nan ", None),
+        ("SliceThickness", b"-3", None),
+        ("KVP", b"high", None),
+        ("PatientWeight", b"eighty", "eighty"),
+        ("PatientSize", b"1e999999", "1e999999"),
+    ],
+)
+def test_what_breaks_small_rules_comes_over_as_it_is(tmp_path, dicom, tag, value, expected):
+    seg, notes = _written(tmp_path, dicom, **{tag: value})
+    assert notes == ()
+    if expected is not None:
+        assert seg[tag].value == expected
+    measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SliceThickness) == pytest.approx(3.0)
+
+
+def test_where_all_else_fails_the_patient_is_named_by_id_and_name(tmp_path, dicom, monkeypatch):
+    monkeypatch.setattr("kits_core.scan.source_headers._sound", lambda whole, tag: whole[tag])
+    seg, notes = _written(tmp_path, dicom, PatientBirthDate="19501399", PatientSex="W")
+    assert (seg.PatientID, str(seg.PatientName), seg.PatientBirthDate, seg.PatientSex) == ("7", "A^B", "", "")
+    assert notes == ("DICOM SEG: of patient and study, only id and name could be copied from the series",)
 
 
 def test_headers_that_cannot_be_copied_are_refused(tmp_path, dicom, stored):

@@ -101,11 +101,12 @@ def test_no_server_and_no_address():
     assert not caught.value.retryable
 
 
-def test_text_is_utf8():
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_text_may_come_as_windows_writes_it(encoding):
+    content = "case ✓\r\n".encode(encoding)
     with (
-        _client(lambda _: httpx.Response(200, stream=httpx.ByteStream(b"\xff\xfe"))) as client,
-        pytest.raises(TransferError, match="UTF-8"),
+        _client(lambda _: httpx.Response(200, stream=httpx.ByteStream(content))) as client,
         Transfer(_ONCE) as transfer,
     ):
         transfer._client = client
-        transfer.text("http://a/x")
+        assert transfer.text("http://a/x") == "case ✓\r\n"

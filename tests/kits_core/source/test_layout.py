@@ -14,7 +14,6 @@ from kits_core.source.layout import (
     Kits23Source,
     Source,
     open_source,
-    parse_sums,
 )
 from kits_core.source.preset import Kits23Addresses
 from kits_core.source.transfer import Transfer, TransferError, TransferPolicy
@@ -139,18 +138,13 @@ def test_a_url_without_either_and_one_that_fails(folder):
         open_source(server.address)
 
 
-def test_names_in_sums_never_leave_the_layout():
-    wanted = "case_00000/imaging.nii.gz"
-    hostile = [
-        "../../etc/passwd",
-        "/etc/passwd",
-        "case_00000/../x",
-        "case_00000/imaging.nii.gz/../../x",
-        "case_0/imaging.nii.gz",
-    ]
-    text = "".join(f"{_HASH}  {name}\n" for name in [*hostile, wanted, f"./{wanted}"]) + "nonsense\n\n"
-    assert parse_sums(text) == {wanted: _HASH}
-    assert parse_sums(f"{_HASH.upper()} *{wanted}\r\n") == {wanted: _HASH}
+def test_one_bad_record_at_a_url_without_sums_costs_itself(folder):
+    (folder / "kits23.json").write_text('[{"case_id": "case_00000"}, {"case_id": "patient 7"}]')
+    with DatasetServer(folder) as server:
+        source = open_source(server.address)
+    assert source.cases() == ("case_00000",)
+    (note,) = source.notes
+    assert note.startswith("record 2: expected a case_id like case_00042 (case_ and five digits), got 'patient 7'; ")
 
 
 def test_the_preset_knows_all_cases_and_phases():
@@ -182,3 +176,95 @@ def test_a_bagit_manifest_is_read_as_well(tmp_path):
     digest = hashlib.sha256(b"scan").hexdigest()
     (tmp_path / "manifest-sha256.txt").write_text(f"{digest} case_00003/imaging.nii.gz\n")
     assert open_source(str(tmp_path)).locate("case_00003").image.sha256 == digest
+
+
+_CONTENT = {
+    "case_00000/imaging.nii.gz": b"scan",
+    "case_00000/segmentation.nii.gz": b"labels",
+    "case_00001/imaging.nii.gz": b"other",
+    "kits23.json": b'[{"case_id": "case_00000"}]',
+}
+
+
+def _bag(root, algorithm="sha256"):
+    """A bag as RFC 8493 has it, with tag files beside the payload."""
+    lines = []
+    for path, content in _CONTENT.items():
+        (root / "data" / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / "data" / path).write_bytes(content)
+        lines.append(f"{hashlib.new(algorithm, content).hexdigest()}  data/{path}\n")
+    (root / f"manifest-{algorithm}.txt").write_text("".join(lines))
+    (root / "bagit.txt").write_text("BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
+    (root / "bag-info.txt").write_text("Contact-Name: someone\n")
+    return root
+
+
+@pytest.mark.parametrize("place", [".", "data"])
+def test_a_bag_is_read_as_a_folder(tmp_path, place):
+    source = open_source(str(_bag(tmp_path / "site1") / place))
+    assert (source.name, source.cases(), source.notes) == ("site1", ("case_00000", "case_00001"), ())
+    located = source.locate("case_00000")
+    assert located.image.address == str(tmp_path / "site1/data/case_00000/imaging.nii.gz")
+    for location, path in (
+        (located.image, "case_00000/imaging.nii.gz"),
+        (located.segmentation, "case_00000/segmentation.nii.gz"),
+        (source.clinical(), "kits23.json"),
+    ):
+        assert location.sha256 == hashlib.sha256(_CONTENT[path]).hexdigest()
+
+
+def test_a_bag_is_read_over_http(tmp_path):
+    with DatasetServer(_bag(tmp_path / "site1")) as server, Transfer() as transfer:
+        source = open_source(server.address)
+        assert (source.address, source.cases(), source.notes) == (server.address, ("case_00000", "case_00001"), ())
+        assert source.locate("case_00001").segmentation is None
+        for location in (source.locate("case_00000").image, source.clinical()):
+            transfer.fetch(location, tmp_path / "here")
+            assert location.sha256 == hashlib.sha256((tmp_path / "here").read_bytes()).hexdigest()
+
+
+def test_a_bag_with_sha512_alone_names_its_files_and_says_what_is_not_compared(tmp_path):
+    bag = _bag(tmp_path / "site1", "sha512")
+    with DatasetServer(bag) as server:
+        for source in (open_source(str(bag)), open_source(server.address)):
+            assert source.cases() == ("case_00000", "case_00001")
+            assert source.locate("case_00000").image.sha256 is None
+            assert source.locate("case_00001").segmentation is None
+            assert source.clinical() is not None
+            (note,) = source.notes
+            assert note.startswith("manifest-sha512.txt: files are not compared")
+
+
+def test_sums_beside_the_official_folder_count(folder, tmp_path):
+    folder.rename(tmp_path / "dataset")
+    _sums(tmp_path, "dataset/case_00000/imaging.nii.gz")
+    assert open_source(str(tmp_path)).locate("case_00000").image.sha256 == _HASH
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_sums_as_windows_writes_them_lose_no_line(folder, encoding):
+    names = [r"case_00000\imaging.nii.gz", r"case_00000\segmentation.nii.gz", r".\case_00001\imaging.nii.gz"]
+    text = "".join(f"{_HASH.upper()} *{name}\r\n" for name in names)
+    (folder / "SHA256SUMS").write_bytes(text.encode(encoding))
+    with DatasetServer(folder) as server:
+        for source in (open_source(str(folder)), open_source(server.address)):
+            assert source.cases() == ("case_00000", "case_00001")
+            assert source.locate("case_00000").image.sha256 == _HASH
+            assert source.locate("case_00001").image.sha256 == _HASH
+            assert source.notes == ()
+
+
+def test_lines_that_are_not_understood_are_said(folder):
+    (folder / "SHA256SUMS").write_text(f"{_HASH}  case_00000/imaging.nii.gz\n{_HASH[1:]}  case_00001/imaging.nii.gz\n")
+    with DatasetServer(folder) as server:
+        for source in (open_source(str(folder)), open_source(server.address)):
+            (note,) = source.notes
+            assert note.startswith("SHA256SUMS: 1 line is no checksum")
+            assert "the first is line 2, " in note
+        assert source.cases() == ("case_00000",)
+
+
+def test_listed_files_that_are_not_there_are_said(folder):
+    _sums(folder, "case_00000/imaging.nii.gz", "case_00001/segmentation.nii.gz")
+    (note,) = open_source(str(folder)).notes
+    assert note == "1 listed files are not in the folder (the first is case_00001/segmentation.nii.gz); copy them again"
