@@ -62,8 +62,8 @@ def render(plan: Plan, image: Volume, facts: PageFacts) -> str:
         slices=Markup(json.dumps([asdict(stack) for stack in stacks]).replace("</", "<\\/")),  # noqa: S704 - in a script
         tumor_rows=_table([tumor.measured.values for _, tumor in plan.tumors]),
         kidney_rows=_table([kidney.values for kidney in plan.kidneys]),
-        tumor_titles=[f"tumour {tumor.measured.number}, {kidney.side}" for kidney, tumor in plan.tumors],
-        kidney_titles=[kidney.side for kidney in plan.kidneys],
+        tumor_titles=[f"tumour {tumor.measured.number}, {kidney.side_title}" for kidney, tumor in plan.tumors],
+        kidney_titles=[kidney.side_title for kidney in plan.kidneys],
         far=_eye_distance(surfaces),
         order=[surface.name for surface in surfaces],
         measurements=MEASUREMENTS,

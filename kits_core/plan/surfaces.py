@@ -46,12 +46,17 @@ def surfaces_of(plan: Plan) -> Iterator[Surface]:
         side, around, patch = kidney.side, kidney.around, kidney.around.kidney.patch
         tissue, cyst = (_smooth(around.kidney, label) for label in (Label.KIDNEY, Label.CYST))
         found: list[tuple[str, str, str, Shape | None]] = [
-            ("kidney", kidney.name, f"{side} kidney", tissue),
-            ("cyst", f"cyst_{side}", f"{side} cysts", cyst),
+            ("kidney", kidney.name, kidney.title, tissue),
+            ("cyst", f"cyst_{side}", "cysts beside no kidney" if side == "none" else f"{side} cysts", cyst),
             ("sinus", f"sinus_{side}", f"{side} sinus, estimated", around.sinus),
         ]
         found += [
-            ("tumor", tumor.name, f"tumour {tumor.measured.number} ({side})", around.tumors[tumor.measured.number])
+            (
+                "tumor",
+                tumor.name,
+                f"tumour {tumor.measured.number} ({kidney.side_title})",
+                around.tumors[tumor.measured.number],
+            )
             for tumor in kidney.tumors
         ]
         for kind, name, title, shape in found:
