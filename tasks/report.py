@@ -98,6 +98,7 @@ def lineage_of(session: Session, model: Model) -> Lineage:
         validation_cases=validation,
         split_seed=run.split.seed,
         split_hash=run.split.hash,
+        strata=tuple(run.split.strata),
         recipe=Recipe.model_validate(run.recipe.settings),
         config=TrainingConfig.model_validate(run.config),
         run_id=run.id,

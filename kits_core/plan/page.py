@@ -16,7 +16,6 @@ from kits_core.plan.plan import FRAME, NOTICE, Plan
 from kits_core.plan.sections import stacks_of
 from kits_core.plan.structures import structure_map
 from kits_core.plan.surfaces import Surface, surfaces_of
-from kits_core.source.preset import LICENCE
 
 _BACKGROUND = "#10161d"
 _LIGHT = {"ambient": 0.55, "diffuse": 0.85, "specular": 0.3, "roughness": 0.5, "fresnel": 0.1}
@@ -24,12 +23,17 @@ _LIGHT = {"ambient": 0.55, "diffuse": 0.85, "specular": 0.3, "roughness": 0.5, "
 
 @dataclass(frozen=True)
 class PageFacts:
-    """What a page says beside the plan. `flags`: what a reader must know of the scan. `lineage`: names and values."""
+    """What a page says beside the plan.
+
+    `flags`: what a reader must know of the scan. `lineage`: names and values. `licence`: of what the models were
+    trained on, where it is known.
+    """
 
     title: str
     created: str
     flags: Sequence[str]
     lineage: Mapping[str, str]
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,6 @@ def render(plan: Plan, image: Volume, facts: PageFacts) -> str:
         facts=facts,
         notice=NOTICE,
         frame=FRAME,
-        licence=LICENCE,
         plan=plan,
         view=Markup(_view(plan, surfaces)),  # noqa: S704 - Plotly's own markup
         surfaces=surfaces,
