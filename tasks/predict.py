@@ -34,6 +34,7 @@ from kits_core.recipe.recipe import Recipe
 from kits_core.scan.dicom_seg import write_dicom_seg
 from kits_core.scan.features import describe, describe_files
 from kits_core.scan.find import Scan, find_scans
+from kits_core.scan.identity import identity_of
 from kits_core.scan.range import Flag, Reference, flags
 from kits_core.scan.read import read_scan
 from kits_core.source.preset import LICENCE, is_kits
@@ -201,6 +202,7 @@ def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: 
             flags=[flag.message for flag in segmented.flags],
             lineage=lineage,
             licence=licence,
+            identity=identity_of(item.scan),
         )
         extra = {"prediction_id": item.prediction_id, "source": str(item.scan.path.absolute())}
         planned = run_isolated(_PLANS_AT_ONCE, plan_scan, item.scan, item.folder, facts, extra).result

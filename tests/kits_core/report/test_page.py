@@ -147,7 +147,9 @@ def test_subgroups_are_a_table_too():
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_opens_without_an_error_or_a_request_and_fits_a_laptop_and_a_phone(scores, browser, tmp_path, width):
+def test_the_page_opens_without_an_error_or_a_request_and_fits_a_laptop_and_a_phone(
+    scores, browser, serious, tmp_path, width
+):
     path = tmp_path / "report.html"
     path.write_text(_page(scores, png=score_distribution(scores, {})), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900})
@@ -160,6 +162,7 @@ def test_the_page_opens_without_an_error_or_a_request_and_fits_a_laptop_and_a_ph
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     assert wrong == []
+    assert serious(page) == {}
     page.close()
 
 
