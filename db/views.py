@@ -287,8 +287,9 @@ PLAN_MEASUREMENT = View(
     {
         "prediction_id": "number of the prediction",
         "scan": "name of the scan",
-        "structure": "kidney_left, kidney_right, kidney_fused, tumor_1, ...; the largest tumour is number 1",
-        "side": "left, right or fused",
+        "structure": "kidney_left, kidney_right, kidney_fused, no_kidney (what lies beside none), tumor_1, ...; the "
+        "largest tumour is number 1",
+        "side": "left, right, fused, or none where no kidney lies beside it",
         "measurement": "what is measured, with its unit; plan.json defines each",
         "value": "NULL where there is none, as the distance to a cyst where there is no cyst",
     },
@@ -307,9 +308,9 @@ MEASUREMENT_ERROR = View(
         "model_id": "number of the model",
         "dataset": "name of the dataset",
         "case_name": "name of the case",
-        "structure": "kidney_left, kidney_right, kidney_fused, tumor_1, ... as the reference has them, the largest "
-        "tumour first; found_1, ... are tumours that only the model sees",
-        "side": "left, right or fused",
+        "structure": "kidney_left, kidney_right, kidney_fused, no_kidney, tumor_1, ... as the reference has them, the "
+        "largest tumour first; found_1, ... are tumours that only the model sees",
+        "side": "left, right, fused, or none where no kidney lies beside it",
         "measurement": "what is measured, with its unit; a scan's plan.json defines each",
         "reference": "value by the reference; NULL where it has no such structure, or no such value of it",
         "prediction": "value by the prediction; NULL where it has no such structure, or no such value of it",

@@ -88,7 +88,8 @@ def ingest(parameters: IngestParameters) -> Ingested:
     if done.refused > parameters.allowed_failures * listing.chosen:
         raise KitsError(
             f"{listing.dataset}: expected at most {parameters.allowed_failures:.0%} of {listing.chosen} cases in "
-            f"quarantine, got {len(refused)} (first: {refused[0][1]}); see kits status, then run ingest again"
+            f"quarantine, got {len(refused)} (first: {refused[0][1]}); see kits status, mend what it names and run "
+            "ingest again"
         )
     if refused:
         # Prefect takes the state for the run and hands its data to the caller.

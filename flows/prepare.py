@@ -101,7 +101,8 @@ def _stop_on_problems(
     if len(refused) > parameters.allowed_failures * plan.ingested:
         raise KitsError(
             f"{plan.dataset}: expected at most {parameters.allowed_failures:.0%} of {plan.ingested} cases to be "
-            f"refused, got {len(refused)} (first: {refused[0][1]}); see kits status, then run prepare again"
+            f"refused, got {len(refused)} (first: {refused[0][1]}); see kits status, mend what it names and run "
+            "prepare again"
         )
     if refused and len(refused) == plan.ingested:
         raise KitsError(f"expected some case to be prepared, got none of {plan.ingested} (first: {refused[0][1]})")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from kits_core.errors import KitsError
 
 _OTHER = "other"
+_PROPERTIES = ("tumour-volume tercile", "contrast phase", "cyst presence")
+_BETWEEN, _PHASE_UNKNOWN = " · ", "phase unknown"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ def make_split(facts: Mapping[str, StratumFacts], *, validation: float, folds: i
     )
 
 
+def stratified_by(strata: Iterable[str]) -> tuple[str, ...]:
+    """The properties in which the strata of a split differ, in words; none where all cases are one stratum.
+
+    `strata`: their names, as in `Split.strata`. Beside the stratum `other`, which is of mixed cases, a property counts
+    that is known of the rest.
+    """
+    names = set(strata)
+    values = list(zip(*(name.split(_BETWEEN) for name in names - {_OTHER}), strict=True))
+    return tuple(
+        title
+        for title, found in zip(_PROPERTIES, values, strict=False)
+        if len(set(found)) > 1 or (_OTHER in names and found[0] != _PHASE_UNKNOWN)
+    )
+
+
 def check_leaks(sides: Mapping[str, str], *, patients: Mapping[str, str | None], images: Mapping[str, str]) -> None:
     """Raise `KitsError` where a patient, or an image of the same SHA-256, stands on both sides.
 
@@ -97,8 +114,13 @@ def split_hash(facts: Mapping[str, StratumFacts], *, validation: float, folds: i
 def _strata(facts: Sequence[StratumFacts], smallest: int) -> list[str]:
     terciles = np.quantile([fact.tumor_ml for fact in facts], [1 / 3, 2 / 3])
     names = [
-        f"tumour {('small', 'medium', 'large')[int(np.searchsorted(terciles, fact.tumor_ml))]} · "
-        f"{fact.phase or 'phase unknown'} · {'cyst' if fact.has_cyst else 'no cyst'}"
+        _BETWEEN.join(
+            (
+                f"tumour {('small', 'medium', 'large')[int(np.searchsorted(terciles, fact.tumor_ml))]}",
+                fact.phase or _PHASE_UNKNOWN,
+                "cyst" if fact.has_cyst else "no cyst",
+            )
+        )
         for fact in facts
     ]
     counts = Counter(names)

@@ -7,7 +7,9 @@ from prefect.runtime import flow_run
 from sqlalchemy.orm import Session
 
 from db.engine import catalog_session, reading_session
+from db.models import Case, CaseFile, FileKind
 from db.settings import current_settings
+from kits_core.errors import CaseError
 
 
 @contextmanager
@@ -28,3 +30,13 @@ def flow_run_id() -> str | None:
     """Id of the Prefect flow run that this code runs in; None outside one."""
     run_id = flow_run.get_id()
     return str(run_id) if run_id else None
+
+
+def file_of(case: Case, kind: FileKind) -> CaseFile:
+    """The newest version of a case's file of a kind. Raises `CaseError` where there is none: no retry brings one."""
+    file = case.file(kind)
+    if file is None:
+        raise CaseError(
+            case.name, expected=f"its {kind} in the catalog", got="none", next_step="bring it in with kits ingest"
+        )
+    return file

@@ -16,14 +16,13 @@ from db.queries import ingest as ingest_queries
 from db.queries import split as split_queries
 from db.queries.training import find_model
 from db.settings import Settings, current_settings
-from kits_core.errors import CaseError
 from kits_core.geometry import Volume, read_volume, write_volume
 from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Islands, Rules, choose
 from kits_core.inference.files import is_prediction, islands_of, note_of, score_missing, score_prediction
 from kits_core.inference.predict import segment
 from kits_core.plan.agreement import compare_files
 from kits_core.plan.measurement import Pair
-from tasks.catalog import catalog, flow_run_id, reading
+from tasks.catalog import catalog, file_of, flow_run_id, reading
 from tasks.isolated import run_isolated
 from tasks.models import locator_of, one_prediction, segmenter_of
 from tasks.policy import CATALOG, COMPUTE
@@ -210,10 +209,7 @@ def _known_cleanup(session: Session, evaluation: Evaluation) -> Choice | None:
 def _files(settings: Settings, case: CaseToEvaluate, plan: EvaluationPlan) -> _Files:
     with reading() as session:
         row = session.get_one(Case, case.case_id)
-        image, reference = row.file(FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
-    if image is None or reference is None:
-        got = "no image" if image is None else "no reference"
-        raise CaseError(case.name, expected="both files in the catalog", got=got, next_step="run kits ingest")
+        image, reference = file_of(row, FileKind.IMAGE), file_of(row, FileKind.SEGMENTATION)
     prediction = prediction_path(settings, plan.evaluation_id, case.name)
     sha256 = (image.sha256, reference.sha256)
     return _Files(settings.absolute(image.path), sha256, settings.absolute(reference.path), prediction)

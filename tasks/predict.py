@@ -34,8 +34,10 @@ from kits_core.recipe.recipe import Recipe
 from kits_core.scan.dicom_seg import write_dicom_seg
 from kits_core.scan.features import describe, describe_files
 from kits_core.scan.find import Scan, find_scans
+from kits_core.scan.identity import identity_of
 from kits_core.scan.range import Flag, Reference, flags
 from kits_core.scan.read import read_scan
+from kits_core.source.preset import LICENCE, is_kits
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
 from tasks.models import locator_of, mean_of, one_prediction, recipe_of, segmenter_of
@@ -196,11 +198,14 @@ def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: 
     with _noting_failure(item):
         with reading() as session:
             lineage = _lineage(session, item, predictors, segmented)
+            licence = _licence(session, predictors)
         facts = PageFacts(
             title=f"Surgical plan: {item.scan.name}",
             created=now().strftime("%Y-%m-%d %H:%M UTC"),
             flags=[flag.message for flag in segmented.flags],
             lineage=lineage,
+            licence=licence,
+            identity=identity_of(item.scan),
         )
         extra = {"prediction_id": item.prediction_id, "source": str(item.scan.path.absolute())}
         planned = run_isolated(_PLANS_AT_ONCE, plan_scan, item.scan, item.folder, facts, extra).result
@@ -309,6 +314,12 @@ def _sha256(scan: Scan) -> str:
     """Of the file; of the slices' hashes where there are many."""
     hashes = [sha256_of(path) for path in scan.files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+
+
+def _licence(session: Session, predictors: Predictors) -> str:
+    """KiTS's, where one of the models has learnt from its cases."""
+    datasets = [session.get_one(Model, model_id).run.split.dataset for model_id in _ids(predictors)]
+    return LICENCE if any(is_kits(dataset.name, dataset.source) for dataset in datasets) else ""
 
 
 def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segmented: Segmented) -> dict[str, str]:

@@ -25,7 +25,7 @@ from kits_core.recipe import Recipe
 from kits_core.recipe.prepare import PreparedCase as Prepared
 from kits_core.recipe.prepare import prepare_case as prepare
 from kits_core.report.sections import Section, ceiling_sections
-from tasks.catalog import catalog, flow_run_id, reading
+from tasks.catalog import catalog, file_of, flow_run_id, reading
 from tasks.isolated import run_isolated
 from tasks.models import one_prediction, segmenter_of
 from tasks.policy import CATALOG, COMPUTE
@@ -83,9 +83,7 @@ def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int, workers: i
     with noting_problems(case.case_id, case.name, STAGE):
         with reading() as session:
             row = session.get_one(Case, case.case_id)
-            image, segmentation = row.file(FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
-        if image is None:
-            raise LookupError(f"{case.name}: expected an ingested image in the catalog, got none; run kits ingest")
+            image, segmentation = file_of(row, FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
         image_path = settings.absolute(image.path)
         segmentation_path = settings.absolute(segmentation.path) if segmentation else None
         folder = settings.prepared / recipe.hash / case.dataset / case.name
@@ -125,14 +123,18 @@ def draw_ceilings(plan: Plan, captions: Mapping[str, str], workers: int) -> byte
         rows = {row.case.name: row for row in queries.prepared_of(session, plan.recipe_id).values()
                 if row.case.dataset_id == plan.dataset_id}  # fmt: skip
         recipe = Recipe.model_validate(session.get_one(RecipeRow, plan.recipe_id).settings)
-        files = {name: {f.kind: settings.absolute(f.path) for f in rows[name].case.files if f.superseded_at is None}
-                 for name in captions}  # fmt: skip
+        files = {
+            name: [
+                settings.absolute(file_of(rows[name].case, kind).path)
+                for kind in (FileKind.IMAGE, FileKind.SEGMENTATION)
+            ]
+            for name in captions
+        }
 
     def sections(name: str) -> list[Section]:
         grid = GridMap.from_json(rows[name].geometry)
-        raw = files[name][FileKind.IMAGE], files[name][FileKind.SEGMENTATION]
         labels = settings.absolute(str(rows[name].label_path))
-        return run_isolated(workers, ceiling_sections, *raw, labels, recipe, grid).result
+        return run_isolated(workers, ceiling_sections, *files[name], labels, recipe, grid).result
 
     with ThreadPoolExecutor(workers) as pool:
         return case_slices(pool.map(sections, captions), list(captions.values()), compared="a perfect model")

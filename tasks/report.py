@@ -25,7 +25,7 @@ from kits_core.recipe.recipe import Recipe
 from kits_core.report.methods import Inference, Lineage
 from kits_core.report.page import Report, render
 from kits_core.report.sections import Section, scored_sections
-from tasks.catalog import reading
+from tasks.catalog import file_of, reading
 from tasks.evaluate import prediction_path
 from tasks.isolated import run_isolated
 from tasks.policy import COMPUTE
@@ -98,6 +98,7 @@ def lineage_of(session: Session, model: Model) -> Lineage:
         validation_cases=validation,
         split_seed=run.split.seed,
         split_hash=run.split.hash,
+        strata=tuple(run.split.strata),
         recipe=Recipe.model_validate(run.recipe.settings),
         config=TrainingConfig.model_validate(run.config),
         run_id=run.id,
@@ -147,10 +148,7 @@ def _draw(case: Case, evaluation_id: int | None, workers: int) -> bytes:
     from kits_core.report.figures import case_slices  # noqa: PLC0415 - seaborn takes a second
 
     settings = current_settings()
-    image, reference = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
-    if image is None or reference is None:
-        raise LookupError(f"{case.name}: expected an image and a reference in the catalog; run kits ingest")
-    files = settings.absolute(image.path), settings.absolute(reference.path)
+    files = [settings.absolute(file_of(case, kind).path) for kind in (FileKind.IMAGE, FileKind.SEGMENTATION)]
     prediction = None if evaluation_id is None else prediction_path(settings, evaluation_id, case.name)
     sections: list[Section] = run_isolated(workers, scored_sections, case.name, *files, prediction).result
     return case_slices([sections], [""], compared=None)

@@ -91,7 +91,7 @@ def _refuse_twins(cases: list[Case]) -> None:
 
 def _compare(sides: dict[str, list[Case]]) -> list[dict[str, str]]:
     def row(title: str, describe: object) -> dict[str, str]:
-        return {"": title} | {side: describe(cases) for side, cases in sides.items()}  # type: ignore[operator]
+        return {"of the cases": title} | {side: describe(cases) for side, cases in sides.items()}  # type: ignore[operator]
 
     return [
         row("cases", lambda cases: str(len(cases))),

@@ -398,14 +398,22 @@ class _TrainingFiles:
 
 
 def _files(session: Session, settings: Settings, run: TrainingRun) -> dict[Subset, list[_TrainingFiles]]:
-    """What a run reads, in the order of its split. The hashes are those that it was begun with."""
+    """What a run reads, in the order of its split. The hashes are those that it was begun with.
+
+    Raises `KitsError` where the split has a case that the run was not begun with.
+    """
     rows = prepare_queries.prepared_of(session, run.recipe_id)
     seen = {case.case_id: case for case in run.cases}
     files: dict[Subset, list[_TrainingFiles]] = {}
     for subset, members in _sides(session, run.split_id, run.config.get("fold")).items():
         files[subset] = []
         for member in members:
-            row, hashes = rows[member.case_id], seen[member.case_id]
+            row, hashes = rows.get(member.case_id), seen.get(member.case_id)
+            if row is None or hashes is None:
+                raise KitsError(
+                    f"run {run.id}: expected prepared files of {member.case.name} that it was begun with, got none; "
+                    "run kits train with its settings for a new run"
+                )
             case = TrainingCase(
                 member.case.name,
                 settings.absolute(row.image_path),

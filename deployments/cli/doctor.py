@@ -1,10 +1,9 @@
 """`kits doctor`."""
 
 import typer
-from rich.markup import escape
 
 from deployments.cli.app import AsJson, app
-from deployments.cli.output import complain, err, out, print_json
+from deployments.cli.output import complain, err, out, print_json, show_facts
 
 
 @app.command()
@@ -15,8 +14,6 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: `kits doctor`
     """
-    from rich.table import Table
-
     from db.settings import Settings
     from deployments.doctor import examine
 
@@ -25,12 +22,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"facts": found.facts, "problems": found.problems})
     else:
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(style="bold")
-        table.add_column(overflow="fold")
-        for name, value in found.facts.items():
-            table.add_row(*_row(name, value))
-        out.print(table)
+        show_facts(dict(_row(name, value) for name, value in found.facts.items()))
         for problem in found.problems:
             complain("problem", problem)
         if not found.problems:
@@ -53,4 +45,4 @@ def _row(name: str, value: object) -> tuple[str, str]:
     elif isinstance(value, list):
         value = "\n".join(map(str, value))
     title, form = _MEASURED.get(name, (name.replace("_", " "), "{}"))
-    return escape(title), escape(form.format(value))
+    return title, form.format(value)

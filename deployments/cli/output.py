@@ -11,10 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+
+from deployments.cli.table import facts_layout, layout
 
 out = Console()
 err = Console(stderr=True)
@@ -35,21 +35,15 @@ def print_json(value: Any) -> None:
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
-    """Rows with the same keys as a table; numbers to the right."""
-    table = Table(
-        title=escape(title) if title else None,
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=box.SIMPLE_HEAD,
-    )
-    for name in rows[0] if rows else []:
-        table.add_column(
-            escape(name.replace("_", " ")), overflow="fold", justify="left" if _is_text(rows[0][name]) else "right"
-        )
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    out.print(table)
+    """Rows with the same keys as a table, numbers to the right; in blocks where the terminal is too narrow for it."""
+    if rows:
+        out.print(layout(rows, title, out.width), crop=False)
+
+
+def show_facts(facts: Mapping[str, str]) -> None:
+    """What there is to say of one thing, a name and a value a line."""
+    if facts:
+        out.print(facts_layout(facts, out.width), crop=False)
 
 
 def show_scores(scores: Sequence[Mapping[str, str]], title: str) -> None:
@@ -110,13 +104,3 @@ def show_error(error: Exception) -> int:
         return 1
     err.print("".join(traceback.format_exception(error)), highlight=False, markup=False)
     return 1
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and not value.replace(".", "", 1).isdecimal()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

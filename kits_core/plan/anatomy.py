@@ -16,17 +16,20 @@ from kits_core.geometry.body import body_box
 from kits_core.geometry.boxes import Slices, bounding_box
 from kits_core.labels import Label
 
-Side = Literal["left", "right", "fused"]
+Side = Literal["left", "right", "fused", "none"]
 Labels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
 
-SIDES: tuple[Side, ...] = ("left", "right", "fused")
+SIDES: tuple[Side, ...] = ("left", "right", "fused", "none")
+"""Of a kidney; `none` is that of a mass without a kidney beside it, which has no side."""
 
 _KIDNEY_ML = 5.0  # a part of kidney that is smaller is a speck of the one it lies next to
 _TUMOR_MM3 = 50.0  # a quarter of the smallest tumour of KiTS23
 _MOST_TUMORS = 20  # each takes about a second to measure, and a network that has learnt little sees hundreds
+_BESIDE_MM = 30.0  # in 40 masks of KiTS23 nothing but a speck lies farther than this from a kidney
 _APART_MM = 60.0  # two kidneys' centres are some 120 mm apart
+_NO_SIDE = 1 + SIDES.index("none")
 _FUSED_SHARE = 0.2
 _SAMPLE = 2000
 
@@ -75,7 +78,10 @@ class Tumor:
 
 @dataclass(frozen=True, eq=False)
 class Kidney:
-    """A kidney with the tumours and cysts that were put down to it, and nothing else, on a patch of its own."""
+    """A kidney with the tumours and cysts that were put down to it, and nothing else, on a patch of its own.
+
+    With the side `none`: no kidney, but the tumours and cysts that lie beside none.
+    """
 
     side: Side
     patch: Patch
@@ -88,7 +94,7 @@ class Kidney:
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What a label map holds, the left kidney first.
+    """What a label map holds, the left kidney first, last what lies beside no kidney.
 
     `specks_ml`: tumours too small to be one, and those beyond the 20 largest. `remarks`: what a reader must know, as
     that a kidney is absent.
@@ -111,7 +117,8 @@ def find_anatomy(labels: Volume, image: Volume | None = None) -> Anatomy | None:
     `labels`: uint8, values of `Label`, in any orientation. `image`: HU on the same grid; the middle of its body tells
     left from right where there is one kidney only, and without an image the middle of the grid does. Two kidneys lie
     left and right of the plane midway between them. One that has a fifth or more of its parenchyma on either side of
-    the middle is called fused. A tumour or cyst belongs to the kidney that most of it is next to.
+    the middle is called fused. A tumour or cyst belongs to the kidney that most of it is next to, and to
+    none, without a side, where there is no kidney within 30 mm of it.
     """
     turned = canonical(labels)
     whole = Patch(np.asarray(turned.data, dtype=np.uint8), turned.affine)
@@ -124,7 +131,7 @@ def find_anatomy(labels: Volume, image: Volume | None = None) -> Anatomy | None:
     body = (turned.shape[0] - 1) / 2 if image is None else float(np.mean(body_box(canonical(image))[0]))
     middle, apart = _middle_vox(patch, parts, body - start)
     sides = _sides(parts, middle, apart=apart)
-    own = _owned(patch, parts, sides, middle)
+    own = _owned(patch, parts, sides)
     numbers, specks_ml = _numbered_tumors(patch)
     kidneys = [_kidney(patch, numbers, own == place, side) for place, side in enumerate(SIDES, 1) if place in own]
     return Anatomy(tuple(kidneys), specks_ml, tuple(_remarks(kidneys, specks_ml)))
@@ -163,7 +170,7 @@ def _sides(parts: NDArray[np.uint32], middle: float, *, apart: bool) -> list[Sid
     return ["fused"] * len(sides) if "fused" in sides else sides
 
 
-def _owned(patch: Patch, parts: NDArray[np.uint32], sides: list[Side], middle: float) -> Labels:
+def _owned(patch: Patch, parts: NDArray[np.uint32], sides: list[Side]) -> Labels:
     """The place in `SIDES`, from 1, of the kidney that each labelled voxel belongs to; uint8, 0 for background."""
     seeds = np.array([0, *(SIDES.index(side) + 1 for side in sides)], np.uint8)[parts]
     surfaces = {place: np.argwhere(_shell(seeds == place)) * patch.spacing_mm for place in np.unique(seeds[seeds > 0])}
@@ -174,17 +181,22 @@ def _owned(patch: Patch, parts: NDArray[np.uint32], sides: list[Side], middle: f
         places = np.zeros(int(rest.max()) + 1, np.uint8)
         for number, box in enumerate(find_objects(rest), start=1):
             voxels = np.argwhere(rest[box] == number) + [part.start for part in box]
-            places[number] = _nearest(voxels * patch.spacing_mm, trees) if trees else 1 + (voxels[:, 0].mean() > middle)
+            is_speck = len(voxels) * patch.voxel_ml * 1000 < _TUMOR_MM3
+            reach_mm = np.inf if label == Label.KIDNEY or is_speck else _BESIDE_MM
+            places[number] = _nearest(voxels * patch.spacing_mm, trees, reach_mm)
         owned = np.where(rest > 0, places[rest], owned)
     return owned
 
 
-def _nearest(points: Points, trees: Mapping[int, Any]) -> int:
-    """The place that most of the points are nearest to."""
+def _nearest(points: Points, trees: Mapping[int, Any], reach_mm: float) -> int:
+    """The place that most of the points are nearest to, or that of `none` where none is within `reach_mm` of it."""
+    if not trees:
+        return _NO_SIDE
     sample = points[:: max(1, len(points) // _SAMPLE)]
     places = list(trees)
-    nearest = np.argmin([trees[place].query(sample)[0] for place in places], axis=0)
-    return places[int(np.bincount(nearest).argmax())]
+    distances = np.array([trees[place].query(sample)[0] for place in places])
+    most = int(np.bincount(distances.argmin(axis=0)).argmax())
+    return places[most] if distances[most].min() <= reach_mm else _NO_SIDE
 
 
 def _numbered_tumors(patch: Patch) -> tuple[NDArray[np.uint32], float]:
@@ -212,15 +224,18 @@ def _kidney(patch: Patch, numbers: NDArray[np.uint32], own: Mask, side: Side) ->
 
 def _remarks(kidneys: list[Kidney], specks_ml: float) -> Iterator[str]:
     sides = [kidney.side for kidney in kidneys]
-    if "fused" in sides:
+    if sides == ["none"]:
+        yield "No kidney was found, so that nothing has a side."
+    elif "fused" in sides:
         yield "The kidneys hang together across the middle: measured as one, called fused."
     else:
         for side in ("left", "right"):
             if side not in sides:
                 yield f"No {side} kidney was found."
-    for kidney in kidneys:
-        if not kidney.mask(Label.KIDNEY).any():
-            yield f"On the {kidney.side} there is a mass, but no kidney tissue beside it."
+    if "none" in sides[1:]:
+        lone = kidneys[-1]
+        ml = float(np.count_nonzero(lone.patch.labels)) * lone.patch.voxel_ml
+        yield f"{ml:.1f} ml of tumour or cyst lie more than {_BESIDE_MM:.0f} mm from any kidney, and have no side."
     if not any(kidney.tumors for kidney in kidneys):
         yield "No tumour was found."
     if specks_ml > 0:

@@ -16,7 +16,7 @@ from kits_core.plan.sinus import Outline, find_sinus, outline_of
 
 _SAMPLES = 100_000
 _DIRECTIONS = 4
-_NO_TISSUE = "no kidney tissue on this side"
+_NO_TISSUE = "no kidney beside it"
 _NO_SINUS = "the kidney's shape shows no sinus"
 
 
@@ -127,10 +127,14 @@ def _in_the_kidney(shape: Shape, inside: Points, around: Surroundings) -> Iterat
 def _distances(tumor: Tumor, around: Surroundings) -> Iterator[Value]:
     shape = around.reach[tumor.number]
     others = [other for number, other in around.reach.items() if number != tumor.number]
+    if around.tissue is None:
+        names = ("sinus_distance_mm", "cyst_distance_mm", "tumor_distance_mm")
+        yield from (Value(name, None, _NO_TISSUE) for name in names)
+        return
     for name, shapes, why_none in (
-        ("sinus_distance_mm", [around.sinus], _NO_SINUS if around.tissue else _NO_TISSUE),
-        ("cyst_distance_mm", [around.cyst], "no cyst on this side"),
-        ("tumor_distance_mm", others, "no other tumour on this side"),
+        ("sinus_distance_mm", [around.sinus], _NO_SINUS),
+        ("cyst_distance_mm", [around.cyst], "no cyst of the same kidney"),
+        ("tumor_distance_mm", others, "no other tumour of the same kidney"),
     ):
         gaps = [gap_mm(shape, other) for other in shapes if other is not None]
         yield Value(name, min(gaps)) if gaps else Value(name, None, why_none)

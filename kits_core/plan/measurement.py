@@ -25,7 +25,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """A value of a structure, as the catalog keeps it. `structure`: as `kidney_left`, `tumor_1`."""
+    """A value of a structure, as the catalog keeps it. `structure`: as `kidney_left`, `tumor_1`.
+
+    `side`: of the kidney, left, right or fused; `none` beside no kidney, the structure is then `no_kidney` or a tumour.
+    """
 
     structure: str
     side: str
@@ -68,7 +71,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     ),
     Measurement(
         "exophytic_fraction", "tumor", "exophytic share", "1",
-        "share of its volume outside of the convex hull of the kidney tissue of its side (estimate of what bulges out of the kidney)",
+        "share of its volume outside of the convex hull of the tissue of its kidney (estimate of what bulges out of the kidney)",
     ),
     Measurement(
         "contact_mm2", "tumor", "contact with kidney tissue", "mm²",
@@ -95,8 +98,8 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     *(
         Measurement(
             f"parenchyma_left_{margin}mm_ml", "tumor", f"kidney tissue left, margin {margin} mm", "ml",
-            f"kidney tissue of its side farther than {margin} mm from its surface"
-            if margin else "all kidney tissue of its side: what a resection along the tumour's surface leaves",
+            f"tissue of its kidney farther than {margin} mm from its surface"
+            if margin else "all tissue of its kidney: what a resection along the tumour's surface leaves",
         )
         for margin in MARGINS_MM
     ),

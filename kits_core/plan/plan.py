@@ -12,6 +12,8 @@ from kits_core.plan.measurement import MEASUREMENTS, Row, Value
 from kits_core.plan.renal import RenalScore, renal_score
 
 FRAME = "DICOM patient coordinates in mm: x to the patient's left, y to the back, z to the head (LPS)"
+NO_KIDNEY = "no_kidney"
+"""The structure of what lies beside no kidney, in `plan.json` and in the catalog."""
 _LEAST_TISSUE_ML, _LONGEST_MM = 40.0, 200.0
 
 NOTICE = "Research only. Not a medical device; not for diagnosis or treatment."
@@ -32,7 +34,7 @@ class PlannedTumor:
 
 @dataclass(frozen=True, eq=False)
 class PlannedKidney:
-    """A kidney with its measurements, and its tumours, the largest first."""
+    """A kidney with its measurements, and its tumours, the largest first; or what lies beside none (`Kidney`)."""
 
     around: Surroundings
     values: tuple[Value, ...]
@@ -40,13 +42,23 @@ class PlannedKidney:
 
     @property
     def side(self) -> Side:
-        """Left, right or fused."""
+        """Left, right, fused, or none."""
         return self.around.kidney.side
 
     @property
     def name(self) -> str:
         """As files, `plan.json` and the catalog call it."""
-        return f"kidney_{self.side}"
+        return NO_KIDNEY if self.side == "none" else f"kidney_{self.side}"
+
+    @property
+    def side_title(self) -> str:
+        """The side for people."""
+        return "no side" if self.side == "none" else self.side
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return "no kidney beside it" if self.side == "none" else f"{self.side} kidney"
 
     @property
     def by_name(self) -> dict[str, float | None]:
@@ -72,6 +84,8 @@ class Plan:
         """What no kidney looks like, so that the segmentation is probably wrong there."""
         found = []
         for kidney in self.kidneys:
+            if kidney.side == "none":
+                continue
             tissue_ml, length_mm = kidney.by_name["parenchyma_ml"], kidney.by_name["length_mm"]
             if tissue_ml is not None and tissue_ml < _LEAST_TISSUE_ML:
                 found.append(f"the {kidney.side} kidney has {tissue_ml:.0f} ml of tissue; most have over 100 ml")

@@ -52,6 +52,10 @@ class Shape:
         """Volume that the surface encloses."""
         return float(self.mesh.volume) / 1000
 
+    def coarser(self, stride: int) -> "Shape":
+        """The same surface from every `stride`-th value of the field: to look at, with about `stride`² fewer faces."""
+        return Shape(self.field[::stride, ::stride, ::stride], stride * self.step_mm, self.origin_mm)
+
     def farthest_out(self, subdivisions: int) -> Points:
         """The surface's points that lie farthest out in directions all around: `(n, 3)`, grid mm, each once.
 

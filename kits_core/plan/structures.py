@@ -23,7 +23,7 @@ def structure_map(plan: Plan, image: Volume, names: Sequence[str]) -> NDArray[np
         box = tuple(slice(first, first + n) for first, n in zip(start, patch.labels.shape, strict=True))
         target = structures[box]
         masks = {
-            f"kidney_{kidney.side}": patch.labels == Label.KIDNEY,
+            kidney.name: patch.labels == Label.KIDNEY,
             f"cyst_{kidney.side}": patch.labels == Label.CYST,
             **{f"tumor_{tumor.number}": tumor.mask for tumor in kidney.around.kidney.tumors},
         }

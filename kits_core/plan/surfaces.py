@@ -1,5 +1,6 @@
 """A plan's surfaces as files for printers and viewers: an STL each, and one coloured GLB."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from trimesh.visual.material import PBRMaterial
 from kits_core.files import written_aside
 from kits_core.labels import Label
 from kits_core.plan.anatomy import Kidney
-from kits_core.plan.plan import FRAME, NOTICE, Plan
+from kits_core.plan.colors import CYST, KIDNEY, SINUS, Color, tumor_color
+from kits_core.plan.plan import FRAME, NOTICE, Plan, PlannedKidney
 from kits_core.plan.shape import Shape, rounded_shape_of
 
 GLB = "surfaces.glb"
@@ -27,38 +29,50 @@ class Surface:
     name: str
     title: str
     mesh: trimesh.Trimesh
-    color: tuple[int, int, int]
+    color: Color
     opacity: float
     is_estimate: bool = False
 
 
-_LOOKS = {
-    "kidney": ((222, 134, 110), 0.42),
-    "tumor": ((240, 180, 30), 1.0),
-    "cyst": ((70, 140, 220), 0.7),
-    "sinus": ((235, 225, 180), 0.5),
-}
+_OPACITY = {"kidney": 0.42, "tumor": 1.0, "cyst": 0.7, "sinus": 0.5}
+_SMALL = 2_000
+"""Vertices of a surface that is never made coarser."""
 
 
-def surfaces_of(plan: Plan) -> Iterator[Surface]:
-    """The surfaces of kidney tissue, cysts, the estimated sinus and each tumour."""
+def surfaces_of(plan: Plan, most_vertices: int | None = None) -> Iterator[Surface]:
+    """The surfaces of kidney tissue, cysts, the estimated sinus and each tumour.
+
+    `most_vertices`: about so many in all, beside 2,000 of each: the large ones are made coarser for that, by whole
+    steps of their grid, as suits a picture. None keeps all, as suits a printer.
+    """
+    found = list(_found(plan))
+    stride = 1
+    if most_vertices is not None:
+        large = sum(count for *_, shape in found if (count := len(shape.mesh.vertices)) > _SMALL)
+        stride = max(1, math.ceil(math.sqrt(large / most_vertices)))
+    for kind, name, title, color, kidney, shape in found:
+        shown = shape.coarser(stride) if stride > 1 and len(shape.mesh.vertices) > _SMALL else shape
+        points = kidney.around.kidney.patch.to_lps(np.asarray(shown.mesh.vertices))
+        mesh = trimesh.Trimesh(points, shown.mesh.faces, process=False)
+        yield Surface(name, title, mesh, color, _OPACITY[kind], is_estimate=kind == "sinus")
+
+
+def _found(plan: Plan) -> Iterator[tuple[str, str, str, Color, PlannedKidney, Shape]]:
+    """Kind, name, title, colour, kidney and shape of each."""
     for kidney in plan.kidneys:
-        side, around, patch = kidney.side, kidney.around, kidney.around.kidney.patch
+        side, around = kidney.side, kidney.around
         tissue, cyst = (_smooth(around.kidney, label) for label in (Label.KIDNEY, Label.CYST))
-        found: list[tuple[str, str, str, Shape | None]] = [
-            ("kidney", kidney.name, f"{side} kidney", tissue),
-            ("cyst", f"cyst_{side}", f"{side} cysts", cyst),
-            ("sinus", f"sinus_{side}", f"{side} sinus, estimated", around.sinus),
-        ]
-        found += [
-            ("tumor", tumor.name, f"tumour {tumor.measured.number} ({side})", around.tumors[tumor.measured.number])
-            for tumor in kidney.tumors
-        ]
-        for kind, name, title, shape in found:
-            if shape is not None:
-                points = patch.to_lps(np.asarray(shape.mesh.vertices))
-                mesh = trimesh.Trimesh(points, shape.mesh.faces, process=False)
-                yield Surface(name, title, mesh, *_LOOKS[kind], is_estimate=kind == "sinus")
+        if tissue:
+            yield "kidney", kidney.name, kidney.title, KIDNEY, kidney, tissue
+        if cyst:
+            title = "cysts beside no kidney" if side == "none" else f"{side} cysts"
+            yield "cyst", f"cyst_{side}", title, CYST, kidney, cyst
+        if around.sinus:
+            yield "sinus", f"sinus_{side}", f"{side} sinus, estimated", SINUS, kidney, around.sinus
+        for tumor in kidney.tumors:
+            number = tumor.measured.number
+            title = f"tumour {number} ({kidney.side_title})"
+            yield "tumor", tumor.name, title, tumor_color(number), kidney, around.tumors[number]
 
 
 def write_surfaces(folder: Path, plan: Plan) -> list[Path]:

@@ -18,6 +18,7 @@ def model_card(lineage: Lineage, prepared_sha256: str) -> str:
         **{name.capitalize(): value for name, value in sorted(lineage.environment.items())},
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    licence = f"- {lineage.licence}. The model falls under the same licence.\n" if lineage.licence else ""
     return f"""# Model {lineage.model_id}
 
 **Research only. Not a medical device.** It segments kidneys and kidney tumours in CT of the abdomen, as input for
@@ -35,7 +36,6 @@ research; no one may be treated by what it says.
 
 - The checkpoint was chosen by the validation cases, so its score on them flatters it. An evaluation on the original grid,
   with intervals and the worst cases, is made by `kits evaluate --model {lineage.model_id}`.
-- What it was trained on bounds what it can do. KiTS23, for one, holds contrast-enhanced CT of patients who all had a
-  kidney tumour; on other scans, and on patients without one, nothing was measured.
-- Models trained on KiTS23 data fall under its licence, CC BY-NC-SA 4.0: no commercial use.
-"""
+- What it was trained on bounds what it can do: on scans and patients unlike its training cases, as on patients without
+  a tumour where all of these have one, nothing was measured.
+{licence}"""

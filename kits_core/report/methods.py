@@ -1,17 +1,22 @@
 """The methods paragraph, built from what really ran."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kits_core.inference.cleanup import Choice, Rules
 from kits_core.metrics.aggregate import WINNER_DICE, WINNER_SURFACE_DICE, OfficialSummary
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
+from kits_core.source.preset import LICENCE, is_kits
+from kits_core.split import stratified_by
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where a model comes from. `score`: mean validation Dice of kidney and tumour on the recipe's grid."""
+    """Where a model comes from. `score`: mean validation Dice of kidney and tumour on the recipe's grid.
+
+    `strata`: names of the split's strata, as `kits_core.split` gives them.
+    """
 
     dataset: str
     source: str
@@ -19,6 +24,7 @@ class Lineage:
     validation_cases: int
     split_seed: int
     split_hash: str
+    strata: tuple[str, ...]
     recipe: Recipe
     config: TrainingConfig
     run_id: int
@@ -28,6 +34,11 @@ class Lineage:
     parameters: int
     score: float
     environment: dict[str, str]
+
+    @property
+    def licence(self) -> str:
+        """KiTS's where the cases are KiTS's, else empty: of other data nothing is known."""
+        return LICENCE if is_kits(self.dataset, self.source) else ""
 
 
 def chosen_on(lineage: Lineage) -> str:
@@ -55,8 +66,8 @@ class Inference:
 def methods_paragraph(lineage: Lineage, inference: Inference, subset: str) -> str:
     """Plain sentences for a paper's methods section; `subset`: which side was scored, `train` or `validation`."""
     selection = (
-        "The checkpoint was selected on the same cases that are scored here, so the scores are those of a validation, "
-        "not of an independent test."
+        f"The checkpoint was selected on {chosen_on(lineage)}, which are scored here, so the scores are those of a "
+        "validation, not of an independent test."
         if subset == "validation"
         else "The scored cases were trained on: the scores say how well they were fitted, not how the model generalises."
     )
@@ -90,9 +101,9 @@ def _prediction(inference: Inference) -> str:
         if inference.locator_id is None
         else f"The kidneys were found in the whole scan by model {inference.locator_id}. "
     )
-    flips = "the mean of those of the image and of its mirror image, " if inference.flips else ""
+    flips = ", the mean of those of the image and of its mirror image," if inference.flips else ""
     return (
-        f"{found}Class probabilities, {flips}were interpolated linearly to each scan's original grid, where every voxel took "
+        f"{found}Class probabilities{flips} were interpolated linearly to each scan's original grid, where every voxel took "
         f"the likeliest class. {cleanup_sentence(inference.cleanup)}"
     )
 
@@ -117,11 +128,19 @@ def comparability(summary: OfficialSummary) -> str:
 def _data(lineage: Lineage) -> str:
     fold = lineage.config.fold
     held_out = "for validation" if fold is None else f"for validation (fold {fold})"
+    properties = stratified_by(lineage.strata)
+    by = f"stratified by {_listed(properties)}" if properties else "at random"
     return (
         f"{lineage.train_cases + lineage.validation_cases} cases of the dataset {lineage.dataset} ({lineage.source}) were "
-        f"split into {lineage.train_cases} for training and {lineage.validation_cases} {held_out}, stratified by "
-        f"tumour-volume tercile, contrast phase and cyst presence (seed {lineage.split_seed})."
+        f"split into {lineage.train_cases} for training and {lineage.validation_cases} {held_out}, {by} "
+        f"(seed {lineage.split_seed})."
     )
+
+
+def _listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _preparation(recipe: Recipe) -> str:

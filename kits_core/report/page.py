@@ -13,7 +13,6 @@ from kits_core.report.agreement import agreement_rows, tumors_sentence
 from kits_core.report.data_url import data_url
 from kits_core.report.methods import Inference, Lineage, cleanup_sentence, comparability, methods_paragraph
 from kits_core.report.tables import case_rows, official_rows, score_rows, subgroup_rows, two_tables
-from kits_core.source.preset import LICENCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,5 +100,4 @@ def render(report: Report, drawn: Mapping[str, bytes]) -> str:
         flow_runs=report.flow_runs,
         dashboard=report.dashboard,
         lineage=report.lineage,
-        licence=LICENCE,
     )

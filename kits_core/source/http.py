@@ -43,7 +43,7 @@ class TransferError(KitsError):
         wrong_bytes: bool = False,
     ) -> None:
         address = redacted(address)
-        super().__init__(f"{address}: {reason}; {'try again' if retryable else 'a retry will not help'}")
+        super().__init__(f"{address}: {reason}; {'try again' if retryable else 'mend this first'}")
         self.address, self.reason, self.retryable = address, reason, retryable
         self.retry_after_s, self.status, self.wrong_bytes = retry_after_s, status, wrong_bytes
         self.progressed = False

@@ -1,11 +1,13 @@
 """KiTS23 as data: addresses, cases, licence, phases. Imports in milliseconds."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 Phase = Literal["arterial", "nephrogenic"]
 
 NAME = "kits23"
+_NAMES = {"kits19", "kits21", NAME, "kits-challenge-imaging"}
 LICENCE = "KiTS23 is licensed CC BY-NC-SA 4.0: attribution, no commercial use, share alike (https://creativecommons.org/licenses/by-nc-sa/4.0/)"
 CITATION = (
     "Heller et al., The KiTS21 Challenge: Automatic segmentation of kidneys, renal tumors, and renal cysts in "
@@ -43,6 +45,15 @@ class Kits23Addresses:
     def clinical(self) -> str:
         """URL of the clinical records."""
         return f"{self.label_base.rstrip('/')}/{self.label_revision}/dataset/kits23.json"
+
+
+def is_kits(dataset: str, source: str) -> bool:
+    """Whether data are KiTS's, so that its licence holds: by the dataset's name, or by where they came from.
+
+    `source`: a URL or folder. It is KiTS's where a part of it is called as the challenge's data and repositories are.
+    """
+    parts = {dataset.lower(), *re.split(r"[/\\]+", source.lower())}
+    return not parts.isdisjoint(_NAMES)
 
 
 def phase_of(case: str) -> Phase:

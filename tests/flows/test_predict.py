@@ -178,6 +178,10 @@ def test_a_real_scan_gives_the_same_plan_as_nifti_and_as_dicom_and_is_flagged(be
     assert [scan.scan for scan in done.planned] == ["abdomen_3mm", "series"]
     one, other = (json.loads((scan.folder / "plan.json").read_text(encoding="utf-8")) for scan in done.planned)
     assert one["tumors"]
+    heads = [planned.page.read_text(encoding="utf-8").partition("Read with care")[0] for planned in done.planned]
+    assert "<dt>File</dt><dd>abdomen_3mm.nii.gz</dd>" in heads[0]
+    for text in ("<dd>Test</dd>", "<dt>Patient ID</dt><dd>1</dd>", "<dd>2026-01-01</dd>", "<dd>not stated</dd>"):
+        assert text in heads[1]
     assert (one["tumors"], one["kidneys"], one["flags"]) == (other["tumors"], other["kidneys"], other["flags"])
     assert any(flag.startswith("extent from head to foot 336 mm") for flag in one["flags"])
     labels = nib.load(done.planned[1].folder / "segmentation.nii.gz")

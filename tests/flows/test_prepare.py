@@ -99,6 +99,22 @@ def test_a_case_that_is_refused_is_named_with_the_reason_and_the_others_go_on(in
     assert rows("SELECT COUNT(*) FROM open_problem") == [(0,)]
 
 
+def test_a_case_whose_image_has_left_the_catalog_is_refused_at_once(ingested, rows):
+    from db.engine import catalog_session
+    from db.models import CaseFile, FileKind
+    from db.models.base import now
+
+    with catalog_session(Settings()) as session:
+        file = session.query(CaseFile).filter(CaseFile.kind == FileKind.IMAGE).first()
+        file.superseded_at = now()
+        name = file.case.name
+    done = prepare(PrepareParameters(recipe=RECIPE, allowed_failures=0.2), return_state=True).result()
+    assert (done.prepared, done.refused) == (7, 1)
+    assert rows("SELECT case_name, attempts, error FROM open_problem") == [
+        (name, 1, f"{name}: expected its image in the catalog, got none; bring it in with kits ingest")
+    ]
+
+
 def test_the_gate_stops_where_a_tumour_is_cut_off(ingested, rows):
     prepare(PrepareParameters(recipe=RECIPE))
     from db.engine import catalog_session

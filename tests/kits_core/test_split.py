@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kits_core.errors import KitsError
-from kits_core.split import StratumFacts, check_leaks, make_split, split_hash
+from kits_core.split import StratumFacts, check_leaks, make_split, split_hash, stratified_by
 
 
 def _facts(count, seed=0):
@@ -117,3 +117,16 @@ def test_a_leak_is_named():
         check_leaks(sides, patients={"case_00001": "a", "case_00002": "a"}, images={})
     with pytest.raises(KitsError, match=r"share no image, got the same one in case_00002 \(validation\), case_00003"):
         check_leaks(sides, patients={}, images={"case_00002": "x", "case_00003": "x"})
+
+
+def test_what_a_split_is_stratified_by_is_what_its_strata_differ_in():
+    everything = ("tumour-volume tercile", "contrast phase", "cyst presence")
+    facts = _facts(120)
+    assert stratified_by(make_split(facts, validation=0.2, folds=None, seed=1).strata.values()) == everything
+    unknown = {name: replace(fact, phase=None) for name, fact in facts.items()}
+    strata = make_split(unknown, validation=0.2, folds=None, seed=1).strata.values()
+    assert stratified_by(strata) == ("tumour-volume tercile", "cyst presence")
+    few = make_split(_facts(4), validation=0.25, folds=None, seed=1)
+    assert stratified_by(few.strata.values()) == ()
+    assert stratified_by(["other", "tumour small · phase unknown · cyst"]) == ("tumour-volume tercile", "cyst presence")
+    assert stratified_by(["tumour small · arterial · cyst", "tumour large · arterial · cyst"]) == everything[:1]

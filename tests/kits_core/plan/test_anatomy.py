@@ -67,9 +67,28 @@ def test_specks_are_left_out_and_said(phantom):
     assert remark.startswith("Specks of tumour")
 
 
-def test_a_mass_without_a_kidney_is_said(phantom):
-    found = anatomy(phantom, (2, (60, 0, 0), 20))
-    assert "On the right there is a mass, but no kidney tissue beside it." in found.remarks
+@pytest.mark.parametrize("x", [60, -60, 0])
+def test_a_mass_without_a_kidney_has_no_side_wherever_it_lies(phantom, x):
+    found = anatomy(phantom, (2, (x, 0, 0), 20), (3, (-x, 0, 30), 10))
+    (lone,) = found.kidneys
+    assert (lone.side, len(lone.tumors)) == ("none", 1)
+    assert lone.mask(3).any()
+    assert found.remarks == ("No kidney was found, so that nothing has a side.",)
+
+
+def test_a_speck_far_from_every_kidney_makes_no_group_of_its_own(phantom):
+    found = anatomy(phantom, (1, (60, 0, 0), 25), (1, (-60, 0, 0), 25), (2, (0, 0, 60), 2))
+    assert [kidney.side for kidney in found.kidneys] == ["left", "right"]
+
+
+@pytest.mark.parametrize(("x", "side"), [(0, "left"), (40, "none")])
+def test_a_mass_far_from_the_only_kidney_is_not_put_on_its_side(phantom, x, side):
+    """A kidney on the left, whose surface ends at -35; the mass begins 10 mm before its centre `x`."""
+    found = anatomy(phantom, (1, (-60, 0, 0), 25), (2, (x, 0, 0), 10))
+    assert [kidney.side for kidney in found.kidneys if kidney.tumors] == [side]
+    assert found.kidneys[0].side == "left"
+    said = [remark for remark in found.remarks if remark.endswith("mm from any kidney, and have no side.")]
+    assert len(said) == (side == "none")
 
 
 def test_of_nothing_there_is_no_anatomy(phantom):

@@ -9,6 +9,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 
 from kits_core.geometry import Volume
 from kits_core.plan.plan import make_plan
+from kits_core.plan.surfaces import surfaces_of
 
 R, T, S = 40.0, 15.0, 18.0  # radii: kidney, tumour, the notch that is its sinus
 OUT, IN = 42.0, 34.0  # from the kidney's centre: the tumour's to the side, the notch's to the middle
@@ -135,10 +136,23 @@ def test_what_cannot_be_measured_says_why(phantom):
     plan = make_plan("case", phantom.paint((2, 2, 2), [(phantom.TUMOR, (60, 0, 0), 20)]))
     ((_, tumor),) = plan.tumors
     reasons = {value.name: value.why_none for value in tumor.measured.values if value.value is None}
-    assert reasons["exophytic_fraction"] == reasons["sinus_distance_mm"] == "no kidney tissue on this side"
-    assert reasons["cyst_distance_mm"] == "no cyst on this side"
+    without = {reasons[name] for name in ("exophytic_fraction", "sinus_distance_mm", "cyst_distance_mm")}
+    assert without == {"no kidney beside it"}
     assert tumor.renal.total is None
     assert str(tumor.renal) == "??"
+
+
+def test_a_mass_without_a_kidney_has_no_side_in_rows_json_and_words(phantom):
+    plan = make_plan("case", phantom.paint((2, 2, 2), [(phantom.TUMOR, (-30, 0, 0), 20)]))
+    assert {(row.structure, row.side) for row in plan.rows()} == {("no_kidney", "none"), ("tumor_1", "none")}
+    found = plan.to_json()
+    assert [(kidney["name"], kidney["side"]) for kidney in found["kidneys"]] == [("no_kidney", "none")]
+    assert [tumor["side"] for tumor in found["tumors"]] == ["none"]
+    assert found["remarks"] == ["No kidney was found, so that nothing has a side."]
+    assert [surface.title for surface in surfaces_of(plan)] == ["tumour 1 (no side)"]
+    assert plan.doubts == []
+    (row,) = [row for row in plan.rows() if row.name == "tumor_ml"]
+    close(row.value, 4 / 3 * np.pi * 20**3 / 1000)
 
 
 def test_the_order_of_a_files_axes_changes_no_value_and_no_point_in_the_patient(phantom):

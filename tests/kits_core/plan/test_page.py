@@ -7,27 +7,44 @@ import pytest
 from PIL import Image
 
 from kits_core.geometry import Volume
+from kits_core.plan.colors import tumor_color
 from kits_core.plan.page import PageFacts, render
 from kits_core.plan.plan import make_plan
+from kits_core.scan.identity import Identity
+
+KIDNEYS = [(1, (60, 0, 10), (28, 25, 50)), (1, (-60, 0, 0), (28, 25, 50))]
+IDENTITY = Identity("Doe, Jane", "<4711>", "2024-03-01", "Abdomen 2.0")
 
 
 @pytest.fixture(scope="module")
-def plan_page(phantom, tmp_path_factory):
-    """A page of two kidneys with a tumour and a cyst in a body, and the scan's facts."""
-    solids = [
-        (1, (60, 0, 10), (28, 25, 50)),
-        (1, (-60, 0, 0), (28, 25, 50)),
-        (2, (75, 0, 10), 18),
-        (3, (-60, 0, 30), 8),
-    ]
-    labels = phantom.paint((3, 3, 3), solids)
-    hu = np.full(labels.shape, -1000, np.int16)
-    hu[3:-3, 3:-3, :] = 20
-    hu[labels.data > 0] = 150
-    facts = PageFacts("Surgical plan: <phantom>", "today", ["slices of 3 mm & more"], {"model": "7"})
-    path = tmp_path_factory.mktemp("page") / "plan.html"
-    path.write_text(render(make_plan("phantom", labels), Volume(hu, labels.affine), facts), encoding="utf-8")
-    return path
+def page_of(phantom, tmp_path_factory):
+    """Writes a page of two kidneys with tumours and whatever else is given, in a body."""
+
+    def write(*solids, kidneys=KIDNEYS):
+        labels = phantom.paint((3, 3, 3), [*kidneys, *solids])
+        hu = np.full(labels.shape, -1000, np.int16)
+        hu[3:-3, 3:-3, :] = 20
+        hu[labels.data > 0] = 150
+        flags, lineage = ["slices of 3 mm & more"], {"model": "7"}
+        facts = PageFacts("Surgical plan: <phantom>", "today", flags, lineage, identity=IDENTITY)
+        path = tmp_path_factory.mktemp("page") / "plan.html"
+        path.write_text(render(make_plan("phantom", labels), Volume(hu, labels.affine), facts), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def plan_page(page_of):
+    """A page with a tumour and a cyst."""
+    return page_of((2, (75, 0, 10), 18), (3, (-60, 0, 30), 8))
+
+
+def _tumors(count):
+    """Small ones all around both kidneys, one the size of the other."""
+    for n in range(count):
+        side, turn = (1 if n % 2 else -1), 2.4 * n
+        yield 2, (60 * side + 22 * np.cos(turn), 20 * np.sin(turn), 9 * (n // 2) - 35), 9 - 0.2 * n
 
 
 @pytest.fixture
@@ -59,7 +76,7 @@ def _colored(pixels, color):
     return int((near & (length > 90)).sum())
 
 
-YELLOW = (240, 180, 30)
+YELLOW = tumor_color(1)
 
 
 def test_the_view_is_not_blank_and_the_tumour_can_be_hidden_there_and_in_the_slices(shown):
@@ -99,3 +116,74 @@ def test_it_says_what_a_reader_must_know(shown):
     assert "slices of 3 mm & more" in text
     assert "tumour 1, right" in text
     assert "R.E.N.A.L." in text
+    head = shown.locator(".who").inner_text().split("\n")
+    assert head == ["Patient", "Doe, Jane", "Patient ID", "<4711>", "Study date", "2024-03-01", "Series", "Abdomen 2.0"]
+
+
+def test_the_legend_stands_beside_the_view_and_hides_nothing_of_it(shown):
+    keys, view = (shown.locator(place).bounding_box() for place in (".keys", "#view3d"))
+    assert keys["x"] + keys["width"] <= view["x"]
+    assert view["height"] > 500
+
+
+@pytest.mark.parametrize("count", [1, 8, 20])
+def test_all_of_every_tumour_is_seen_at_1280_pixels_and_on_paper_and_no_one_is_kept_out(
+    browser, serious, page_of, count
+):
+    path = page_of(*_tumors(count), (3, (-60, 0, 30), 8))
+    assert path.stat().st_size < 5e6
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(path.as_uri())
+    page.wait_for_selector("#view3d canvas")
+    assert page.locator("tbody").first.locator("tr").count() == count
+    assert page.evaluate(_FITS)
+    assert serious(page) == {}
+    rows = page.locator("tbody").first.locator("tr")
+    for number in range(1, count + 1):
+        color = "rgb({}, {}, {})".format(*tumor_color(number))
+        swatches = (rows.nth(number - 1), page.locator(".keys label", has_text=f"tumour {number} ("))
+        for swatch in swatches:
+            assert swatch.locator(".swatch").evaluate("one => getComputedStyle(one).backgroundColor") == color
+        drawn = page.locator(f".plane path[data-name=tumor_{number}]")
+        assert all(path.get_attribute("stroke") == color.replace(" ", "") for path in drawn.all())
+    page.set_viewport_size({"width": 703, "height": 900})  # A4 less its margins
+    page.emulate_media(media="print")
+    assert page.evaluate(_FITS)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(media="screen")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert serious(page) == {}
+    page.close()
+
+
+_FITS = """() => [...document.querySelectorAll(".scroll"), document.documentElement]
+    .every(one => one.scrollWidth <= one.clientWidth)"""
+
+
+def test_on_paper_the_view_is_as_large_as_its_frame(shown):
+    shown.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    shown.set_viewport_size({"width": 703, "height": 900})
+    shown.emulate_media(media="print")
+    frame, paper = (shown.locator(place).bounding_box() for place in (".scene", "#paper"))
+    assert paper["width"] <= frame["width"]
+    assert _colored(_pixels(shown, "#paper"), YELLOW) > 100
+
+
+def test_a_browser_that_cannot_unpack_the_view_says_so_and_shows_the_slices(browser, plan_page):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.add_init_script("delete window.DecompressionStream")
+    page.goto(plan_page.as_uri())
+    page.wait_for_selector("#view3d p")
+    assert "cannot show the 3-D view" in page.locator("#view3d").inner_text()
+    assert page.locator(".plane path[data-name=tumor_1]").count() == 3
+    page.close()
+
+
+def test_a_mass_without_a_kidney_is_headed_by_no_side(browser, page_of):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(page_of((2, (-20, 0, 0), 20), kidneys=[]).as_uri())
+    text = page.locator("main").inner_text()
+    assert "tumour 1, no kidney beside it" in text
+    assert "No kidney was found, so that nothing has a side." in text
+    assert "left" not in text.partition("Tumours")[2].partition("Where this comes from")[0].replace("tissue left", "")
+    page.close()

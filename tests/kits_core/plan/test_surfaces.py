@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from kits_core.plan.plan import FRAME, make_plan
-from kits_core.plan.surfaces import GLB, write_surfaces
+from kits_core.plan.surfaces import GLB, surfaces_of, write_surfaces
 
 
 @pytest.fixture
@@ -36,3 +36,16 @@ def test_the_glb_has_all_in_colour_in_the_same_millimetres_and_says_the_frame(wr
     assert scene.geometry["tumor_1"].center_mass == pytest.approx((-60, -30, 10), abs=0.6)
     colors = {tuple(mesh.visual.material.baseColorFactor) for mesh in scene.geometry.values()}
     assert len(colors) == 3
+
+
+def test_for_a_picture_large_surfaces_are_coarser_and_hardly_elsewhere(phantom):
+    plan = make_plan("case", phantom.paint((1.5, 1.5, 3), [(1, (60, 0, 10), 30), (1, (-60, 0, 0), 30)]))
+    whole = {surface.name: surface.mesh for surface in surfaces_of(plan)}
+    few = {surface.name: surface.mesh for surface in surfaces_of(plan, 4_000)}
+    assert sum(len(mesh.vertices) for mesh in whole.values()) > 12_000
+    assert sum(len(mesh.vertices) for mesh in few.values()) < 5_000
+    for name, mesh in few.items():
+        assert mesh.is_watertight
+        assert mesh.volume == pytest.approx(whole[name].volume, rel=0.02)
+        apart, _ = whole[name].kdtree.query(mesh.vertices)
+        assert apart.max() < 1.0

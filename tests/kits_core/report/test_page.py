@@ -20,6 +20,7 @@ LINEAGE = Lineage(
     validation_cases=2,
     split_seed=5,
     split_hash="abc",
+    strata=("tumour small · phase unknown · cyst", "tumour large · phase unknown · cyst"),
     recipe=Recipe(shape=64, cyst_to="tumor"),
     config=TrainingConfig(epochs=7, batch_size=3),
     run_id=11,
@@ -83,11 +84,21 @@ def test_the_page_stands_alone_and_escapes_what_users_named(scores):
     assert "without a prediction</b>" not in page
 
 
-def test_the_page_says_which_cases_are_missing_and_what_the_licence_is(scores):
+def test_the_page_says_which_cases_are_missing(scores):
     scores.loc[scores["case"] == "case_00002", "status"] = "missing"
     page = _page(scores)
     assert "1 case without a prediction</b>, counted as zero in every score: case_00002" in page
-    assert "CC BY-NC-SA" in page
+
+
+def test_the_licence_of_kits_stands_on_what_is_made_of_its_data_and_on_nothing_else(scores):
+    kits = replace(LINEAGE, dataset="kits23")
+    assert "CC BY-NC-SA" in _page(scores, lineage=kits)
+    assert "CC BY-NC-SA" in model_card(kits, "e" * 64)
+    assert "CC BY" not in _page(scores)
+    assert "KiTS23 is licensed" not in _page(scores)
+    card = model_card(LINEAGE, "e" * 64)
+    assert "NC-SA" not in card
+    assert "KiTS" not in card
 
 
 def test_the_official_numbers_stand_beside_the_winners(scores):
@@ -97,7 +108,7 @@ def test_the_official_numbers_stand_beside_the_winners(scores):
     assert "110 hidden cases" in page
 
 
-def _page(scores, png=b"png"):
+def _page(scores, png=b"png", lineage=LINEAGE):
     pictures = {"Worst": {"case_00002": png}}
     subgroups = pd.DataFrame(columns=["region", "subgroup", "level", "cases", "mean", "low", "high"])
     measured = pd.DataFrame(
@@ -105,7 +116,7 @@ def _page(scores, png=b"png"):
         columns=["case", "structure", "side", "name", "reference", "prediction"],
     )
     report = Report(
-        "A title", "validation", scores, measured, {}, subgroups, pd.DataFrame(), LINEAGE, INFERENCE, "today", pictures
+        "A title", "validation", scores, measured, {}, subgroups, pd.DataFrame(), lineage, INFERENCE, "today", pictures
     )
     return render(report, {"A figure": png})
 
@@ -136,7 +147,9 @@ def test_subgroups_are_a_table_too():
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_opens_without_an_error_or_a_request_and_fits_a_laptop_and_a_phone(scores, browser, tmp_path, width):
+def test_the_page_opens_without_an_error_or_a_request_and_fits_a_laptop_and_a_phone(
+    scores, browser, serious, tmp_path, width
+):
     path = tmp_path / "report.html"
     path.write_text(_page(scores, png=score_distribution(scores, {})), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900})
@@ -149,6 +162,7 @@ def test_the_page_opens_without_an_error_or_a_request_and_fits_a_laptop_and_a_ph
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     assert wrong == []
+    assert serious(page) == {}
     page.close()
 
 
@@ -164,7 +178,9 @@ def test_the_methods_say_what_really_ran():
         "1,234,567",
     ):
         assert fact in text
-    assert "selected on the same cases" in text
+    assert "stratified by tumour-volume tercile (seed 5)." in text
+    assert "selected on the validation cases, which are scored here" in text
+    assert "Class probabilities were interpolated linearly" in text
     assert "mirror image" not in text
     assert "model 4" not in text
 
@@ -175,6 +191,18 @@ def test_the_methods_say_how_was_predicted():
     text = methods_paragraph(LINEAGE, Inference(flips=True, cleanup=choice, locator_id=4), "train")
     for fact in ("mirror image", "model 4", "5,000 mm³", "below 50 mm³", "12 validation cases", "0.7000", "0.7500"):
         assert fact in text
+    assert "Class probabilities, the mean of those of the image and of its mirror image, were interpolated" in text
+
+
+def test_the_methods_name_what_the_strata_differ_in_and_nothing_else():
+    for strata, said in (
+        (("tumour small · arterial · cyst", "tumour large · nephrogenic · no cyst"),
+         "stratified by tumour-volume tercile, contrast phase and cyst presence (seed 5)"),
+        (("tumour small · phase unknown · cyst", "tumour large · phase unknown · no cyst"),
+         "stratified by tumour-volume tercile and cyst presence (seed 5)"),
+        (("other",), "2 for validation, at random (seed 5)"),
+    ):  # fmt: skip
+        assert said in training_paragraph(replace(LINEAGE, strata=strata))
 
 
 def test_the_clean_up_says_why_not():
@@ -209,6 +237,5 @@ def test_the_model_card_has_what_judging_a_checkpoint_takes():
         "seed 5",
         LINEAGE.recipe.hash,
         "Not a medical device",
-        "NC-SA",
     ):
         assert fact in card

@@ -76,6 +76,7 @@ def test_which_statuses_are_worth_another_try(status, retryable):
     with pytest.raises(TransferError) as caught:
         check_status("u", httpx.Response(status))
     assert caught.value.retryable is retryable
+    assert str(caught.value).endswith("; try again" if retryable else "; mend this first")
     assert caught.value.status == status
     check_status("u", httpx.Response(206))
 

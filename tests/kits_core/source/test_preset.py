@@ -1,4 +1,6 @@
-from kits_core.source.preset import CASE_IDS, CASES, LICENCE, Kits23Addresses, phase_of
+import pytest
+
+from kits_core.source.preset import CASE_IDS, CASES, LICENCE, Kits23Addresses, is_kits, phase_of
 
 
 def test_489_cases_without_300_to_399():
@@ -21,3 +23,18 @@ def test_addresses_carry_the_revision():
 def test_phases_and_licence():
     assert (phase_of("case_00499"), phase_of("case_00500")) == ("arterial", "nephrogenic")
     assert "CC BY-NC-SA 4.0" in LICENCE
+
+
+@pytest.mark.parametrize(
+    ("dataset", "source", "expected"),
+    [
+        ("kits23", "anywhere", True),
+        ("mine", Kits23Addresses().image("case_00000"), True),
+        ("mine", "https://raw.githubusercontent.com/neheller/kits23/main/dataset", True),
+        ("dataset", "/data/KiTS23/dataset", True),
+        ("phantoms", "http://127.0.0.1:8000", False),
+        ("hospital", "/data/kits-home/like-kits23", False),
+    ],
+)
+def test_data_are_kits_by_their_name_or_by_where_they_came_from(dataset, source, expected):
+    assert is_kits(dataset, source) is expected

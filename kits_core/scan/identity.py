@@ -1,0 +1,82 @@
+"""Whose scan it is, and which: what a person checks before reading on."""
+
+import warnings
+from dataclasses import dataclass
+
+from pydicom import Dataset, dcmread
+from pydicom.config import disable_value_validation
+
+from kits_core.scan.find import Scan
+from kits_core.scan.header import BROKEN
+
+_TAGS = ["SpecificCharacterSet", "PatientName", "PatientID", "StudyDate", "SeriesDescription"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Texts for people; empty where the scan does not say. A pseudonym goes into `patient` and `patient_id`.
+
+    `study_date`: as 2024-03-01, or as the header has it if it is no date. `file`: name of a NIfTI file.
+    """
+
+    patient: str = ""
+    patient_id: str = ""
+    study_date: str = ""
+    series: str = ""
+    file: str = ""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is known, by its name for people; of a DICOM series also that something is not stated."""
+        if self.file:
+            return {"File": self.file}
+        named = {
+            "Patient": self.patient,
+            "Patient ID": self.patient_id,
+            "Study date": self.study_date,
+            "Series": self.series,
+        }
+        return {name: text or "not stated" for name, text in named.items()} if any(named.values()) else {}
+
+
+def identity_of(scan: Scan) -> Identity:
+    """Of a NIfTI its file's name; of a DICOM series what the header of its first file says.
+
+    What cannot be read or decoded is left empty: nobody's plan fails for it.
+    """
+    if scan.kind == "nifti":
+        return Identity(file=scan.path.name)
+    try:
+        with disable_value_validation(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of character sets and dates that are none
+            data = dcmread(scan.files[0], stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            return Identity(
+                patient=_name(_text(data, "PatientName")),
+                patient_id=_text(data, "PatientID"),
+                study_date=_date(_text(data, "StudyDate")),
+                series=_text(data, "SeriesDescription"),
+            )
+    except (OSError, LookupError, *BROKEN):
+        return Identity()
+
+
+def _text(data: Dataset, tag: str) -> str:
+    try:
+        return " ".join(str(data.get(tag) or "").split())
+    except (LookupError, *BROKEN):
+        return ""
+
+
+def _name(text: str) -> str:
+    """`Yamada^Tarou=山田^太郎` as `Yamada, Tarou (山田, 太郎)`: family name first, then all others."""
+    groups = []
+    for group in text.split("="):
+        family, *others = (part.strip() for part in group.split("^"))
+        given = " ".join(part for part in others if part)
+        if family or given:
+            groups.append(", ".join(part for part in (family, given) if part))
+    return groups[0] + (f" ({', '.join(groups[1:])})" if groups[1:] else "") if groups else ""
+
+
+def _date(text: str) -> str:
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdecimal() else text
