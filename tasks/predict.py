@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Case, FileKind, Model, RunStatus, Subset
+from db.models import Case, Dataset, FileKind, Model, RunStatus, Subset
 from db.models.base import now
 from db.queries import prediction as queries
 from db.queries import split as split_queries
@@ -28,9 +30,10 @@ from kits_core.geometry import Volume, read_volume, write_volume
 from kits_core.inference.cleanup import Choice, Rules, clean
 from kits_core.inference.files import is_prediction, note_of
 from kits_core.inference.predict import segment
-from kits_core.plan.files import DICOM_SEG, PLAN, SEGMENTATION, PlannedScan, plan_scan
+from kits_core.plan.files import DICOM_SEG, PLAN, RESULTS, SEGMENTATION, PlannedScan, plan_scan
 from kits_core.plan.page import PageFacts
 from kits_core.recipe.recipe import Recipe
+from kits_core.results import check_replaceable, put_in_place, working_folder
 from kits_core.scan.dicom_seg import write_dicom_seg
 from kits_core.scan.features import describe, describe_files
 from kits_core.scan.find import Scan, find_scans
@@ -67,6 +70,11 @@ class ScanToPredict:
     prediction_id: int
     scan: Scan
     folder: Path
+
+    @property
+    def work(self) -> Path:
+        """Where its results are made, until all of them are whole."""
+        return working_folder(self.folder)
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ def plan_predictions(asked: Asked) -> PredictionPlan:
                 done.append(folder)
             elif known and known.status is RunStatus.FAILED and inbox:
                 get_run_logger().info("%s: left, it was refused before: %s", scan.name, known.error)
-            elif taken := _taken_by_another(folder, scan):
+            elif taken := _taken(session, folder, scan):
                 refused.append(taken)
             else:
                 row = queries.start_prediction(
@@ -175,14 +183,14 @@ def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Referen
         read = read_scan(item.scan)
         sha256, volume = _sha256(item.scan), read.volume
         read_s, clock = time.perf_counter() - clock, time.perf_counter()
-        path = item.folder / SEGMENTATION
+        path = item.work / SEGMENTATION
         with reading() as session:
             models = [session.get_one(Model, model_id) for model_id in _ids(predictors)]
         note = note_of(sha256, *(model.sha256 for model in models))
-        if is_prediction(path, note):
-            labels = read_volume(path).data
+        made = next((place for place in (path, item.folder / SEGMENTATION) if is_prediction(place, note)), None)
+        if made is not None:
+            labels = read_volume(made).data
         else:
-            (item.folder / PLAN).unlink(missing_ok=True)  # of what was here before
             labels = clean(_segment(settings, item.scan.name, volume, predictors), volume.spacing_mm, predictors.rules)
         segment_s, clock = time.perf_counter() - clock, time.perf_counter()
         write_volume(path, Volume(labels, volume.affine), note=note)
@@ -208,7 +216,8 @@ def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: 
             identity=identity_of(item.scan),
         )
         extra = {"prediction_id": item.prediction_id, "source": str(item.scan.path.absolute())}
-        planned = run_isolated(_PLANS_AT_ONCE, plan_scan, item.scan, item.folder, facts, extra).result
+        planned = run_isolated(_PLANS_AT_ONCE, plan_scan, item.scan, item.work, facts, extra).result
+        put_in_place(item.scan.name, item.work, item.folder, PLAN)
         columns = {
             "sha256": segmented.sha256,
             "shape": list(segmented.shape),
@@ -219,6 +228,7 @@ def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: 
         }
         with catalog() as session:
             queries.record_plan(session, item.prediction_id, planned.rows, columns)
+        shutil.rmtree(item.work, ignore_errors=True)
     return replace(planned, remarks=(*planned.remarks, *segmented.remarks))
 
 
@@ -247,7 +257,7 @@ def _write_dicom_seg(item: ScanToPredict, labels: Any, volume: Volume, predictor
     if item.scan.kind != "dicom" or not labels.any():
         return []
     name = f"KiTS platform model {'+'.join(map(str, predictors.model_ids))}"
-    path = item.folder / DICOM_SEG
+    path = item.work / DICOM_SEG
     try:
         made_by = {"algorithm": name, "version": version("kits-platform")}
         remarks = list(write_dicom_seg(path, labels, volume.affine, item.scan, **made_by))
@@ -293,21 +303,46 @@ def _key(scan: Scan, models: Sequence[Model], locator: Model | None, out: Path, 
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _taken_by_another(folder: Path, scan: Scan) -> str | None:
-    """Why a scan must not be written to a folder: it holds the plan of another."""
-    plan = folder / PLAN
-    if not plan.is_file():
-        return None
-    source = json.loads(plan.read_text(encoding="utf-8")).get("source")
-    if source == str(scan.path.absolute()):
-        return None
-    error = CaseError(
-        scan.name,
-        expected=f"no plan of another scan in {folder}",
-        got=f"one of {source}",
-        next_step="choose another --out",
+def _taken(session: Session, folder: Path, scan: Scan) -> str | None:
+    """Why a scan's results must not be written to a folder; None where they may."""
+    try:
+        _check_is_no_source(session, folder, scan)
+        _check_is_of_this_scan(folder, scan)
+        check_replaceable(scan.name, folder, RESULTS, PLAN)
+    except CaseError as error:
+        return str(error)
+    return None
+
+
+def _check_is_no_source(session: Session, folder: Path, scan: Scan) -> None:
+    """Raise `CaseError` for a folder that holds the scan itself, or lies in the folder that a dataset comes from."""
+    place = folder.resolve()
+    sources = [Path(source) for source in session.scalars(select(Dataset.source)) if Path(source).is_absolute()]
+    if any(file.resolve().is_relative_to(place) for file in scan.files):
+        got = "the folder that holds the scan"
+    elif inside := [source for source in sources if place.is_relative_to(source.resolve())]:
+        got = f"one in {inside[0]}, which a dataset comes from"
+    else:
+        return
+    raise CaseError(
+        scan.name, expected="a folder for results alone", got=f"{folder}, {got}", next_step="choose another --out"
     )
-    return str(error)
+
+
+def _check_is_of_this_scan(folder: Path, scan: Scan) -> None:
+    """Raise `CaseError` for a folder that holds the plan of another scan."""
+    plan = folder / PLAN
+    try:
+        source = json.loads(plan.read_text(encoding="utf-8")).get("source")
+    except (OSError, ValueError, AttributeError):  # no plan of ours: the files are looked at, one by one
+        return
+    if source != str(scan.path.absolute()):
+        raise CaseError(
+            scan.name,
+            expected=f"no plan of another scan in {folder}",
+            got=f"one of {source}",
+            next_step="choose another --out",
+        )
 
 
 def _sha256(scan: Scan) -> str:
@@ -352,6 +387,8 @@ def _noting_failure(item: ScanToPredict) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if isinstance(error, KitsError):
+            shutil.rmtree(item.work, ignore_errors=True)
         with catalog() as session:
             queries.end_prediction(session, item.prediction_id, why(item.scan.name, error))
         raise

@@ -21,6 +21,8 @@ from kits_core.scan.read import read_scan
 SEGMENTATION, PLAN, PAGE, SURFACES, DICOM_SEG = (
     "segmentation.nii.gz", "plan.json", "plan.html", "surfaces", "segmentation.dcm",
 )  # fmt: skip
+RESULTS = (SEGMENTATION, DICOM_SEG, PAGE, PLAN)
+"""What every prediction may leave, beside the surfaces."""
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,8 @@ def test_a_scan_leaves_its_files_and_every_value_in_sql_and_the_second_run_does_
     (done,) = predict(asked).planned
     folder = tmp_path / "plans" / "case_00000"
     assert done.page == folder / "plan.html"
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "plan.html", "plan.json", "segmentation.nii.gz", "surfaces"
+    assert sorted(path.name for path in folder.iterdir()) == ["kits-files.json",
+        "kits-files.json", "plan.html", "plan.json", "segmentation.nii.gz", "surfaces"
     ]  # fmt: skip
     image, labels = nib.load(scan), nib.load(folder / "segmentation.nii.gz")
     assert labels.shape == image.shape
@@ -275,6 +275,29 @@ def test_the_plan_of_another_scan_is_not_overwritten(begun, phantoms, tmp_path):
     shutil.copytree(phantoms / "case_00000", other)
     with pytest.raises(KitsError, match="expected no plan of another scan"):
         predict(PredictParameters(scans=[str(other)], out=out))
+
+
+def test_a_reference_or_a_corrected_segmentation_is_never_overwritten(begun, phantoms, tmp_path):
+    hospital = tmp_path / "hospital"
+    shutil.copytree(phantoms / "case_00000", hospital / "case_00000")
+    before = {path: sha256_of(path) for path in hospital.rglob("*.gz")}
+    with pytest.raises(KitsError, match=r"case_00000: expected a folder for results alone, got .*holds the scan"):
+        predict(PredictParameters(scans=[str(hospital)], out=str(hospital)))
+    with pytest.raises(KitsError, match=r"got .*, one in .*, which a dataset comes from; choose another --out"):
+        predict(PredictParameters(scans=[str(hospital)], out=str(phantoms / "plans")))
+    assert {path: sha256_of(path) for path in hospital.rglob("*.gz")} == before
+    assert {path.name for path in hospital.rglob("*")} == {"case_00000", "imaging.nii.gz", "segmentation.nii.gz"}
+
+    out = tmp_path / "plans"
+    asked = PredictParameters(scans=[str(hospital)], out=str(out))
+    predict(asked)
+    corrected = out / "case_00000" / "segmentation.nii.gz"
+    shutil.copy(hospital / "case_00000" / "segmentation.nii.gz", corrected)
+    theirs = {path: sha256_of(path) for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(KitsError, match=r"got segmentation.nii.gz, which kits did not write or which was"):
+        predict(asked.model_copy(update={"flips": True}))
+    assert {path: sha256_of(path) for path in out.rglob("*") if path.is_file()} == theirs
+    assert [folder.name for folder in out.iterdir()] == ["case_00000"]
 
 
 def test_the_mean_of_several_networks_counts_and_all_are_noted(begun, networks, scan, rows, tmp_path):

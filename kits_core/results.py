@@ -1,0 +1,88 @@
+"""Results in a folder that is the user's: what a person put there, or changed since, is never replaced or removed.
+
+Results are made in a working folder beside it, and put in place when all of them are whole. A note beside them says
+what was written, by hash.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from kits_core.errors import CaseError
+from kits_core.files import sha256_of, write_text_atomically, written_aside
+
+NOTE = "kits-files.json"
+"""Name of the note: a JSON object from each file's path in the folder to the hashes that it was written with."""
+
+
+def working_folder(folder: Path) -> Path:
+    """Where the results for `folder` are made; the same at every call, so that what was killed goes on there."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def check_replaceable(case: str, folder: Path, names: Iterable[str], last: str) -> None:
+    """Raise `CaseError` if `folder` holds a file of `names`, or of its note, that is someone else's.
+
+    That is one that is not in the note, or has another content than the note says. In a folder without a note, from
+    before there were notes, the file `last` must be there, and be the youngest, as the one that is written last.
+    """
+    others = _others(folder, names, last)
+    if others:
+        raise CaseError(
+            case,
+            expected=f"no file of someone else's where its results go, {folder}",
+            got=f"{', '.join(others)}, which kits did not write or which was changed since",
+            next_step="nothing was changed; keep it under another name, or choose another --out",
+        )
+
+
+def put_in_place(case: str, work: Path, folder: Path, last: str) -> None:
+    """Copy all files of `work` to `folder`, `last` as the last, and remove what earlier results had beyond them.
+
+    `work` stays, for who must do it again. Killed in the middle, `last` is not in `folder`, and the next call goes on.
+    Raises `CaseError` as `check_replaceable`.
+    """
+    made = {path.relative_to(work).as_posix(): path for path in sorted(work.rglob("*")) if path.is_file()}
+    check_replaceable(case, folder, made, last)
+    folder.mkdir(parents=True, exist_ok=True)
+    before, hashes = _noted(folder), {name: sha256_of(path) for name, path in made.items()}
+    both = {name: sorted({*before.get(name, ()), hashes[name]}) for name in made}
+    _write_note(folder, before | both)
+    (folder / last).unlink(missing_ok=True)
+    for name in sorted(before.keys() - made.keys()):
+        (folder / name).unlink(missing_ok=True)
+    for name in sorted(made, key=lambda name: name == last):
+        with written_aside(folder / name) as aside:
+            shutil.copyfile(made[name], aside)
+    _write_note(folder, {name: [sha256] for name, sha256 in hashes.items()})
+
+
+def _others(folder: Path, names: Iterable[str], last: str) -> list[str]:
+    noted = _noted(folder)
+    return [name for name in sorted({*names, *noted}) if not _is_ours(folder, name, noted, last)]
+
+
+def _is_ours(folder: Path, name: str, noted: dict[str, list[str]], last: str) -> bool:
+    """Whether there is no such file in the folder, or one that was written here and is as it was."""
+    path = folder / name
+    if path.is_symlink():
+        return False
+    if not path.exists():
+        return True
+    if noted:
+        return path.is_file() and sha256_of(path) in noted.get(name, ())
+    written = folder / last
+    return written.is_file() and path.stat().st_mtime_ns <= written.stat().st_mtime_ns
+
+
+def _noted(folder: Path) -> dict[str, list[str]]:
+    try:
+        found = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): list(hashes) for name, hashes in found.items()} if isinstance(found, dict) else {}
+
+
+def _write_note(folder: Path, hashes: dict[str, list[str]]) -> None:
+    write_text_atomically(folder / NOTE, json.dumps(hashes, indent=2, ensure_ascii=False) + "\n")
