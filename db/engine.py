@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from db.address import address
 from db.migrate import revision, upgrade
+from db.models.base import json_text
 from db.settings import Settings
 from kits_core.errors import KitsError
 
@@ -122,7 +123,7 @@ def catalog_version(settings: Settings) -> str | None:
 
 def make_engine(url: str) -> Engine:
     """An engine with this project's rules, on a catalog at any version."""
-    engine = create_engine(address(url), pool_pre_ping=not url.startswith("sqlite"))
+    engine = create_engine(address(url), pool_pre_ping=not url.startswith("sqlite"), json_serializer=json_text)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)

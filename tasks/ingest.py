@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -183,10 +184,23 @@ def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | No
     """Fetch one file and write its facts beside it."""
     start = time.perf_counter()
     fetched = asked.transfer().fetch(location, target, growing=growing, on_retry=_tell_retry)
+    _check_sha512(location, target)
     _write_facts(target, fetched)
     seconds = time.perf_counter() - start
     get_run_logger().info("%s: %.1f MB in %.1f s", target.name, fetched.bytes / 1e6, seconds)
     return fetched
+
+
+def _check_sha512(location: Location, target: Path) -> None:
+    """Of a BagIt bag that has SHA-512 alone; SHA-256 is compared while a file arrives."""
+    if location.sha512 is None:
+        return
+    with target.open("rb") as file:
+        found = hashlib.file_digest(file, "sha512").hexdigest()
+    if found != location.sha512:
+        target.unlink()
+        reason = f"expected SHA-512 {location.sha512}, got {found}"
+        raise TransferError(location.address, reason, retryable=False, wrong_bytes=True)
 
 
 def _tell_retry(error: TransferError, wait_s: float) -> None:

@@ -1,11 +1,13 @@
 """Shared by all tables: names of constraints, UTC times, finite numbers, enums as checked text, JSON."""
 
+import json
 import math
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, Double, Enum, MetaData, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, Double, Enum, MetaData, String, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -16,6 +18,8 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 Json = JSON().with_variant(JSONB(), "postgresql")
 
@@ -54,11 +58,41 @@ class Finite(TypeDecorator[float]):
         return float(value) if value is not None else None
 
 
+class StoredText(TypeDecorator[str]):
+    """Text. NUL and half surrogate pairs, which come from odd file names and messages of libraries, become U+FFFD.
+
+    PostgreSQL refuses the one and every database the other, and with it all that the transaction writes.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """To the database."""
+        return storable(value) if value is not None else None
+
+
+def storable(value: Any) -> Any:
+    """`value` with U+FFFD for each letter that no database stores; in lists and dicts too."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {storable(key): storable(part) for key, part in value.items()}
+    return [storable(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def json_text(value: Any) -> str:
+    """JSON as the catalog's columns hold it."""
+    return json.dumps(storable(value))
+
+
 class Base(DeclarativeBase):
     """The catalog's tables."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar = {datetime: UtcDateTime(), float: Finite(), dict[str, Any]: Json, list[Any]: Json}
+    type_annotation_map: ClassVar = {
+        datetime: UtcDateTime(), float: Finite(), str: StoredText(), dict[str, Any]: Json, list[Any]: Json,
+    }  # fmt: skip
 
 
 def now() -> datetime:

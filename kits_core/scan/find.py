@@ -51,7 +51,10 @@ def find_scans(paths: Sequence[Path], *, series: str | None = None) -> Found:
         try:
             with reading_dicom(str(path)):
                 for scan in _scans_at(path, series):
-                    scans.setdefault((scan.path.resolve(), scan.series_uid), scan)
+                    if _is_unicode(scan.path):
+                        scans.setdefault((scan.path.resolve(), scan.series_uid), scan)
+                    else:  # neither a plan nor the catalog could say where it lies
+                        refused.append(_refusal(scan.path, "a name that is not in UTF-8", "rename it"))
         except CaseError as error:
             refused.append(error)
     return Found(tuple(_with_unique_names(scans.values())), tuple(refused))
@@ -122,5 +125,11 @@ def _with_unique_names(scans: Iterable[Scan]) -> Iterator[Scan]:
         yield replace(scan, name=name)
 
 
+def _is_unicode(path: Path) -> bool:
+    """Whether a path can be written down; Python keeps other bytes of a name as half surrogate pairs."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in str(path.absolute()))
+
+
 def _refusal(path: Path, got: str, next_step: str) -> CaseError:
-    return CaseError(str(path), expected="a NIfTI file or a DICOM folder", got=got, next_step=next_step)
+    name = str(path) if _is_unicode(path) else ascii(str(path))
+    return CaseError(name, expected="a NIfTI file or a DICOM folder", got=got, next_step=next_step)

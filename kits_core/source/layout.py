@@ -11,7 +11,16 @@ from kits_core.errors import CaseError, KitsError, check_case_name
 from kits_core.source.address import check_address
 from kits_core.source.preset import CASES, NAME, Kits23Addresses, phase_of
 from kits_core.source.records import parse_records
-from kits_core.source.sums import IMAGE_NAME, PREFIXES, RECORDS_NAME, SEGMENTATION_NAME, SUMS_NAMES, Sums, read_sums
+from kits_core.source.sums import (
+    IMAGE_NAME,
+    PREFIXES,
+    RECORDS_NAME,
+    SEGMENTATION_NAME,
+    SHA512_DIGITS,
+    SUMS_NAMES,
+    Sums,
+    read_sums,
+)
 from kits_core.source.text import decode
 from kits_core.source.transfer import Transfer, TransferError
 
@@ -35,7 +44,7 @@ _BAG, _PAYLOAD = "bagit.txt", "data"
 
 @dataclass(frozen=True)
 class Location:
-    """One file: a URL or a path, with the SHA-256 that the source states for it.
+    """One file: a URL or a path, with the SHA-256 or SHA-512 that the source states for it.
 
     `may_be_missing`: the source does not say whether the file exists, so that a 404 is an answer and no fault.
     """
@@ -43,6 +52,7 @@ class Location:
     address: str
     sha256: str | None = None
     may_be_missing: bool = False
+    sha512: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,12 +100,12 @@ class Source(Protocol):
 class FolderSource:
     """A folder in the official layout.
 
-    `sums`: SHA-256 by relative path from its `SHA256SUMS` or BagIt manifest, empty without one; None where the list has
-    another kind of hash. `bag`: the name of the BagIt bag whose payload it is.
+    `sums`: hash by relative path from its `SHA256SUMS` or BagIt manifest, see `Sums`; empty without one. `bag`: the
+    name of the BagIt bag whose payload it is.
     """
 
     path: Path
-    sums: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    sums: Mapping[str, str] = field(default_factory=dict, repr=False)
     bag: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -144,20 +154,20 @@ class FolderSource:
         return None
 
     def _location(self, file: Path) -> Location:
-        return Location(str(file), self.sums.get(file.relative_to(self.path).as_posix()))
+        return _location(str(file), self.sums.get(file.relative_to(self.path).as_posix()))
 
 
 @dataclass(frozen=True)
 class HttpSource:
     """A URL whose root is in the official layout.
 
-    `names`: its cases; `sums`: SHA-256 by relative path (None for another kind of hash), which then also tells the
-    files that exist; `has_records`: whether `kits23.json` is there; `below`: where the cases lie below the URL.
+    `names`: its cases; `sums`: hash by relative path, see `Sums`, which then also tells the files that exist;
+    `has_records`: whether `kits23.json` is there; `below`: where the cases lie below the URL.
     """
 
     base_url: str
     names: tuple[str, ...]
-    sums: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    sums: Mapping[str, str] = field(default_factory=dict, repr=False)
     has_records: bool = False
     below: str = ""
     notes: tuple[str, ...] = ()
@@ -209,7 +219,8 @@ class HttpSource:
         return None
 
     def _location(self, relative: str, *, may_be_missing: bool = False) -> Location:
-        return Location(f"{self.address}/{self.below}{relative}", self.sums.get(relative), may_be_missing)
+        address = f"{self.address}/{self.below}{relative}"
+        return _location(address, self.sums.get(relative), may_be_missing=may_be_missing)
 
 
 @dataclass(frozen=True)
@@ -275,6 +286,12 @@ def open_source(
     if "://" in text:
         raise KitsError(f"{text}: expected an http or https address; download the folder first and name it instead")
     return _open_folder(Path(text).expanduser())
+
+
+def _location(address: str, digest: str | None, *, may_be_missing: bool = False) -> Location:
+    if digest is not None and len(digest) == SHA512_DIGITS:
+        return Location(address, None, may_be_missing, digest)
+    return Location(address, digest, may_be_missing)
 
 
 def _open_url(base: str, transfer: Transfer) -> HttpSource:

@@ -14,7 +14,7 @@ _LINE = re.compile(r"(?P<escaped>\\?)(?P<hash>[0-9a-fA-F]+)\s+\*?(?P<path>.+)")
 _BSD_LINE = re.compile(
     r"(?P<escaped>\\?)SHA(?:2-)?(?:256|512)\s*\((?P<path>.+)\)\s*=\s*(?P<hash>[0-9a-f]+)", re.IGNORECASE
 )
-_DIGITS = {"sha256": 64, "sha512": 128}
+SHA256_DIGITS, SHA512_DIGITS = 64, 128
 _ESCAPES = re.compile(r"\\([\\nr])")
 _CASE_FILE = re.compile(rf"case_[0-9]{{5}}/(?:{re.escape(IMAGE_NAME)}|{re.escape(SEGMENTATION_NAME)})")
 _OURS = frozenset({IMAGE_NAME, SEGMENTATION_NAME, RECORDS_NAME})
@@ -25,11 +25,11 @@ _SHOWN = 80
 class Sums:
     """What a list says of the layout's own files.
 
-    `by_path`: SHA-256 in lower case by path below the cases' root; None for a file whose list has another kind of
-    hash. `prefix`: where that root lies below the list, one of `PREFIXES`. `notes`: what of the list is not used.
+    `by_path`: hash in lower case by path below the cases' root: SHA-256, or SHA-512, which has twice its 64 digits.
+    `prefix`: where that root lies below the list, one of `PREFIXES`. `notes`: what of the list is not used.
     """
 
-    by_path: Mapping[str, str | None] = field(default_factory=dict)
+    by_path: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
     notes: tuple[str, ...] = ()
 
@@ -48,7 +48,7 @@ def read_sums(text: str, name: str, prefixes: Collection[str] = PREFIXES) -> Sum
     listed counts. Only the layout's own files are taken over, so that no other name, however built, can reach the file
     system. Lines that are no checksum, or that name a file of the layout in another place, are counted in the notes.
     """
-    digits = _DIGITS["sha512" if "sha512" in name else "sha256"]
+    digits = SHA512_DIGITS if "sha512" in name else SHA256_DIGITS
     listed: list[tuple[int, str, str]] = []
     unread: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -70,12 +70,8 @@ def read_sums(text: str, name: str, prefixes: Collection[str] = PREFIXES) -> Sum
                 twice.add(below)
         elif path.rpartition("/")[2] in _OURS:
             unread.append((number, path))
-    notes = [*_unread_note(name, sorted(unread)), *_twice_note(name, sorted(twice))]
-    if digits == _DIGITS["sha256"]:
-        return Sums(by_path, prefix, tuple(notes))
-    if by_path:
-        notes.append(f"{name}: files are not compared with its hashes, SHA-256 alone is; add {SUMS_NAMES[1]}")
-    return Sums(dict.fromkeys(by_path), prefix, tuple(notes))
+    notes = (*_unread_note(name, sorted(unread)), *_twice_note(name, sorted(twice)))
+    return Sums(by_path, prefix, notes)
 
 
 def _path(match: re.Match[str]) -> str:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 
@@ -380,3 +381,23 @@ def test_a_bag_comes_in_and_lines_that_were_not_read_are_said(phantoms, rows, tm
     assert f"1 line is no checksum of a file of the layout, and not used: the first is line {len(lines) + 1}" in note
     assert note in artifact("ingest")["data"]
     assert rows("SELECT COUNT(*) FROM clinical_record") == [(8,)]
+
+
+def test_a_bag_with_sha512_alone_is_compared_with_it(phantoms, rows, tmp_path):
+    bag = tmp_path / "bag"
+    names = [f"case_0000{number}/{kind}.nii.gz" for number in (0, 1) for kind in ("imaging", "segmentation")]
+    for name in names:
+        (bag / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(phantoms / name, bag / "data" / name)
+    hashes = [hashlib.sha512((bag / "data" / name).read_bytes()).hexdigest() for name in names]
+    lines = [f"{digest}  data/{name}\n" for digest, name in zip(["0" * 128, *hashes[1:]], names, strict=True)]
+    (bag / "manifest-sha512.txt").write_text("".join(lines))
+    (bag / "bagit.txt").write_text("BagIt-Version: 1.0\n")
+    done = _ingest(bag, allowed_failures=0.5)
+    assert (done.brought_in, done.refused) == (1, 1)
+    ((case, error),) = rows("SELECT case_name, error FROM open_problem")
+    assert (case, "expected SHA-512 000" in error) == ("case_00000", True)
+    lines = [f"{digest}  data/{name}\n" for digest, name in zip(hashes, names, strict=True)]
+    (bag / "manifest-sha512.txt").write_text("".join(lines))
+    assert _ingest(bag).brought_in == 1
+    assert _ingest(bag).brought_in == 0

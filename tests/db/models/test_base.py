@@ -6,7 +6,7 @@ from sqlalchemy import Enum, UniqueConstraint, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from db.engine import catalog_session, open_catalog
-from db.models import Base, Case, Dataset, EpochMetric, Model, Problem, TrainingRun
+from db.models import Base, Case, ClinicalRecord, Dataset, EpochMetric, Model, Problem, TrainingRun
 from db.models.base import now
 
 NATURAL_KEYS = {
@@ -44,6 +44,22 @@ ENUMS = [
 
 def test_now_is_in_utc():
     assert now().tzinfo is UTC
+
+
+def test_text_that_no_database_stores_loses_one_letter_and_not_the_transaction(settings):
+    odd = "caf\udce9\0.nii"
+    with catalog_session(settings) as session:
+        dataset = Dataset(name=odd, source="folder")
+        case = Case(dataset=dataset, name="case_00000")
+        session.add(case)
+        session.flush()
+        session.add(Problem(case_id=case.id, stage="ingest", error=odd))
+        case.clinical = ClinicalRecord(extra={odd: [odd, {"x": odd}]})
+    with catalog_session(settings) as session:
+        kept = "caf\ufffd\ufffd.nii"
+        assert session.scalars(select(Problem.error)).one() == kept
+        assert session.scalars(select(Dataset).where(Dataset.name == odd)).one().name == kept
+        assert session.scalars(select(ClinicalRecord.extra)).one() == {kept: [kept, {"x": kept}]}
 
 
 def test_a_naive_time_is_refused(settings):

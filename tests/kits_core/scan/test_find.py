@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -148,6 +151,17 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.open", locked)
     assert f"Permission denied: '{path}'; make it readable" in _reason(find_scans([path]))
+
+
+def test_a_name_in_another_encoding_costs_its_own_scan(tmp_path):
+    _nifti(tmp_path / "good.nii.gz")
+    shutil.copy(tmp_path / "good.nii.gz", tmp_path / os.fsdecode(b"caf\xe9.nii.gz"))
+    found = find_scans([tmp_path])
+    assert [scan.name for scan in found.scans] == ["good"]
+    (reason,) = map(str, found.refused)
+    assert reason.encode()
+    assert "caf\\udce9.nii.gz" in reason
+    assert reason.endswith("got a name that is not in UTF-8; rename it")
 
 
 def test_nifti_files_beside_a_choice_of_series_go_on(tmp_path, dicom, stored):

@@ -223,16 +223,17 @@ def test_a_bag_is_read_over_http(tmp_path):
             assert location.sha256 == hashlib.sha256((tmp_path / "here").read_bytes()).hexdigest()
 
 
-def test_a_bag_with_sha512_alone_names_its_files_and_says_what_is_not_compared(tmp_path):
+def test_a_bag_with_sha512_alone_is_read_as_well(tmp_path):
     bag = _bag(tmp_path / "site1", "sha512")
     with DatasetServer(bag) as server:
         for source in (open_source(str(bag)), open_source(server.address)):
             assert source.cases() == ("case_00000", "case_00001")
-            assert source.locate("case_00000").image.sha256 is None
+            image = source.locate("case_00000").image
+            expected = hashlib.sha512(_CONTENT["case_00000/imaging.nii.gz"]).hexdigest()
+            assert (image.sha256, image.sha512) == (None, expected)
             assert source.locate("case_00001").segmentation is None
             assert source.clinical() is not None
-            (note,) = source.notes
-            assert note.startswith("manifest-sha512.txt: files are not compared")
+            assert source.notes == ()
 
 
 def test_sums_beside_the_official_folder_count(folder, tmp_path):
