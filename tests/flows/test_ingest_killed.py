@@ -19,9 +19,15 @@ from kits_core.phantom.dataset import kits_affine, write_phantoms
 from kits_core.phantom.faults import Fault, FaultKind
 from kits_core.phantom.server import DatasetServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("home")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_used_home")]
 
 MAIN = "from deployments.cli import main\nmain()"
+
+
+@pytest.fixture
+def _used_home(home, with_prefects_tables):
+    """A home in which a server has run: its tables are not what is tested here, and making them takes a while."""
+    with_prefects_tables(home)
 
 
 def _start(source):
