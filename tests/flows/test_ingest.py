@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import json
 import shutil
@@ -282,6 +283,45 @@ def test_an_empty_case_folder_stops_no_other_case(source, rows):
     done = _ingest(source, allowed_failures=0.2)
     assert (done.brought_in, done.refused) == (7, 1)
     assert rows("SELECT COUNT(*) FROM open_problem WHERE error LIKE '%imaging.nii.gz in%'") == [(1,)]
+
+
+def test_headers_are_read_in_one_way_noted_or_refused(phantoms, rows, tmp_path, artifact):
+    """A sform without scale made 8 ml of 191; a size that no file can hold ended the run; a fourth axis was refused."""
+
+    def change(case, **fields):
+        for name in ("imaging", "segmentation"):
+            path = source / case / f"{name}.nii.gz"
+            block = bytearray(gzip.decompress(path.read_bytes()))
+            header = nib.Nifti1Header(bytes(block[:348]), check=False)
+            for field, value in fields.items():
+                header[field] = value(header[field]) if callable(value) else value
+            block[:348] = header.binaryblock
+            path.write_bytes(gzip.compress(bytes(block), 1))
+
+    source = tmp_path / "source"
+    for number in range(6):
+        shutil.copytree(phantoms / f"case_{number:05d}", source / f"case_{number:05d}")
+    affine = nib.load(source / "case_00000" / "imaging.nii.gz").affine
+    unit = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    change("case_00000", **{f"srow_{axis}": [*row, 0] for axis, row in zip("xyz", unit, strict=True)})
+    change("case_00001", vox_offset=np.nan)
+    change("case_00002", dim=[3, 20000, 20000, 20000, 1, 1, 1, 1])
+    change("case_00003", dim=lambda dim: [4, *dim[1:4], 1, 1, 1, 1])
+    change("case_00004", dim=lambda dim: [3, dim[1], dim[2], 3, 1, 1, 1, 1])
+    done = _ingest(source, allowed_failures=0.9)
+    assert (done.brought_in, done.refused) == (2, 4)
+    reasons = dict(rows("SELECT case_name, error FROM open_problem"))
+    for case, words in (
+        ("case_00000", "expected one voxel size by sform and pixdim in "),
+        ("case_00001", "expected voxels soon after the header"),
+        ("case_00002", "got a file that is too short for them"),
+        ("case_00004", "bytes after the last voxel"),
+    ):
+        assert words in reasons[case]
+    ((notes,),) = rows("SELECT image_notes FROM case_overview WHERE case_name = 'case_00003'")
+    assert json.loads(notes) == ["a fourth axis of length 1 was left out"]
+    assert "case_00003, image: a fourth axis of length 1 was left out" in done.notes
+    assert "case_00003, image: a fourth axis of length 1 was left out" in artifact("ingest")["data"]
 
 
 def test_a_dataset_name_cannot_leave_the_home(source):

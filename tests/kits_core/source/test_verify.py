@@ -8,7 +8,7 @@ import pytest
 from kits_core.errors import CaseError
 from kits_core.labels import Label
 from kits_core.source.convert import convert_segmentation, load_labels
-from kits_core.source.verify import check_hounsfield, check_pair, inspect
+from kits_core.source.verify import check_hounsfield, check_pair, check_shape, inspect
 
 _SHARED = Path(__file__).parents[3].parent / "shared"
 _AFFINE = np.array([[0, 0, -0.5, 7], [0, -0.75, 0, 8], [-3, 0, 0, 9], [0, 0, 0, 1.0]])
@@ -162,6 +162,12 @@ def test_labels_that_are_nearly_whole_are_rounded_and_that_is_said(tmp_path, dty
     assert [volume.voxels for volume in converted.volumes] == [15, 15, 15, 15]
     assert converted.notes == ("labels that were nearly whole numbers were rounded",)
     assert convert_segmentation(_save(tmp_path / "w.nii", labels.astype(dtype)), tmp_path / "t.nii").notes == ()
+
+
+def test_a_scan_of_three_slices_is_none():
+    check_shape("case_00001", (8, 512, 512))
+    with pytest.raises(CaseError, match=r"case_00001: expected a scan of at least 8 slices, got \(512, 512, 3\)"):
+        check_shape("case_00001", (512, 512, 3))
 
 
 def test_labels_with_a_scale_factor(tmp_path):
