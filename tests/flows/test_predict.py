@@ -147,7 +147,7 @@ def test_a_scan_leaves_its_files_and_every_value_in_sql_and_the_second_run_does_
     (done,) = predict(asked).planned
     folder = tmp_path / "plans" / "case_00000"
     assert done.page == folder / "plan.html"
-    assert sorted(path.name for path in folder.iterdir()) == ["kits-files.json",
+    assert sorted(path.name for path in folder.iterdir()) == [
         "kits-files.json", "plan.html", "plan.json", "segmentation.nii.gz", "surfaces"
     ]  # fmt: skip
     image, labels = nib.load(scan), nib.load(folder / "segmentation.nii.gz")
