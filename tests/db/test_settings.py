@@ -94,6 +94,18 @@ def test_settings_cannot_be_changed(tmp_path):
         Settings(home=tmp_path).home = tmp_path
 
 
+def test_a_home_that_was_open_is_closed_and_that_is_said(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("KITS_HOME", str(tmp_path / "home"))
+    assert Settings().open_home() == tmp_path / "home"
+    assert caplog.text == ""
+    (tmp_path / "home").chmod(0o755)
+    Settings().open_home()
+    assert "was open to others on this machine (mode 755) and is closed now to all but you" in caplog.text
+    monkeypatch.setenv("KITS_HOME_GROUP", "no-such-group")
+    with pytest.raises(KitsError, match="KITS_HOME_GROUP=no-such-group: expected a group of this machine"):
+        Settings().open_home()
+
+
 def test_settings_import_no_sql():
     code = "import sys, db.settings; sys.exit(bool({'sqlalchemy', 'alembic', 'psycopg'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
