@@ -75,6 +75,11 @@ class Settings(BaseSettings):
                 f"KITS_DATABASE_URL: expected an address that starts with one of {', '.join(_DATABASES)}, got another; "
                 "correct it, or leave it empty for a catalog in the home"
             )
+        if not url.startswith("sqlite") and _is_ambiguous(url):
+            raise KitsError(
+                "KITS_DATABASE_URL: expected a password whose special characters are escaped (@ as %40, / as %2F, # as "
+                "%23, ? as %3F, : as %3A), got an address that can be read in two ways; correct it"
+            )
         return database_url
 
     @field_validator("dask")
@@ -174,6 +179,13 @@ class Settings(BaseSettings):
     def absolute(self, stored: str) -> Path:
         """The path that `relative` stored."""
         return self.home / stored
+
+
+def _is_ambiguous(url: str) -> bool:
+    """Whether a part of a password may be taken for the host, or for what comes after it, and be shown."""
+    rest = url.partition("://")[2]
+    user, at, place = rest.partition("@")
+    return bool(at) and ("@" in place or user.count(":") > 1 or not set(user).isdisjoint("/?#"))
 
 
 def current_settings() -> Settings:

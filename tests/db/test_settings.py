@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from pydantic import ValidationError
@@ -59,6 +60,20 @@ def test_an_address_of_another_database_is_refused_without_showing_its_password(
     with pytest.raises(KitsError, match="starts with one of sqlite:///") as caught:
         Settings(database_url="mysql://user:s3cret@host/name")
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["p@ss", "p/ss", "p#ss", "p?ss", "p:ss", "@", "p@s@s", "s3c@ret/x"])
+def test_a_password_that_is_not_escaped_is_refused_and_no_part_of_it_shown(password):
+    with pytest.raises(KitsError, match="special characters are escaped") as caught:
+        Settings(database_url=f"postgresql://user:{password}@host:5432/name?sslmode=require")
+    assert password not in str(caught.value).partition("(")[0]
+    escaped = quote(password, safe="")
+    assert Settings(database_url=f"postgresql://user:{escaped}@host:5432/name?sslmode=require").catalog_url
+
+
+@pytest.mark.parametrize("url", ["postgresql:///name", "postgresql://host/name", "postgresql://u@h/n?options=-c%20a=b"])
+def test_addresses_without_a_password_are_fine(url):
+    assert Settings(database_url=url).catalog_url
 
 
 def test_the_password_does_not_show():
