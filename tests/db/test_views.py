@@ -57,6 +57,7 @@ def test_case_overview(settings, small):
         "image_shape": [512, 512, 90],
         "image_spacing_mm": [0.75, 0.75, 3.0],
         "image_bytes": 5_000_000_000,
+        "image_notes": None,
         "image_version": 1,
         "vanished_at": None,
         "kidney_ml": 200.0,

@@ -193,7 +193,7 @@ def test_the_result_is_json_on_standard_output_and_all_else_goes_to_standard_err
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     write_phantoms(tmp_path / "two", 2, 1, shape=(16, 48, 48), spacing_mm=(12.0, 6.0, 6.0))
     done = json.loads(_kits("ingest", "--source", str(tmp_path / "two"), "--json").stdout)
-    assert done == {"dataset": "two", "chosen": 2, "brought_in": 2, "refused": 0, "vanished": 0}
+    assert done == {"dataset": "two", "chosen": 2, "brought_in": 2, "refused": 0, "vanished": 0, "notes": []}
     made = json.loads(_kits("split", "--validation", "0.5", "--json").stdout)
     assert (made["train"], made["validation"]) == (1, 1)
 
