@@ -71,6 +71,7 @@ def open_catalog(settings: Settings) -> Engine:
     """
     # The process is part of the key: connections must not cross a fork.
     with _opening:
+        _open_home(settings, os.getpid())
         return _open(settings.catalog_url, os.getpid())
 
 
@@ -85,6 +86,14 @@ def _unreachable(url: str, error: Exception) -> CatalogUnreachableError:
         f"expected the catalog at {shown_address(url)}, got: {told}; "
         "check KITS_HOME and KITS_DATABASE_URL, and that the server runs"
     )
+
+
+@lru_cache(maxsize=8)
+def _open_home(settings: Settings, _process: int) -> None:
+    try:
+        settings.open_home()
+    except OSError as error:
+        raise _unreachable(settings.catalog_url, error) from error
 
 
 @lru_cache(maxsize=8)

@@ -19,10 +19,14 @@ from db.views import VIEWS
 from kits_core.errors import KitsError
 
 _STEPS_BETWEEN_LOOKS = 10_000
+_MOST_ROWS, _MOST_BYTES, _ROWS_AT_ONCE = 1_000_000, 256 << 20, 10_000
+"""Of an answer. The largest view of 5,000 cases and 20 evaluations has half a million rows."""
 
 _PLAN = re.compile(r"\s*EXPLAIN\b", re.IGNORECASE)
 
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_OTHER_FUNCTIONS = {"fts3_tokenizer", "load_extension"}
+"""Functions that reach into the process that asks."""
 _READING_PRAGMAS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"}
 
 Answer = tuple[list[str], list[tuple[Any, ...]]]
@@ -31,7 +35,8 @@ Answer = tuple[list[str], list[tuple[Any, ...]]]
 def run_query(settings: Settings, sql: str, timeout_s: float = 30.0) -> Answer:
     """Columns and rows of one SQL statement; JSON comes as text.
 
-    Raises `KitsError`, which names the views, for a statement that fails, would write or takes longer than `timeout_s`.
+    Raises `KitsError`, which names the views, for a statement that fails, would write or takes longer than `timeout_s`,
+    and for an answer of over a million rows or 256 MiB.
     """
     open_catalog(settings)  # a first look makes the tables
     if not sql.strip():
@@ -57,8 +62,10 @@ def _sqlite(url: str, sql: str, timeout_s: float) -> Answer:
         return _answer(connection.execute(sql))
 
 
-def _only_reading(action: int, first: str | None, *_rest: str | None) -> int:
+def _only_reading(action: int, first: str | None, second: str | None, *_rest: str | None) -> int:
     allowed = action in _READING or (action == sqlite3.SQLITE_PRAGMA and first in _READING_PRAGMAS)
+    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _OTHER_FUNCTIONS:
+        allowed = False
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
@@ -86,13 +93,30 @@ def _declared(connection: Connection, sql: str) -> psycopg.Cursor[Any]:
     if _PLAN.match(sql):
         return cursor.execute(sql, prepare=True)
     cursor.execute(f"DECLARE kits_answer NO SCROLL CURSOR FOR {sql}", prepare=True)
-    return cursor.execute("FETCH ALL FROM kits_answer")
+    return cursor.execute(f"FETCH {_ROWS_AT_ONCE} FROM kits_answer")
 
 
 def _answer(cursor: sqlite3.Cursor | psycopg.Cursor[Any]) -> Answer:
     if cursor.description is None:
         return [], []
-    return _unique([column[0] for column in cursor.description]), cursor.fetchall()
+    return _unique([column[0] for column in cursor.description]), _bounded(cursor)
+
+
+def _bounded(cursor: sqlite3.Cursor | psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:
+    """All rows, unless they are more than a person or a program will read."""
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    while part := cursor.fetchmany(_ROWS_AT_ONCE):
+        rows += part
+        size += sum(len(value) if isinstance(value, str | bytes) else 8 for row in part for value in row)
+        if len(rows) > _MOST_ROWS or size > _MOST_BYTES:
+            raise KitsError(
+                f"expected an answer of at most {_MOST_ROWS:,} rows and {_MOST_BYTES >> 20} MiB, got more; add LIMIT, "
+                "or ask for fewer columns"
+            )
+        if isinstance(cursor, psycopg.Cursor) and cursor.statusmessage == f"FETCH {_ROWS_AT_ONCE}":
+            cursor.execute(f"FETCH {_ROWS_AT_ONCE} FROM kits_answer")
+    return rows
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Where everything is: one class, read from the environment. Imports no SQL, so that a command line starts fast."""
 
+import logging
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -9,9 +10,11 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kits_core.errors import KitsError
+from kits_core.files import keep_private
 from kits_core.source.preset import Kits23Addresses
 
 LOCAL_CLUSTER = "local"
+_LOG = logging.getLogger(__name__)
 _SCHEDULERS = ("tcp://", "tls://", "ws://", "wss://", "ucx://")
 _DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
@@ -22,6 +25,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KITS_", frozen=True, extra="ignore")
 
     home: Path = Field(Path("kits-home"), description="Folder that holds the catalog and every file.")
+    home_group: str | None = Field(
+        None,
+        description="Group of this machine whose members share the home; empty closes it to everyone but its owner.",
+    )
     database_url: SecretStr | None = Field(
         None, description="SQLAlchemy address of the catalog; empty takes catalog.db in the home (SQLite)."
     )
@@ -68,6 +75,11 @@ class Settings(BaseSettings):
                 f"KITS_DATABASE_URL: expected an address that starts with one of {', '.join(_DATABASES)}, got another; "
                 "correct it, or leave it empty for a catalog in the home"
             )
+        if not url.startswith("sqlite") and _is_ambiguous(url):
+            raise KitsError(
+                "KITS_DATABASE_URL: expected a password whose special characters are escaped (@ as %40, / as %2F, # as "
+                "%23, ? as %3F, : as %3A), got an address that can be read in two ways; correct it"
+            )
         return database_url
 
     @field_validator("dask")
@@ -81,6 +93,30 @@ class Settings(BaseSettings):
                 "correct it, or leave it empty to use no cluster"
             )
         return dask
+
+    def open_home(self) -> Path:
+        """The home, made if it is not there, and closed to others: names of patients and their scans lie in it.
+
+        A home that was open is closed; that is said in a warning of the log. A home that someone else owns stays as it
+        is. Raises `KitsError` for a group that this machine does not know, or that its owner is no member of.
+        """
+        try:
+            opened = keep_private(self.home, self.home_group)
+        except (LookupError, PermissionError) as error:
+            raise KitsError(
+                f"KITS_HOME_GROUP={self.home_group}: expected a group of this machine that you are a member of, got: "
+                f"{error}; see them with `groups`, or leave it empty"
+            ) from error
+        if opened:
+            who = f"those of the group {self.home_group}" if self.home_group else "you"
+            _LOG.warning(
+                "%s was open to others on this machine (mode %o) and is closed now to all but %s; to share it, set "
+                "KITS_HOME_GROUP",
+                self.home,
+                opened,
+                who,
+            )
+        return self.home
 
     @property
     def kits23(self) -> Kits23Addresses:
@@ -143,6 +179,13 @@ class Settings(BaseSettings):
     def absolute(self, stored: str) -> Path:
         """The path that `relative` stored."""
         return self.home / stored
+
+
+def _is_ambiguous(url: str) -> bool:
+    """Whether a part of a password may be taken for the host, or for what comes after it, and be shown."""
+    rest = url.partition("://")[2]
+    user, at, place = rest.partition("@")
+    return bool(at) and ("@" in place or user.count(":") > 1 or not set(user).isdisjoint("/?#"))
 
 
 def current_settings() -> Settings:

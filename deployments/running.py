@@ -39,6 +39,7 @@ def run_flow(flow: str, parameters: BaseModel, console: Console, meanwhile: Call
     from tasks.progress import listening  # noqa: PLC0415
 
     settings = Settings()
+    settings.open_home()
     module, _, function = flow.partition(":")
 
     def while_the_server_starts() -> None:

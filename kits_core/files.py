@@ -1,8 +1,10 @@
 """Write aside, verify, rename: a file under its final name is whole, whatever was killed while it was made."""
 
+import grp
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +59,30 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def keep_private(folder: Path, group: str | None = None) -> int | None:
+    """Make a folder, if it is not there, that its owner alone can enter; or the members of `group`, too.
+
+    Returns the mode that it had where it was open to others. One that someone else owns stays as it is. Nobody reaches
+    what lies in a folder that they cannot enter, whatever its own mode. Raises `LookupError` for an unknown group, and
+    `PermissionError` where the owner is no member.
+    """
+    number = grp.getgrnam(group).gr_gid if group else None
+    mode = 0o700 if number is None else 0o2770  # what is made in it belongs to the group, too
+    try:
+        folder.mkdir(mode=mode, parents=True)
+    except FileExistsError:
+        found = folder.stat()
+        before = stat.S_IMODE(found.st_mode)
+        if found.st_uid != os.getuid() or (before == mode and number in (None, found.st_gid)):
+            return None
+    else:
+        before = mode
+    if number is not None:
+        os.chown(folder, -1, number)
+    folder.chmod(mode)
+    return before if before & 0o777 & ~mode else None
 
 
 def write_text_atomically(path: Path, text: str) -> None:

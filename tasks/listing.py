@@ -117,7 +117,7 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
     looked_at = [case for case in known.values() if cases is None or case.name in names]
     vanished = _settle(looked_at, answers, {case.name for case in missing} | {case_name for case_name, _ in refused})
     settings = current_settings()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.open_home()
     budget = add_up(
         (answer.cost for answer in answers.values() if answer.cost is not None),
         free_bytes=shutil.disk_usage(settings.home).free,

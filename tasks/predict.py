@@ -99,15 +99,14 @@ class PredictionPlan:
 
 @dataclass(frozen=True)
 class Segmented:
-    """What is known of a scan once its segmentation lies in its folder. `remarks`: those of `notes` that a user must
-    see at once, as a file that was not written.
+    """What is known of a scan once its segmentation lies in its folder. `notes`: what a user must know of how it was
+    read, and of what was written or not.
     """
 
     sha256: str
     shape: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     notes: tuple[str, ...]
-    remarks: tuple[str, ...]
     flags: tuple[Flag, ...]
     seconds: dict[str, float]
 
@@ -194,10 +193,10 @@ def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Referen
             labels = clean(_segment(settings, item.scan.name, volume, predictors), volume.spacing_mm, predictors.rules)
         segment_s, clock = time.perf_counter() - clock, time.perf_counter()
         write_volume(path, Volume(labels, volume.affine), note=note)
-        remarks = tuple(_write_dicom_seg(item, labels, volume, predictors))
+        notes = (*read.notes, *_write_dicom_seg(item, labels, volume, predictors))
         raised = flags(describe(volume, labels), reference, volume, labels)
         seconds = {"read": read_s, "segment": segment_s, "write and compare": time.perf_counter() - clock}
-    return Segmented(sha256, volume.shape, volume.spacing_mm, (*read.notes, *remarks), remarks, raised, seconds)
+    return Segmented(sha256, volume.shape, volume.spacing_mm, notes, raised, seconds)
 
 
 @task(name="plan-scan", task_run_name="{item.scan.name} · plan", **COMPUTE)
@@ -229,7 +228,7 @@ def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: 
         with catalog() as session:
             queries.record_plan(session, item.prediction_id, planned.rows, columns)
         shutil.rmtree(item.work, ignore_errors=True)
-    return replace(planned, remarks=(*planned.remarks, *segmented.remarks))
+    return replace(planned, remarks=(*planned.remarks, *segmented.notes))
 
 
 def _files(settings: Settings, case: Case) -> list[Path]:

@@ -27,7 +27,7 @@ def demo() -> None:
     from kits_core.phantom.server import DatasetServer
 
     settings = Settings()
-    phantoms = settings.home / "demo"
+    phantoms = settings.open_home() / "demo"
     phantoms.mkdir(parents=True, exist_ok=True)
     with DatasetServer(phantoms) as server:
         err.print(f"[dim]{CASES} phantom patients are served at {server.address}[/]", highlight=False)

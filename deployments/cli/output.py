@@ -2,22 +2,40 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 
 from deployments.cli.table import facts_layout, layout
 
-out = Console()
-err = Console(stderr=True)
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What steers a terminal or turns the order of letters: all control characters but tab and line end, and bidi marks."""
+
+
+class SafeConsole(Console):
+    """A terminal that no text can steer: names, tags and messages of strangers are shown, not obeyed."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What Rich makes of it, with U+FFFD for each character of a text that would steer the terminal."""
+        for segment in super().render(renderable, options):
+            if segment.control is None and _UNSEEN.search(segment.text):
+                yield Segment(_UNSEEN.sub("\ufffd", segment.text), segment.style)
+            else:
+                yield segment
+
+
+out = SafeConsole()
+err = SafeConsole(stderr=True)
 
 
 def show_result(result: Any, *, as_json: bool, text: str) -> None:

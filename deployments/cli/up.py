@@ -43,6 +43,7 @@ def up(
     if database is not None:
         os.environ["KITS_DATABASE_URL"] = database
     settings = Settings()
+    settings.open_home()
 
     from deployments.home_server import is_held, prefect_home, running_server
     from deployments.up.database import ensure_prefect_database

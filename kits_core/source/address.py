@@ -15,7 +15,13 @@ def check_address(text: str) -> str:
     Raises `KitsError`, which does not repeat it.
     """
     if "://" in text:
-        url = httpx.URL(text)
+        try:
+            url = httpx.URL(text)
+        except httpx.InvalidURL:  # whose message has a part of the address, as of a password with a slash in it
+            raise KitsError(
+                "expected an address that can be read, got another, which may hold a password and is not repeated; "
+                "give it as https://host/folder, and a bearer token as KITS_SOURCE_TOKEN"
+            ) from None
         if url.userinfo or url.query:
             raise KitsError(
                 f"{url.scheme}://{url.host}: expected an address without user, password and query, got one with them; "

@@ -56,6 +56,7 @@ SEVERAL = [
     "ROLLBACK; BEGIN; DELETE FROM case_metric; COMMIT",
     "COMMIT; SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE; DROP TABLE case_metric CASCADE",
 ]
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i FROM n"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n"
 
 
@@ -165,6 +166,26 @@ def test_a_query_that_takes_too_long_is_stopped(settings):
     with pytest.raises(KitsError, match=r"within 0\.3 s; got: .*(interrupted|timeout)"):
         run_query(settings, ENDLESS, timeout_s=0.3)
     assert 0.3 <= time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("limit", ["_MOST_ROWS", "_MOST_BYTES"])
+def test_an_answer_that_never_ends_is_stopped_before_it_fills_the_memory(settings, monkeypatch, limit):
+    monkeypatch.setattr(f"db.read_only.{limit}", 50_000)
+    with pytest.raises(KitsError, match=r"expected an answer of at most .* got more; add LIMIT"):
+        run_query(settings, NUMBERS.format(last=10**9))
+
+
+def test_an_answer_of_many_parts_is_whole(settings, monkeypatch):
+    monkeypatch.setattr("db.read_only._ROWS_AT_ONCE", 7)
+    for last in (6, 7, 8, 21, 22):
+        assert run_query(settings, NUMBERS.format(last=last))[1] == [(number,) for number in range(1, last + 1)]
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_functions_that_reach_into_the_process_are_refused(settings):
+    for function in ("fts3_tokenizer('simple')", "FTS3_TOKENIZER('simple', x'00')", "load_extension('x')"):
+        with pytest.raises(KitsError, match=r"not authorized|no such function"):
+            run_query(settings, f"SELECT {function}")
 
 
 def test_the_shortest_limit_is_not_none(settings):

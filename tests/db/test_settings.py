@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from pydantic import ValidationError
@@ -61,6 +62,20 @@ def test_an_address_of_another_database_is_refused_without_showing_its_password(
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("password", ["p@ss", "p/ss", "p#ss", "p?ss", "p:ss", "@", "p@s@s", "s3c@ret/x"])
+def test_a_password_that_is_not_escaped_is_refused_and_no_part_of_it_shown(password):
+    with pytest.raises(KitsError, match="special characters are escaped") as caught:
+        Settings(database_url=f"postgresql://user:{password}@host:5432/name?sslmode=require")
+    assert password not in str(caught.value).partition("(")[0]
+    escaped = quote(password, safe="")
+    assert Settings(database_url=f"postgresql://user:{escaped}@host:5432/name?sslmode=require").catalog_url
+
+
+@pytest.mark.parametrize("url", ["postgresql:///name", "postgresql://host/name", "postgresql://u@h/n?options=-c%20a=b"])
+def test_addresses_without_a_password_are_fine(url):
+    assert Settings(database_url=url).catalog_url
+
+
 def test_the_password_does_not_show():
     settings = Settings(database_url="postgresql://user:s3cret@host/name")
     assert "s3cret" not in repr(settings)
@@ -92,6 +107,18 @@ def test_a_path_comes_back_from_the_catalog_even_in_a_moved_home(tmp_path):
 def test_settings_cannot_be_changed(tmp_path):
     with pytest.raises(ValidationError, match="frozen"):
         Settings(home=tmp_path).home = tmp_path
+
+
+def test_a_home_that_was_open_is_closed_and_that_is_said(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("KITS_HOME", str(tmp_path / "home"))
+    assert Settings().open_home() == tmp_path / "home"
+    assert caplog.text == ""
+    (tmp_path / "home").chmod(0o755)
+    Settings().open_home()
+    assert "was open to others on this machine (mode 755) and is closed now to all but you" in caplog.text
+    monkeypatch.setenv("KITS_HOME_GROUP", "no-such-group")
+    with pytest.raises(KitsError, match="KITS_HOME_GROUP=no-such-group: expected a group of this machine"):
+        Settings().open_home()
 
 
 def test_settings_import_no_sql():

@@ -221,6 +221,23 @@ def test_what_is_refused_is_named_and_the_others_go_on(begun, scan, rows, tmp_pa
     assert failed == {"flat", "mr", "torn"}
 
 
+def test_what_was_odd_in_a_header_is_said_to_whoever_asked(begun, scan, rows, tmp_path):
+    image = nib.load(scan)
+    odd = nib.Nifti1Image(np.asarray(image.dataobj)[..., None], image.affine)
+    odd.set_qform(image.affine + np.pad([[3.0]], ((2, 1), (3, 0))), 1)
+    odd.set_sform(image.affine, 1)
+    odd.header.set_xyzt_units("mm")
+    odd.to_filename(tmp_path / "odd.nii.gz")
+    (planned,) = predict(PredictParameters(scans=[str(tmp_path / "odd.nii.gz")], out=str(tmp_path / "plans"))).planned
+    for note in (
+        "a fourth axis of length 1 was left out",
+        "sform and qform lay it in two places, corners 3.0 mm apart: the sform was taken",
+    ):
+        assert note in planned.remarks
+        assert note in planned.page.read_text(encoding="utf-8")
+        assert note in json.loads(rows("SELECT notes FROM prediction")[0][0])
+
+
 def test_a_fault_of_ours_is_that_scans_and_says_so(begun, scan, rows, tmp_path, monkeypatch):
     odd = tmp_path / "odd.nii.gz"
     shutil.copy(scan, odd)

@@ -25,3 +25,10 @@ def test_a_dataset_name_that_leaves_its_folder_is_refused(name):
 @pytest.mark.parametrize("name", ["kits23", "127.0.0.1/dataset", "Klinikum Süd 2024", "a.b-c_d"])
 def test_dataset_names(name):
     assert check_dataset_name(name) == name
+
+
+@pytest.mark.parametrize("address", ["http://user:s3c/ret@host/x", "https://user:s3c#ret@host/x"])
+def test_an_address_that_cannot_be_read_is_refused_and_not_repeated(address):
+    with pytest.raises(KitsError) as caught:
+        check_address(address)
+    assert "s3c" not in str(caught.value)
