@@ -19,7 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from db.address import address
 from db.migrate import revision, upgrade
 from db.models.base import json_text
-from db.settings import Settings
+from db.settings import HomeError, Settings
 from kits_core.errors import KitsError
 
 _BUSY_MS = 60_000
@@ -92,7 +92,7 @@ def _unreachable(url: str, error: Exception) -> CatalogUnreachableError:
 def _open_home(settings: Settings, _process: int) -> None:
     try:
         settings.open_home()
-    except OSError as error:
+    except HomeError as error:
         raise _unreachable(settings.catalog_url, error) from error
 
 

@@ -19,6 +19,10 @@ _SCHEDULERS = ("tcp://", "tls://", "ws://", "wss://", "ucx://")
 _DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
+class HomeError(KitsError):
+    """The home cannot be made, or not as it was asked for."""
+
+
 class Settings(BaseSettings):
     """`$KITS_HOME`, `$KITS_DATABASE_URL`, and the other fields in the same manner."""
 
@@ -98,14 +102,16 @@ class Settings(BaseSettings):
         """The home, made if it is not there, and closed to others: names of patients and their scans lie in it.
 
         A home that was open is closed; that is said in a warning of the log. A home that someone else owns stays as it
-        is. Raises `KitsError` for a group that this machine does not know, or that its owner is no member of.
+        is. Raises `HomeError` for a home that cannot be made, or that cannot be given to the group.
         """
         try:
             opened = keep_private(self.home, self.home_group)
-        except (LookupError, PermissionError) as error:
-            raise KitsError(
-                f"KITS_HOME_GROUP={self.home_group}: expected a group of this machine that you are a member of, got: "
-                f"{error}; see them with `groups`, or leave it empty"
+        except (LookupError, OSError) as error:
+            told = getattr(error, "strerror", None) or str(error).strip("'")
+            shared = f" and shared with KITS_HOME_GROUP={self.home_group}" if self.home_group else ""
+            raise HomeError(
+                f"{self.home}: expected a home that can be made there{shared}, got: {told}; check KITS_HOME and "
+                "KITS_HOME_GROUP"
             ) from error
         if opened:
             who = f"those of the group {self.home_group}" if self.home_group else "you"

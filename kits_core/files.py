@@ -66,13 +66,15 @@ def keep_private(folder: Path, group: str | None = None) -> int | None:
 
     Returns the mode that it had where it was open to others. One that someone else owns stays as it is. Nobody reaches
     what lies in a folder that they cannot enter, whatever its own mode. Raises `LookupError` for an unknown group, and
-    `PermissionError` where the owner is no member.
+    `OSError` for a file in its place, where it cannot be made, and where the owner is no member of the group.
     """
     number = grp.getgrnam(group).gr_gid if group else None
     mode = 0o700 if number is None else 0o2770  # what is made in it belongs to the group, too
     try:
         folder.mkdir(mode=mode, parents=True)
     except FileExistsError:
+        if not folder.is_dir():
+            raise
         found = folder.stat()
         before = stat.S_IMODE(found.st_mode)
         if found.st_uid != os.getuid() or (before == mode and number in (None, found.st_gid)):

@@ -1,3 +1,4 @@
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -117,8 +118,18 @@ def test_a_home_that_was_open_is_closed_and_that_is_said(monkeypatch, tmp_path, 
     Settings().open_home()
     assert "was open to others on this machine (mode 755) and is closed now to all but you" in caplog.text
     monkeypatch.setenv("KITS_HOME_GROUP", "no-such-group")
-    with pytest.raises(KitsError, match="KITS_HOME_GROUP=no-such-group: expected a group of this machine"):
+    with pytest.raises(KitsError, match="shared with KITS_HOME_GROUP=no-such-group, got: "):
         Settings().open_home()
+
+
+def test_a_file_in_the_homes_place_is_said_and_stays_as_it_is(monkeypatch, tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.touch(0o644)
+    for home in (mine, mine / "home"):
+        monkeypatch.setenv("KITS_HOME", str(home))
+        with pytest.raises(KitsError, match=r"mine\.txt.*: expected a home that can be made there, got: .*KITS_HOME"):
+            Settings().open_home()
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o644
 
 
 def test_settings_import_no_sql():
