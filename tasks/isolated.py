@@ -3,16 +3,20 @@
 Kept free of Prefect and the catalog, because every worker process imports it.
 """
 
+import os
 import resource
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import current_process
 from pathlib import Path
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
-from loky import get_reusable_executor
+from loky import ProcessPoolExecutor
 
 from kits_core.orphans import end_with_parent
 
@@ -21,6 +25,21 @@ T = TypeVar("T")
 _IDLE_S = 30
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+# Not loky's reusable executor, of which each thread has one of its own: with a thread a case, all cases ran at once.
+_executors: dict[int, ProcessPoolExecutor] = {}
+_lock = Lock()
+
+
+def _begin_anew() -> None:
+    """In a forked process, whose parent has the workers, and may have held the lock."""
+    global _lock  # noqa: PLW0603
+    _lock = Lock()
+    _executors.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 class WorkerDiedError(RuntimeError):
@@ -38,20 +57,31 @@ class Isolated(Generic[T]):
 def run_isolated(workers: int, function: Callable[..., T], *args: Any) -> Isolated[T]:
     """Call `function(*args)` in one of `workers` processes, which are kept for the next calls, and wait for it.
 
-    A process that may have no children, as a Dask cluster's worker, is such a process itself: it calls the function.
+    All threads share these processes. A process that may have no children, as a Dask cluster's worker, is one itself:
+    it calls the function.
 
     Raises what the function raised, and `WorkerDiedError` where a worker process died. That breaks the calls beside it
     too; the next call starts new processes.
     """
     if current_process().daemon:
         return _measured(function, args)
-    executor = get_reusable_executor(max_workers=workers, timeout=_IDLE_S, env=_ONE_THREAD, initializer=end_with_parent)
     try:
-        return executor.submit(_measured, function, args).result()
+        return _submit(workers, function, args).result()
     except BrokenProcessPool as error:
         raise WorkerDiedError(
             f"expected a worker process to finish, got its end ({error}); most often memory ran out: lower the workers"
         ) from error
+
+
+def _submit(workers: int, function: Callable[..., T], args: tuple[Any, ...]) -> Future[Isolated[T]]:
+    with _lock:
+        if workers in _executors:
+            with suppress(BrokenProcessPool):
+                return _executors[workers].submit(_measured, function, args)
+        _executors[workers] = ProcessPoolExecutor(
+            workers, timeout=_IDLE_S, env=_ONE_THREAD, initializer=end_with_parent
+        )
+        return _executors[workers].submit(_measured, function, args)
 
 
 def _measured(function: Callable[..., T], args: tuple[Any, ...]) -> Isolated[T]:

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -32,6 +33,14 @@ def test_a_worker_that_is_killed_is_reported_and_the_next_call_works():
     with pytest.raises(WorkerDiedError, match="most often memory ran out"):
         run_isolated(1, os.kill, run_isolated(1, os.getpid).result, signal.SIGKILL)
     assert run_isolated(1, abs, -3).result == 3
+
+
+def test_all_threads_share_the_workers():
+    used = set()
+    for _ in range(2):  # as stages do, one after the other, each with threads of its own
+        with ThreadPoolExecutor(4) as threads:
+            used |= set(threads.map(lambda _: run_isolated(2, os.getpid).result, range(16)))
+    assert len(used) <= 2
 
 
 def test_a_worker_needs_no_prefect():
