@@ -167,6 +167,11 @@ class Settings(BaseSettings):
         return self.home / "reports"
 
     @property
+    def locks(self) -> Path:
+        """What flow runs of this home take turns at: files that are locked, and empty."""
+        return self.home / "locks"
+
+    @property
     def catalog_url(self) -> str:
         """SQLAlchemy address of the catalog; `postgresql://` is given the driver that this project installs."""
         if self.database_url is None:

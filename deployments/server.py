@@ -37,7 +37,7 @@ def prefect_server(
 
     def tidy(api_url: str) -> None:
         with _using(api_url):
-            free_what_was_left()
+            crash_killed_runs()
 
     with home_server(home, idle_s, meanwhile=meanwhile, alone=tidy, waits=waits) as api_url, _using(api_url):
         yield api_url
@@ -60,13 +60,12 @@ def _using(api_url: str) -> Iterator[None]:
         os.environ.pop("PREFECT_API_URL", None)
 
 
-def free_what_was_left() -> None:
-    """Free what a killed command left behind: its runs are marked crashed, its concurrency slots are given back.
+def crash_killed_runs() -> None:
+    """Mark the runs of killed commands as crashed.
 
     Runs of deployments are none of ours: a worker on another server of this history may be at them.
     """
     from prefect import get_client  # noqa: PLC0415
-    from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate  # noqa: PLC0415
     from prefect.client.schemas.filters import (  # noqa: PLC0415
         FlowRunFilter,
         FlowRunFilterDeploymentId,
@@ -83,9 +82,6 @@ def free_what_was_left() -> None:
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_run_filter=unfinished):
             client.set_flow_run_state(run.id, Crashed(message="Its process ended without a word."), force=True)
-        for limit in client.read_global_concurrency_limits():
-            if limit.active_slots:
-                client.update_global_concurrency_limit(limit.name, GlobalConcurrencyLimitUpdate(active_slots=0))
 
 
 def _send_what_is_queued() -> None:

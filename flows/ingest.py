@@ -17,6 +17,7 @@ from tasks.cancel import end_as_cancelled
 from tasks.events import dataset_changed
 from tasks.fingerprint import Fingerprint, fingerprint_dataset
 from tasks.ingest import ingest_case, ingest_clinical_records
+from tasks.leftovers import find_leftovers
 from tasks.limits import download_slots
 from tasks.listing import Listing, list_source
 from tasks.source import Asked
@@ -81,6 +82,8 @@ def ingest(parameters: IngestParameters) -> Ingested:
         vanished=len(listing.vanished),
         notes=tuple(dict.fromkeys((*listing.notes, *(notes or ()), *of_files))),
     )
+    for leftover in find_leftovers(listing.dataset, remove=True):
+        get_run_logger().info("removed %s (%.1f MB): %s", leftover.path, leftover.bytes / _MEGABYTE, leftover.what)
     create_markdown_artifact(_markdown(listing, done, refused), key="ingest", description="What an ingestion did")
     if done.brought_in:
         _leave_fingerprint(listing.dataset)

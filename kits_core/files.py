@@ -3,6 +3,7 @@
 import grp
 import hashlib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 PARTIAL_SUFFIX = ".partial"
+_ASIDE = re.compile(rf"\.\d+{re.escape(PARTIAL_SUFFIX)}(\.\w+)*$")
 _CHUNK_BYTES = 1 << 20
 
 
@@ -31,6 +33,11 @@ def written_aside(path: Path, *, suffix: str = "") -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def is_aside(path: Path) -> bool:
+    """Whether a file has a name that `written_aside` gives."""
+    return _ASIDE.search(path.name) is not None
 
 
 def leave_page_cache(file: BinaryIO) -> None:

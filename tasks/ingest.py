@@ -1,16 +1,11 @@
 """A source's cases, one by one, into the home and the catalog."""
 
 import errno
-import fcntl
 import hashlib
-import json
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,17 +21,24 @@ from kits_core.source.clinical import read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
 from kits_core.source.download import guard_file
 from kits_core.source.growing import Growing, read_on_arrival
-from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, SEGMENTATION_NAME, Location
+from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, Location
 from kits_core.source.nifti import NiftiFacts
 from kits_core.source.transfer import Fetched, Known, TransferError, redacted
 from kits_core.source.verify import check_hounsfield, check_pair, check_shape
 from tasks.catalog import catalog, flow_run_id, reading
+from tasks.incoming import (
+    ARCHIVES,
+    facts_file,
+    incoming_folder,
+    known_facts,
+    raw_folder,
+    read_facts,
+    staging_folder,
+    write_facts,
+)
 from tasks.listing import STAGE, CaseToIngest, quarantine
 from tasks.policy import DOWNLOAD
 from tasks.source import Asked
-
-_ARCHIVES = {FileKind.IMAGE: IMAGE_NAME, FileKind.SEGMENTATION: SEGMENTATION_NAME}
-_STAGING = ".staging"
 
 Converted = ConvertedImage | ConvertedSegmentation
 Brought = tuple[Fetched, Converted]
@@ -53,14 +55,14 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
     with noting_problems(case):
         if _brought_by_another(case):
             return ()
-        with _staging(case) as staging:
+        with staging_folder(case) as staging:
             arrived = _fetch_files(asked, case, staging)
             incoming = incoming_folder(case)
-            archives = {kind: incoming / name for kind, name in _ARCHIVES.items() if (incoming / name).is_file()}
+            archives = {kind: incoming / name for kind, name in ARCHIVES.items() if (incoming / name).is_file()}
             if not archives and _brought_by_another(case):
                 return ()
             brought = {
-                kind: arrived.get(kind) or (_read_facts(archive), _convert(case, kind, archive, staging))
+                kind: arrived.get(kind) or (read_facts(archive), _convert(case, kind, archive, staging))
                 for kind, archive in archives.items()
             }
             with reading() as session:
@@ -69,7 +71,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
             _put_in_place(case, archives, brought, newest, keep_archives=keep_archives)
     for archive in archives.values():
         archive.unlink(missing_ok=True)
-        _facts_file(archive).unlink(missing_ok=True)
+        facts_file(archive).unlink(missing_ok=True)
         guard_file(archive).unlink(missing_ok=True)
     shutil.rmtree(_quarantine_folder(case), ignore_errors=True)
     with suppress(OSError):
@@ -95,7 +97,7 @@ def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> l
     with catalog() as session:
         row = queries.find_dataset(session, dataset)
         queries.record_clinical(
-            session, row, clinical.records, _read_facts(target).sha256, refused=refused, flow_run_id=flow_run_id()
+            session, row, clinical.records, read_facts(target).sha256, refused=refused, flow_run_id=flow_run_id()
         )
     met = [*clinical.notes, *refused.values()]
     for line in met:
@@ -134,11 +136,6 @@ def _note(case: CaseToIngest, error: Exception) -> None:
     quarantine(case.case_id, reason)
 
 
-def incoming_folder(case: CaseToIngest) -> Path:
-    """Where a case's archives lie until they are converted."""
-    return current_settings().incoming / case.dataset / case.name
-
-
 def _brought_by_another(case: CaseToIngest) -> bool:
     """Whether another ingestion has brought in all these files since the source was asked."""
     with reading() as session:
@@ -151,7 +148,7 @@ def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKi
     arrived: dict[FileKind, Brought] = {}
     # The smaller file first: a case is done when its image is, and need not wait for a connection once more.
     for kind, location in sorted(case.files.items(), key=lambda item: item[0] is FileKind.IMAGE):
-        archive = incoming_folder(case) / _ARCHIVES[kind]
+        archive = incoming_folder(case) / ARCHIVES[kind]
         if _is_here(asked, location, archive):
             continue
         try:
@@ -169,13 +166,13 @@ def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKi
 
 def _is_here(asked: Asked, location: Location, target: Path) -> bool:
     """Whether a file lies in the incoming folder, whole, and as the source has it now."""
-    facts = _known_facts(target) if target.is_file() else None
+    facts = known_facts(target) if target.is_file() else None
     if facts is not None:
         known = Known(etag=facts.etag, last_modified=facts.last_modified, bytes=facts.bytes)
         return not asked.transfer().probe(location, known).changed
     if target.is_file() and location.sha256 == sha256_of(target):
         # Killed between the archive's rename and its note.
-        _write_facts(target, Fetched(target.stat().st_size, location.sha256, None, None, redacted(location.address)))
+        write_facts(target, Fetched(target.stat().st_size, location.sha256, None, None, redacted(location.address)))
         return True
     return False
 
@@ -185,7 +182,7 @@ def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | No
     start = time.perf_counter()
     fetched = asked.transfer().fetch(location, target, growing=growing, on_retry=_tell_retry)
     _check_sha512(location, target)
-    _write_facts(target, fetched)
+    write_facts(target, fetched)
     seconds = time.perf_counter() - start
     get_run_logger().info("%s: %.1f MB in %.1f s", target.name, fetched.bytes / 1e6, seconds)
     return fetched
@@ -205,41 +202,6 @@ def _check_sha512(location: Location, target: Path) -> None:
 
 def _tell_retry(error: TransferError, wait_s: float) -> None:
     get_run_logger().warning("%s; next attempt in %.1f s", error, wait_s)
-
-
-@contextmanager
-def _staging(case: CaseToIngest) -> Iterator[Path]:
-    """A folder beside the case's files for what is not verified yet; it is gone after the block.
-
-    What a killed process left is removed: the lock on its folder died with it.
-    """
-    raw = _raw_folder(case)
-    raw.mkdir(parents=True, exist_ok=True)
-    for stale in raw.glob(f"{_STAGING}-*"):
-        with _locked(stale) as locked:
-            if locked:
-                shutil.rmtree(stale, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_STAGING}-", dir=raw))
-    try:
-        with _locked(folder):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            raw.rmdir()  # which an empty folder alone allows
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Whether this process now holds the lock of a folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
 
 
 def _convert(case: CaseToIngest, kind: FileKind, archive: Path | Growing, staging: Path) -> Converted:
@@ -338,40 +300,16 @@ def _put_aside(case: CaseToIngest) -> None:
     incoming, aside = incoming_folder(case), _quarantine_folder(case)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    for name in _ARCHIVES.values():
-        _facts_file(incoming / name).unlink(missing_ok=True)
+    for name in ARCHIVES.values():
+        facts_file(incoming / name).unlink(missing_ok=True)
         if (incoming / name).is_file():
             shutil.move(incoming / name, aside / name)
 
 
-def _raw_folder(case: CaseToIngest) -> Path:
-    return current_settings().raw / case.dataset / case.name
-
-
 def _version_folder(case: CaseToIngest, version: int) -> Path:
     """Where a version of a case's file lies: the first in the case's folder, later ones below it."""
-    return _raw_folder(case) if version == 1 else _raw_folder(case) / f"version_{version}"
+    return raw_folder(case) if version == 1 else raw_folder(case) / f"version_{version}"
 
 
 def _quarantine_folder(case: CaseToIngest) -> Path:
     return current_settings().quarantine / case.dataset / case.name
-
-
-def _facts_file(archive: Path) -> Path:
-    return archive.with_name(f"{archive.name}.json")
-
-
-def _read_facts(archive: Path) -> Fetched:
-    return Fetched(**json.loads(_facts_file(archive).read_text(encoding="utf-8")))
-
-
-def _known_facts(archive: Path) -> Fetched | None:
-    try:
-        return _read_facts(archive)
-    except (OSError, ValueError, TypeError):  # there is none, or a kill has torn it
-        return None
-
-
-def _write_facts(archive: Path, facts: Fetched) -> None:
-    """Not atomically: a torn note is as good as none, and leaves nothing beside it."""
-    _facts_file(archive).write_text(json.dumps(asdict(facts)), encoding="utf-8")

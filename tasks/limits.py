@@ -1,37 +1,41 @@
-"""Limits that flow runs share, kept by the Prefect server and shown in its dashboard."""
+"""How many downloads all flow runs of a home do at once: set in Prefect's dashboard, held as locks in the home."""
 
+import fcntl
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO
 
 from prefect import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.logging import get_run_logger
 
+from db.settings import current_settings
 from kits_core.errors import KitsError
 
 DOWNLOADS = "kits-downloads"
-"""Name of the global concurrency limit: how many cases all flow runs together download at once."""
+"""Name of the global concurrency limit whose number says how many cases all flow runs together download at once."""
 
 _AT_FIRST = 8
-_LEASE_S = 60.0
-"""How long slots stay taken after their owner was killed: the shortest that Prefect allows."""
+_LOOK_EVERY_S = 0.1
 
 
 @contextmanager
 def download_slots(wanted: int) -> Iterator[int]:
     """Hold up to `wanted` slots of the limit for the block, waiting for other flow runs; yields how many those are.
 
-    A run takes its slots once and not a case at a time: each taking is a write to the server's database, which SQLite
-    refuses under load, and Prefect's client then waits for two seconds. The limit is made, with 8 slots or `wanted` if
-    that is more, where there is none; afterwards the dashboard has the last word. Raises `KitsError` for a limit of 0,
-    which would be waited for without end.
+    Each slot is a lock in the home, which the operating system frees however its owner ends. Prefect's own slots stay
+    taken for 60 s after their owner was killed. The limit is made, with 8 slots or `wanted` if that is more, where
+    there is none; afterwards the dashboard has the last word. Raises `KitsError` for a limit of 0, which would be
+    waited for without end.
     """
     if wanted < 1:
         yield 0
         return
-    granted = min(wanted, _ensure_limit(max(_AT_FIRST, wanted)))
+    limit = _ensure_limit(max(_AT_FIRST, wanted))
+    granted = min(wanted, limit)
     if granted < 1:
         raise KitsError(
             f"{DOWNLOADS}: expected a limit of at least 1 download at once, got {granted}; raise it in the dashboard "
@@ -45,7 +49,7 @@ def download_slots(wanted: int) -> Iterator[int]:
             wanted,
             DOWNLOADS,
         )
-    with concurrency(DOWNLOADS, occupy=granted, lease_duration=_LEASE_S):
+    with _held(granted, limit):
         yield granted
 
 
@@ -57,3 +61,32 @@ def _ensure_limit(slots: int) -> int:
             with suppress(ObjectAlreadyExists):  # two runs may make it at once
                 client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=DOWNLOADS, limit=slots))
         return client.read_global_concurrency_limit_by_name(DOWNLOADS).limit
+
+
+@contextmanager
+def _held(slots: int, limit: int) -> Iterator[None]:
+    """Hold `slots` of the home's first `limit` locks. Who came first gets them first."""
+    folder = current_settings().locks / DOWNLOADS
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        free = [folder / f"{place}.lock" for place in range(limit)]
+        with (folder / "turn.lock").open("a") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            while len(free) > limit - slots:
+                for path in free[:]:
+                    if len(free) > limit - slots and (lock := _taken(path)):
+                        held.enter_context(lock)
+                        free.remove(path)
+                time.sleep(_LOOK_EVERY_S if len(free) > limit - slots else 0)
+        yield
+
+
+def _taken(path: Path) -> IO[str] | None:
+    """A file whose lock this process now holds; None where another one holds it."""
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file

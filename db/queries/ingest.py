@@ -63,6 +63,12 @@ def newest_file(session: Session, case_id: int, kind: FileKind) -> CaseFile | No
     )
 
 
+def newest_file_of(session: Session, dataset: str, case: str, kind: FileKind) -> CaseFile | None:
+    """The newest version of a file of the case of a name."""
+    of_name = select(CaseFile).join(Case).join(Dataset).where(Dataset.name == dataset, Case.name == case)
+    return session.scalar(of_name.where(CaseFile.kind == kind, CaseFile.superseded_at.is_(None)))
+
+
 def version_of(newest: CaseFile | None, archive_sha256: str) -> int:
     """The version that an archive is, or would be if it were recorded after the `newest`."""
     return 1 if newest is None else newest.version + (newest.archive_sha256 != archive_sha256)

@@ -1,4 +1,4 @@
-"""`kits sql`, `kits status`."""
+"""`kits sql`, `kits status`, `kits tidy`."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,6 @@ import typer
 
 from deployments.cli.app import AsJson, app
 from deployments.cli.output import check_folder_of, out, print_json, say, show_table
-
 
 @app.command()
 def sql(
@@ -108,6 +107,30 @@ def _write_parquet(path: Path, columns: list[str], rows: list[tuple[Any, ...]]) 
     values = zip(*rows, strict=True) if rows else [()] * len(columns)
     table = pa.table([pa.array(list(column)) for column in values], names=columns)
     parquet.write_table(table, path)
+
+
+@app.command()
+def tidy(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is shown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what killed commands left in the home and nothing needs; `--yes` removes it.
+
+    Example: `kits tidy --yes`
+    """
+    from tasks.leftovers import find_leftovers
+
+    found = find_leftovers(remove=yes)
+    if as_json:
+        print_json([{"path": str(leftover.path), "bytes": leftover.bytes, "what": leftover.what} for leftover in found])
+        return
+    for leftover in found:
+        say(f"{leftover.path}: {leftover.what}, {leftover.bytes / 1e6:.1f} MB")
+    total = f"{len(found)} left over, {sum(leftover.bytes for leftover in found) / 1e6:.1f} MB"
+    if not found:
+        say("nothing is left over")
+    else:
+        say(f"{total}, removed" if yes else f"{total}; kits tidy --yes removes them")
 
 
 def _show_views() -> None:

@@ -32,9 +32,14 @@ class _Guard:
     etag: str
 
 
+def partial_file(target: Path) -> Path:
+    """Where a file lies while it is downloaded."""
+    return target.with_name(f"{target.name}{PARTIAL_SUFFIX}")
+
+
 def guard_file(target: Path) -> Path:
     """Where the note lies of what guards a download's first bytes. A kill just after the last byte leaves it there."""
-    return target.with_name(f"{target.name}{PARTIAL_SUFFIX}.json")
+    return target.with_name(f"{partial_file(target).name}.json")
 
 
 class Download:
@@ -191,7 +196,7 @@ def open_download(url: str, target: Path, growing: Growing | None = None) -> Ite
 
     `growing` is told of what arrives. Raises `TransferError` where another process holds it.
     """
-    partial = target.with_name(target.name + PARTIAL_SUFFIX)
+    partial = partial_file(target)
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     with os.fdopen(descriptor, "r+b") as file:
         try:

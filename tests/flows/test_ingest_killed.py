@@ -1,6 +1,5 @@
 """Ingestions that are killed, locked out, doubled or out of room, as processes of their own, and what is left then."""
 
-import os
 import resource
 import signal
 import sqlite3
@@ -19,21 +18,27 @@ from kits_core.phantom.dataset import kits_affine, write_phantoms
 from kits_core.phantom.faults import Fault, FaultKind
 from kits_core.phantom.server import DatasetServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_used_home")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_shared_server")]
 
 MAIN = "from deployments.cli import main\nmain()"
 
 
 @pytest.fixture
-def _used_home(home, with_prefects_tables):
+def _shared_server(home, prefect_api, monkeypatch):
+    """What is tested is the home and the catalog; a server of one's own takes 10 s of a core at each start."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+
+
+@pytest.fixture
+def _own_server(home, with_prefects_tables, monkeypatch):
     """A home in which a server has run: its tables are not what is tested here, and making them takes a while."""
+    monkeypatch.delenv("PREFECT_API_URL")
     with_prefects_tables(home)
 
 
 def _start(source):
     return subprocess.Popen(
         [sys.executable, "-c", MAIN, "ingest", "--source", str(source), "--dataset", "phantoms"],
-        env={name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -74,6 +79,7 @@ def _everything_is_in(rows, source):
     assert not list(settings.incoming.rglob("*.gz*"))
 
 
+@pytest.mark.usefixtures("_own_server")
 def test_killed_in_the_middle_of_a_download_it_resumes_where_it_was(phantoms, rows):
     stalled = "case_00002/imaging.nii.gz"
     with DatasetServer(phantoms, [Fault(stalled, FaultKind.STALL, stall_s=60)]) as server:

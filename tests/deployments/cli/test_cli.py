@@ -40,7 +40,7 @@ def test_help_answers_within_half_a_second_and_imports_nothing_heavy():
         start = time.perf_counter()
         help_text = _kits("--help").stdout
         seconds.append(time.perf_counter() - start)
-    for verb in ("demo", "ingest", "prepare", "split", "train", "evaluate", "report", "sql", "status"):
+    for verb in ("demo", "ingest", "prepare", "split", "train", "evaluate", "report", "sql", "status", "tidy"):
         assert f" {verb} " in help_text
     heavy = ("tensorflow", "keras", "prefect", "sqlalchemy", "numpy", "pandas", "pydantic")
     code = (
@@ -117,6 +117,20 @@ def test_status_tells_what_is_wrong_with_a_case(some_rows):
     status = json.loads(_kits("status", "--json").stdout)
     assert status["problems"][0]["error"] == "case_00007: expected a scan, got a web page"
     assert "case_00007" in _kits("status").stdout
+
+
+def test_tidy_shows_what_a_kill_left_and_removes_it_when_told_to(home):
+    assert _kits("tidy").stdout == "nothing is left over\n"
+    left = home / "raw" / "data" / "case_00000" / ".staging-abc"
+    left.mkdir(parents=True)
+    (left / "imaging.nii").write_bytes(bytes(2_000_000))
+    assert "2.0 MB; kits tidy --yes removes them" in _kits("tidy").stdout
+    assert json.loads(_kits("tidy", "--json").stdout)[0] == {
+        "path": str(left), "bytes": 2_000_000, "what": "files of an ingestion that was killed, not verified",
+    }  # fmt: skip
+    assert left.exists()
+    assert "2.0 MB, removed" in _kits("tidy", "--yes").stdout
+    assert not left.exists()
 
 
 def test_status_of_an_empty_home(home):
