@@ -326,6 +326,54 @@ MEASUREMENT_ERROR = View(
     """,
 )
 
+STALE = View(
+    "stale",
+    "One row a case of something that was made from files which are others by now: make that again.",
+    {
+        "what": "prepared_case, training_run or evaluation",
+        "number": "its number",
+        "dataset": "name of the dataset",
+        "case_name": "name of the case whose files were replaced",
+        "changed": "image or segmentation, of the source; prepared, where a training read prepared files that were "
+        "made anew since",
+    },
+    """
+    SELECT 'prepared_case' AS what, p.id AS number, d.name AS dataset, c.name AS case_name, f.kind AS changed
+    FROM prepared_case p
+    JOIN case_file f ON f.case_id = p.case_id AND f.superseded_at IS NULL
+    JOIN "case" c ON c.id = p.case_id
+    JOIN dataset d ON d.id = c.dataset_id
+    WHERE (f.kind = 'image' AND f.sha256 <> p.source_image_sha256)
+       OR (f.kind = 'segmentation' AND f.sha256 <> COALESCE(p.source_segmentation_sha256, ''))
+    UNION ALL
+    SELECT 'training_run', t.run_id, d.name, c.name,
+           CASE WHEN t.image_sha256 <> p.image_sha256 OR t.label_sha256 <> p.label_sha256 THEN 'prepared'
+                ELSE (SELECT MAX(f.kind) FROM case_file f
+                      WHERE f.case_id = t.case_id AND f.superseded_at IS NULL
+                        AND f.sha256 <> p.source_image_sha256 AND f.sha256 <> p.source_segmentation_sha256) END
+    FROM trained_case t
+    JOIN training_run r ON r.id = t.run_id
+    JOIN prepared_case p ON p.case_id = t.case_id AND p.recipe_id = r.recipe_id
+    JOIN "case" c ON c.id = t.case_id
+    JOIN dataset d ON d.id = c.dataset_id
+    WHERE t.image_sha256 <> p.image_sha256 OR t.label_sha256 <> p.label_sha256
+       OR EXISTS (SELECT 1 FROM case_file f
+                  WHERE f.case_id = t.case_id AND f.superseded_at IS NULL
+                    AND f.sha256 <> p.source_image_sha256 AND f.sha256 <> p.source_segmentation_sha256)
+    UNION ALL
+    SELECT 'evaluation', m.evaluation_id, d.name, c.name, f.kind
+    FROM case_metric m
+    JOIN case_file f ON f.case_id = m.case_id AND f.superseded_at IS NULL
+    LEFT JOIN scored_case k ON k.evaluation_id = m.evaluation_id AND k.case_id = m.case_id
+    JOIN "case" c ON c.id = m.case_id
+    JOIN dataset d ON d.id = c.dataset_id
+    WHERE m.region = 'kidney' AND m.metric = 'dice'
+      AND ((f.kind = 'image' AND f.sha256 <> k.image_sha256)
+           OR (f.kind = 'segmentation' AND f.sha256 <> k.reference_sha256)
+           OR (k.id IS NULL AND f.version > 1))
+    """,
+)
+
 VIEWS = (
     CASE_OVERVIEW,
     CASE_METRIC_WIDE,
@@ -336,6 +384,7 @@ VIEWS = (
     PREDICTION_OVERVIEW,
     PLAN_MEASUREMENT,
     MEASUREMENT_ERROR,
+    STALE,
 )
 
 

@@ -82,11 +82,16 @@ def plan_evaluation(model: str, subset: str, flips: bool, workers: int) -> Evalu
             flow_run_id=flow_run_id(),
         )
         members = split_queries.side(session, run.split_id, Subset(subset), run.config.get("fold"))
-        scored = queries.scored_cases(session, evaluation.id)
+        stale = queries.stale_cases(session, evaluation.id)
+        scored = queries.scored_cases(session, evaluation.id) - stale
+        if stale and evaluation.subset is Subset.VALIDATION:
+            _choose_anew(evaluation, [member.case.name for member in members])
         missing = [CaseToEvaluate(m.case_id, m.case.name) for m in members if m.case_id not in scored]
         cleanup = _known_cleanup(session, evaluation)
         if missing and cleanup is None:  # what was scored before the rules were known is scored again
             missing = [CaseToEvaluate(m.case_id, m.case.name) for m in members]
+        if missing:  # until all are scored, its values are not one evaluation's
+            evaluation.status = RunStatus.RUNNING
         return EvaluationPlan(
             evaluation.id, row.id, evaluation.locator_id, flips, cleanup, len(members), missing, workers
         )
@@ -204,6 +209,16 @@ def _known_cleanup(session: Session, evaluation: Evaluation) -> Choice | None:
         known = queries.validated_cleanup(session, evaluation.model_id, flips=evaluation.flips)
         evaluation.cleanup = known or NOT_CHOSEN.to_json()
     return None if evaluation.cleanup is None else Choice.from_json(evaluation.cleanup)
+
+
+def _choose_anew(evaluation: Evaluation, cases: list[str]) -> None:
+    """Let the rules be chosen again, on predictions that no rule has touched: they were chosen on other references."""
+    if evaluation.cleanup is None:
+        return
+    if Choice.from_json(evaluation.cleanup).rules != Rules():
+        for case in cases:
+            prediction_path(current_settings(), evaluation.id, case).unlink(missing_ok=True)
+    evaluation.cleanup = None
 
 
 def _files(settings: Settings, case: CaseToEvaluate, plan: EvaluationPlan) -> _Files:

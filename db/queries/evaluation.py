@@ -117,6 +117,15 @@ def scored_cases(session: Session, evaluation_id: int) -> set[int]:
     )
 
 
+def stale_cases(session: Session, evaluation_id: int) -> set[int]:
+    """Ids of the cases whose scores rest on an image or a reference that was replaced since."""
+    query = text(
+        'SELECT c.id FROM stale s JOIN dataset d ON d.name = s.dataset JOIN "case" c ON c.dataset_id = d.id '
+        "AND c.name = s.case_name WHERE s.what = 'evaluation' AND s.number = :evaluation_id"
+    )
+    return set(session.scalars(query, {"evaluation_id": evaluation_id}))
+
+
 def validated_cleanup(session: Session, model_id: int, *, flips: bool) -> dict[str, Any] | None:
     """The clean-up that the newest completed evaluation of a model over validation cases chose; None without one."""
     return session.scalar(

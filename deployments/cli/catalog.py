@@ -9,6 +9,9 @@ import typer
 from deployments.cli.app import AsJson, app
 from deployments.cli.output import check_folder_of, out, print_json, say, show_table
 
+_STALE = "made from files of cases that were replaced since; prepare, train or evaluate again"
+
+
 @app.command()
 def sql(
     query: Annotated[str | None, typer.Argument(help="One SQL query that only reads.")] = None,
@@ -69,6 +72,10 @@ def status(as_json: AsJson = False) -> None:
     tables = {
         "cases": ask("SELECT dataset, status, COUNT(*) AS cases FROM case_overview GROUP BY 1, 2 ORDER BY 1, 2"),
         "problems": ask("SELECT dataset, case_name, stage, attempts, error FROM open_problem ORDER BY 1, 2, 3"),
+        "stale": ask(
+            "SELECT what, CASE WHEN what = 'prepared_case' THEN NULL ELSE number END AS number, dataset, "
+            "COUNT(DISTINCT case_name) AS cases, MIN(case_name) AS first_case FROM stale GROUP BY 1, 2, 3 ORDER BY 1, 2"
+        ),
         "runs": ask(
             "SELECT r.id AS run, r.status, COALESCE(MAX(e.epoch), 0) AS epochs, m.score, r.error "
             "FROM training_run r LEFT JOIN epoch_metric e ON e.run_id = r.id LEFT JOIN model m ON m.run_id = r.id "
@@ -97,7 +104,7 @@ def status(as_json: AsJson = False) -> None:
     say(f"home: {settings.home}")
     for title, rows in tables.items():
         if rows:
-            show_table(rows, title)
+            show_table(rows, f"{title}: {_STALE}" if title == "stale" else title)
 
 
 def _write_parquet(path: Path, columns: list[str], rows: list[tuple[Any, ...]]) -> None:

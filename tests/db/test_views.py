@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 
 from db.engine import catalog_session, open_catalog
-from db.models import Case, Evaluation, FileKind, PreparedCase, Subset
-from db.queries import evaluation, ingest
+from db.models import Case, Evaluation, FileKind, PreparedCase, ScoredCase, Subset
+from db.queries import evaluation, ingest, prepare
 from db.views import VIEWS
 from kits_core.metrics.score import METRICS, Score, Status
 
@@ -288,3 +288,49 @@ def test_measurement_error(settings, small):
         ("case_00001", "tumor_1", 40.0, 37.5, -2.5),
         ("case_00002", "tumor_1", 50.0, None, None),
     ]
+
+
+def _stale(settings):
+    rows = _rows(settings, "stale", "what, case_name, changed")
+    return [(row["what"], row["number"], row["case_name"], row["changed"]) for row in rows]
+
+
+def test_nothing_is_stale_until_a_file_is_replaced(settings, small):
+    assert _stale(settings) == []
+
+
+def test_a_reference_that_was_replaced_makes_stale_what_rests_on_it(settings, small, file_facts):
+    with catalog_session(settings) as session:
+        case = session.get_one(Case, small.cases[1])
+        ingest.record_file(session, case, FileKind.SEGMENTATION, file_facts("corrected"))
+        number = session.scalars(select(PreparedCase.id).where(PreparedCase.case_id == case.id)).one()
+    assert _stale(settings) == [
+        ("evaluation", small.evaluation, "case_00001", "segmentation"),
+        ("prepared_case", number, "case_00001", "segmentation"),
+        ("training_run", small.run, "case_00001", "segmentation"),
+    ]
+    with catalog_session(settings) as session:
+        assert evaluation.stale_cases(session, small.evaluation) == {small.cases[1]}
+        assert evaluation.stale_cases(session, small.evaluation + 1) == set()
+
+
+def test_an_image_that_was_replaced_and_prepared_anew(settings, small, file_facts, prepared_facts):
+    with catalog_session(settings) as session:
+        case = session.get_one(Case, small.cases[2])
+        ingest.record_file(session, case, FileKind.IMAGE, file_facts("rescanned"))
+        anew = prepared_facts(2) | {"source_image_sha256": "sha-rescanned", "image_sha256": "prepared-anew"}
+        prepare.record_prepared(session, recipe_id=small.recipe, case_id=case.id, facts=anew, ceilings={})
+    assert _stale(settings) == [
+        ("evaluation", small.evaluation, "case_00002", "image"),
+        ("training_run", small.run, "case_00002", "prepared"),
+    ]
+
+
+def test_scores_from_before_hashes_were_kept_are_stale_where_a_file_has_a_second_version(settings, small, file_facts):
+    with catalog_session(settings) as session:
+        session.execute(delete(ScoredCase))
+    assert _stale(settings) == []
+    with catalog_session(settings) as session:
+        case = session.get_one(Case, small.cases[1])
+        ingest.record_file(session, case, FileKind.IMAGE, file_facts("rescanned"))
+    assert ("evaluation", small.evaluation, "case_00001", "image") in _stale(settings)

@@ -71,7 +71,7 @@ def test_a_case_that_cannot_be_predicted_counts_as_zero_until_it_can(begun, rows
     spoilt = _held_out(rows)[0]
     path = next(Settings().raw.rglob(f"{spoilt}/imaging.nii"))
     before = _constant(path)
-    state = evaluate(EvaluateParameters(), return_state=True)
+    state = evaluate(EvaluateParameters(workers=1), return_state=True)
     problems = f"1 of 2 cases have no prediction and count as zero: {spoilt}"
     assert state.message == f"Completed with problems: {problems}"
     done = state.result()
@@ -86,7 +86,7 @@ def test_a_case_that_cannot_be_predicted_counts_as_zero_until_it_can(begun, rows
     assert error.startswith(f"{spoilt}: expected ")
 
     path.write_bytes(before)
-    again = evaluate(EvaluateParameters())
+    again = evaluate(EvaluateParameters(workers=1))
     assert (again.evaluation_id, again.missing) == (done.evaluation_id, [])
     assert rows("SELECT cases, missing_cases FROM leaderboard") == [(2, 0)]
     assert rows("SELECT * FROM open_problem") == []
@@ -97,13 +97,13 @@ def test_nothing_that_can_be_predicted_is_an_error(begun, rows):
     for name in _held_out(rows):
         _constant(next(Settings().raw.rglob(f"{name}/imaging.nii")))
     with pytest.raises(KitsError, match="expected some case to be predicted, got none of 2"):
-        evaluate(EvaluateParameters())
+        evaluate(EvaluateParameters(workers=1))
     assert rows("SELECT status FROM leaderboard") == [("failed",)]
 
 
 def test_flips_make_another_evaluation_and_training_cases_take_the_rules_that_validation_chose(begun, rows):
-    plain = evaluate(EvaluateParameters())
-    flipped = evaluate(EvaluateParameters(flips=True))
+    plain = evaluate(EvaluateParameters(workers=1))
+    flipped = evaluate(EvaluateParameters(flips=True, workers=1))
     assert flipped.evaluation_id != plain.evaluation_id
     assert rows("SELECT evaluation_id, flips FROM leaderboard ORDER BY 1") == [
         (plain.evaluation_id, 0),
@@ -112,7 +112,7 @@ def test_flips_make_another_evaluation_and_training_cases_take_the_rules_that_va
     assert "its mirror image" in flipped.report.read_text()
     chosen = Choice.from_json(json.loads(rows("SELECT cleanup FROM evaluation ORDER BY id")[0][0]))
     assert chosen.cases == 2
-    evaluate(EvaluateParameters(subset="train"))
+    evaluate(EvaluateParameters(subset="train", workers=1))
     assert Choice.from_json(json.loads(rows("SELECT cleanup FROM evaluation ORDER BY id DESC")[0][0])) == chosen
 
 
@@ -126,7 +126,7 @@ def test_rules_that_help_are_found_and_used(begun, rows, monkeypatch):
         return labels
 
     monkeypatch.setattr("tasks.evaluate.segment", with_specks)
-    done = evaluate(EvaluateParameters())
+    done = evaluate(EvaluateParameters(workers=1))
     choice = Choice.from_json(json.loads(rows("SELECT cleanup FROM evaluation")[0][0]))
     assert choice.rules.foreground_mm3 > 0
     assert choice.after > choice.before
@@ -136,15 +136,63 @@ def test_rules_that_help_are_found_and_used(begun, rows, monkeypatch):
         assert not np.asarray(cleaned.dataobj)[:3, :3, :3].any()
 
 
+def _correct(source, case):
+    """Shrink a case's tumour, at the source, to a few voxels."""
+    path = source / case / "segmentation.nii.gz"
+    image = nib.load(path)
+    labels = np.asarray(image.dataobj).astype(np.uint8)
+    places = np.argwhere(labels == 2)
+    labels[labels == 2] = 1
+    labels[tuple(places[len(places) // 2])] = 2
+    nib.save(nib.Nifti1Image(labels, image.affine), path)
+
+
+def test_a_corrected_reference_is_scored_against_and_until_then_its_scores_are_stale(
+    begun, rows, phantoms, tmp_path, monkeypatch
+):
+    def with_specks(case, image, *segmenters):
+        labels = np.asarray(nib.load(next(Settings().raw.rglob(f"{case}/segmentation.nii"))).dataobj).astype(np.uint8)
+        labels[labels == 3] = 0
+        labels[:3, :3, :3] = 1
+        predicted.append(case)
+        return labels
+
+    predicted = []
+    monkeypatch.setattr("tasks.evaluate.segment", with_specks)
+    first = evaluate(EvaluateParameters(workers=1))
+    corrected, other = _held_out(rows)
+    dice = f"SELECT tumor_dice FROM worst_case WHERE case_name = '{corrected}'"
+    ((before,),) = rows(dice)
+    source = shutil.copytree(phantoms, tmp_path / "source")
+    (source / "SHA256SUMS").unlink(missing_ok=True)
+    _correct(source, corrected)
+    ingest(IngestParameters(source=str(source), dataset="phantoms"))
+
+    found = rows("SELECT what, number, case_name, changed FROM stale WHERE what = 'evaluation'")
+    assert found == [("evaluation", first.evaluation_id, corrected, "segmentation")]
+    again = evaluate(EvaluateParameters(workers=1))
+    assert again.evaluation_id == first.evaluation_id
+    assert rows("SELECT * FROM stale WHERE what = 'evaluation'") == []
+    ((after,),) = rows(dice)
+    assert before > 0.9
+    assert after < 0.5
+    # The rules were chosen on the old reference: they are chosen anew, on predictions that no rule has cleaned.
+    assert sorted(predicted) == sorted([corrected, other] * 2)
+    assert Choice.from_json(json.loads(rows("SELECT cleanup FROM evaluation")[0][0])).rules.foreground_mm3 > 0
+    assert rows("SELECT status, cases FROM leaderboard") == [("completed", 2)]
+    # The network itself has learnt from other files, which stays true.
+    assert rows("SELECT what, case_name FROM stale WHERE what = 'training_run'") == [("training_run", corrected)]
+
+
 def test_what_was_predicted_is_not_predicted_again(begun, rows, monkeypatch):
-    done = evaluate(EvaluateParameters())
+    done = evaluate(EvaluateParameters(workers=1))
     folder = Settings().predictions / f"evaluation_{done.evaluation_id:05d}"
     times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert len(times) == 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tasks.evaluate.segment", None)
         _forget_scores(begun)
-        again = evaluate(EvaluateParameters())
+        again = evaluate(EvaluateParameters(workers=1))
     assert again.scores == done.scores
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == times
 
@@ -174,7 +222,7 @@ def test_two_at_once_take_turns_and_predict_once(begun, rows):
 
 
 def test_the_folder_of_predictions_scores_the_same_as_files(begun, rows, tmp_path):
-    done = evaluate(EvaluateParameters())
+    done = evaluate(EvaluateParameters(workers=1))
     folder = Settings().predictions / f"evaluation_{done.evaluation_id:05d}"
     references = tmp_path / "references"
     for name in _held_out(rows):
