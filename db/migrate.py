@@ -1,7 +1,8 @@
 """Bringing a catalog to this code's version, one process at a time.
 
 A new migration is drafted with `python -m db.migrate "what changes"`, which compares the models with a fresh catalog;
-then `HEAD` is raised. Views are made anew at every upgrade, so a changed view needs an empty migration.
+then `HEAD` is raised. Views, and the names of settings (`db.identity`), are made anew at every upgrade: a changed view,
+and a new version of settings, need an empty migration.
 """
 
 import sqlite3
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from db.identity import name_by_settings
 from db.views import create_views, drop_views
 from kits_core.errors import KitsError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision in `db/migrations/versions`; stands here so that an open catalog is checked by one query."""
 
 _LOCK = 7_234_151  # any number that no other program on the same PostgreSQL database uses
@@ -48,6 +50,7 @@ def upgrade(engine: Engine) -> None:
         # SQLite copies a table to alter it, which a view on the table would forbid.
         drop_views(connection)
         command.upgrade(config(connection), "head")
+        name_by_settings(connection)
         create_views(connection)
         _check_references(connection)
 

@@ -81,7 +81,7 @@ def plan_evaluation(model: str, subset: str, flips: bool, workers: int) -> Evalu
             flips=flips,
             flow_run_id=flow_run_id(),
         )
-        members = split_queries.side(session, run.split_id, Subset(subset), run.config.get("fold"))
+        members = split_queries.side(session, run.split_id, Subset(subset), run.read_config().fold)
         stale = queries.stale_cases(session, evaluation.id)
         scored = queries.scored_cases(session, evaluation.id) - stale
         if stale and evaluation.subset is Subset.VALIDATION:

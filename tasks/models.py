@@ -60,7 +60,7 @@ def check_checkpoint(path: Path, sha256: str) -> None:
 
 def recipe_of(model: Model) -> Recipe:
     """The recipe that a model was trained with."""
-    return Recipe.model_validate(model.run.recipe.settings)
+    return model.run.recipe.read()
 
 
 @lru_cache(maxsize=6)  # the folds of a cross-validation and who finds the kidneys for them

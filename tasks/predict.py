@@ -156,7 +156,7 @@ def learn_range(model_id: int) -> Reference:
     with reading() as session:
         model = session.get_one(Model, model_id)
         run = model.run
-        members = split_queries.side(session, run.split_id, Subset.TRAIN, run.config.get("fold"))
+        members = split_queries.side(session, run.split_id, Subset.TRAIN, run.read_config().fold)
         files = [_files(settings, member.case) for member in members]
         kept = settings.absolute(model.path).parent / _RANGE_FILE
     if kept.is_file():

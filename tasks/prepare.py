@@ -59,7 +59,7 @@ def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
     settings = current_settings()
     with catalog() as session:
         row = ingest_queries.find_dataset(session, dataset)
-        recipe_row = queries.ensure_recipe(session, recipe.hash, recipe.model_dump(mode="json"), flow_run_id())
+        recipe_row = queries.ensure_recipe(session, recipe.hash, recipe.to_stored(), flow_run_id())
         cases = ingest_queries.cases_of(session, row.id, CaseStatus.INGESTED)
         known = queries.prepared_of(session, recipe_row.id)
         missing = [
@@ -122,7 +122,7 @@ def draw_ceilings(plan: Plan, captions: Mapping[str, str], workers: int) -> byte
     with reading() as session:
         rows = {row.case.name: row for row in queries.prepared_of(session, plan.recipe_id).values()
                 if row.case.dataset_id == plan.dataset_id}  # fmt: skip
-        recipe = Recipe.model_validate(session.get_one(RecipeRow, plan.recipe_id).settings)
+        recipe = session.get_one(RecipeRow, plan.recipe_id).read()
         files = {
             name: [
                 settings.absolute(file_of(rows[name].case, kind).path)

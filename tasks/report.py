@@ -20,8 +20,6 @@ from kits_core.files import write_text_atomically
 from kits_core.inference.cleanup import NOT_CHOSEN, Choice
 from kits_core.metrics.score import Status
 from kits_core.metrics.subgroup import by_subgroup
-from kits_core.network.config import TrainingConfig
-from kits_core.recipe.recipe import Recipe
 from kits_core.report.methods import Inference, Lineage
 from kits_core.report.page import Report, render
 from kits_core.report.sections import Section, scored_sections
@@ -58,7 +56,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
     with reading() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         model, run = evaluation.model, evaluation.model.run
-        fold = run.config.get("fold")
+        fold = run.read_config().fold
         subset = [m.case for m in split_queries.side(session, evaluation.split_id, evaluation.subset, fold)]
         scores = queries.score_frame(session, evaluation_id)
         measured = queries.measurement_frame(session, evaluation_id)
@@ -89,7 +87,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
 def lineage_of(session: Session, model: Model) -> Lineage:
     """Where a model comes from, as the catalog has it."""
     run = model.run
-    fold = run.config.get("fold")
+    fold = run.read_config().fold
     train, validation = (len(split_queries.side(session, run.split_id, subset, fold)) for subset in Subset)
     return Lineage(
         dataset=run.split.dataset.name,
@@ -99,8 +97,8 @@ def lineage_of(session: Session, model: Model) -> Lineage:
         split_seed=run.split.seed,
         split_hash=run.split.hash,
         strata=tuple(run.split.strata),
-        recipe=Recipe.model_validate(run.recipe.settings),
-        config=TrainingConfig.model_validate(run.config),
+        recipe=run.recipe.read(),
+        config=run.read_config(),
         run_id=run.id,
         model_id=model.id,
         model_epoch=model.epoch,

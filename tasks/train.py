@@ -77,13 +77,13 @@ def plan_training(dataset: str | None, split_id: int | None, recipe: Recipe, con
     with catalog() as session:
         row = ingest_queries.find_dataset(session, dataset)
         split = split_queries.find_split(session, row.id, split_id)
-        recipe_row = prepare_queries.ensure_recipe(session, recipe.hash, recipe.model_dump(mode="json"), flow_run_id())
+        recipe_row = prepare_queries.ensure_recipe(session, recipe.hash, recipe.to_stored(), flow_run_id())
         sides = _sides(session, split.id, config.fold)
         run = queries.find_or_open_run(
             session,
             recipe_id=recipe_row.id,
             split_id=split.id,
-            config=config.model_dump(mode="json"),
+            config=config.to_stored(),
             config_hash=config.hash,
             prepared=_prepared(session, sides, recipe_row),
             flow_run_id=flow_run_id(),
@@ -100,7 +100,7 @@ def plan_resumption(run_id: int) -> TrainingPlan:
     """
     with reading() as session:
         run = queries.find_run(session, run_id)
-        sides = _sides(session, run.split_id, run.config.get("fold"))
+        sides = _sides(session, run.split_id, run.read_config().fold)
         plan, checkpoint = _plan(run, sides), _checkpoint(run)
         if not plan.finished and queries.data_hash(_prepared(session, sides, run.recipe)) != run.data_hash:
             raise KitsError(
@@ -139,7 +139,7 @@ def train_network(run_id: int) -> Trained:
         with catalog() as session:
             run = session.get_one(TrainingRun, run_id)
             changed = queries.take_up(session, run, flow_run_id(), machine)
-            config, recipe = TrainingConfig.model_validate(run.config), Recipe.model_validate(run.recipe.settings)
+            config, recipe = run.read_config(), run.recipe.read()
             write_text_atomically(folder / "environment.json", json.dumps(run.environment, indent=2))
         with reading() as session:
             files = _files(session, settings, session.get_one(TrainingRun, run_id))
@@ -405,7 +405,7 @@ def _files(session: Session, settings: Settings, run: TrainingRun) -> dict[Subse
     rows = prepare_queries.prepared_of(session, run.recipe_id)
     seen = {case.case_id: case for case in run.cases}
     files: dict[Subset, list[_TrainingFiles]] = {}
-    for subset, members in _sides(session, run.split_id, run.config.get("fold")).items():
+    for subset, members in _sides(session, run.split_id, run.read_config().fold).items():
         files[subset] = []
         for member in members:
             row, hashes = rows.get(member.case_id), seen.get(member.case_id)

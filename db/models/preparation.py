@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, Made, RowId
 from db.models.dataset import Case
+from kits_core import recipe
 
 
 class Recipe(RowId, Made, Base):
@@ -16,6 +17,10 @@ class Recipe(RowId, Made, Base):
 
     hash: Mapped[str] = mapped_column(unique=True)
     settings: Mapped[dict[str, Any]]
+
+    def read(self) -> recipe.Recipe:
+        """The settings. Raises `KitsError` for those of a newer release."""
+        return recipe.Recipe.from_stored(self.settings)
 
 
 class PreparedCase(RowId, Made, Base):

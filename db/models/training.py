@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from db.models.base import Base, Made, RowId, checked, now
 from db.models.preparation import Recipe
 from db.models.split import Split
+from kits_core.network.config import TrainingConfig
 
 
 class RunStatus(StrEnum):
@@ -46,6 +47,10 @@ class TrainingRun(RowId, Base):
     split: Mapped[Split] = relationship()
     model: Mapped["Model | None"] = relationship(back_populates="run")
     cases: Mapped[list["TrainedCase"]] = relationship(cascade="all, delete-orphan")
+
+    def read_config(self) -> TrainingConfig:
+        """The settings. Raises `KitsError` for those of a newer release."""
+        return TrainingConfig.from_stored(self.config)
 
 
 class TrainedCase(RowId, Base):

@@ -145,17 +145,16 @@ def rival(session: Session, model: Model) -> Model | None:
     current = champion(session)
     if current is None or current.id == model.id:
         return None
-    comparable = current.run.recipe_id == model.run.recipe_id or (
-        current.sha256 == model.run.recipe.settings.get("locator")
-    )
+    comparable = current.run.recipe_id == model.run.recipe_id or (current.sha256 == model.run.recipe.read().locator)
     same_cases = _scored_on(current.run) == _scored_on(model.run)
     return current if comparable and same_cases and model.score > current.score else None
 
 
 def _scored_on(run: TrainingRun) -> tuple[Any, ...]:
     """What decides which cases a run's score is a mean of."""
-    chosen = run.config.get("selection_cases")
-    return run.split_id, run.config.get("fold"), chosen, run.config.get("seed") if chosen else None
+    config = run.read_config()
+    chosen = config.selection_cases
+    return run.split_id, config.fold, chosen, config.seed if chosen else None
 
 
 def find_run(session: Session, run_id: int) -> TrainingRun:
@@ -174,14 +173,14 @@ def find_locator(session: Session, run: TrainingRun, *, held_out: bool) -> Model
     """
 
     def same(model: Model) -> bool:
-        return (model.run.split_id, model.run.config.get("fold")) == (run.split_id, run.config.get("fold"))
+        return (model.run.split_id, model.run.read_config().fold) == (run.split_id, run.read_config().fold)
 
     models = session.scalars(
         select(Model).join(TrainingRun).join(Split).where(Split.dataset_id == run.split.dataset_id)
     )
-    there = [m for m in models if m.run.recipe.settings.get("frame") == "volume" and (same(m) or not held_out)]
+    there = [m for m in models if m.run.recipe.read().frame == "volume" and (same(m) or not held_out)]
     if not there:
-        fold = run.config.get("fold")
+        fold = run.read_config().fold
         wanted = f"--split {run.split_id}" + ("" if fold is None else f" --fold {fold}")
         raise KitsError(
             "a model of the frame kidneys: expected one of the frame volume, trained on the same cases, that finds "

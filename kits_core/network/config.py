@@ -1,15 +1,14 @@
 """The settings of a training. Imports no Keras, so that forms and command lines can show them."""
 
-import hashlib
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from kits_core.stored import StoredSettings
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(StoredSettings):
     """The reference recipe's settings are the defaults: Adam 1e-4, batch 8, 50 epochs, patience 40, Focal Tversky."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     # === Steps ===
     epochs: int = Field(50, ge=1, le=10_000, description="Passes over the training cases.")
@@ -66,8 +65,3 @@ class TrainingConfig(BaseModel):
     def cases_at_once(self) -> int:
         """Cases in memory at once."""
         return self.micro_batch or self.batch_size
-
-    @property
-    def hash(self) -> str:
-        """16 hexadecimal digits that name these settings."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]

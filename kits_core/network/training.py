@@ -7,6 +7,7 @@ to be kept for a resumed training to see, and on a CPU to compute, just what the
 """
 
 import fcntl
+import json
 import math
 import shutil
 import statistics
@@ -104,8 +105,8 @@ def train(
     finite (the last good state stays), for a device that is not there or computes otherwise than the one that the
     training began on, and where memory or disk do not suffice.
     """
-    write_text_atomically(folder / "config.json", config.model_dump_json(indent=2))
-    write_text_atomically(folder / "recipe.json", recipe.model_dump_json(indent=2))
+    write_text_atomically(folder / "config.json", json.dumps(config.to_stored(), indent=2))
+    write_text_atomically(folder / "recipe.json", json.dumps(recipe.to_stored(), indent=2))
     device = choose_device(config.device)
     with running_on(device, config):
         training = _Training(config, recipe, folder, device, watcher)

@@ -1,25 +1,21 @@
 """The recipe: everything that decides how a prepared case looks, in one frozen, hashed object."""
 
-import hashlib
-import json
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from kits_core.labels import Label
-
-CODE_VERSION = 2
-"""Raised whenever the code makes other voxels of the same settings; part of the hash, so nothing stale is reused."""
+from kits_core.stored import StoredSettings
 
 
-class Recipe(BaseModel):
+class Recipe(StoredSettings):
     """Settings of the preparation. The default intensity window is the 0.5 to 99.5 percentile range of foreground
     voxels of KiTS, and the standardisation its mean and deviation (Isensee & Maier-Hein 2019, arXiv:1908.02182).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    CODE: ClassVar[int] = 2
 
     frame: Literal["volume", "kidneys"] = Field(
         "volume",
@@ -57,12 +53,6 @@ class Recipe(BaseModel):
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError(f"window_hu must rise, got {self.window_hu}")
         return self
-
-    @property
-    def hash(self) -> str:
-        """16 hexadecimal digits of the SHA-256 over settings and code version; names the folder of prepared files."""
-        text = json.dumps([CODE_VERSION, self.model_dump(mode="json")], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def context(self) -> int:

@@ -94,7 +94,7 @@ def _fill(settings, contents):
 def _make_small(settings):
     with catalog_session(settings) as session:
         cases = _small_dataset(session)
-        recipe = prepare.ensure_recipe(session, "recipe-a", {"frame": "volume", "shape": [64, 64, 64]}, "flow-2")
+        recipe = prepare.ensure_recipe(session, "recipe-a", {"frame": "volume", "shape": 64}, "flow-2")
         for number in range(3):
             prepare.record_prepared(
                 session,
@@ -130,7 +130,7 @@ def _make_small(settings):
             run.id,
             epoch=2,
             path="runs/1/best.keras",
-            sha256="m",
+            sha256="ab" * 32,
             score=0.5,
             parameters=9,
             flow_run_id="flow-4",

@@ -1,5 +1,6 @@
 """What the upgrade of a catalog that is in use must stand: tables with rows, readers, writers, several threads."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -12,13 +13,17 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from db import engine as engine_module
-from db import migrate
+from db import migrate, models
 from db.engine import catalog_session, make_engine, open_catalog
 from db.migrate import HEAD
 from db.queries.ingest import ensure_case, ensure_dataset, record_label_volumes
+from db.queries.prepare import ensure_recipe
+from db.queries.training import data_hash, find_or_open_run
 from db.read_only import run_query
 from db.settings import Settings
 from kits_core.errors import KitsError
+from kits_core.network.config import TrainingConfig
+from kits_core.recipe import Recipe
 
 
 @pytest.fixture
@@ -133,3 +138,77 @@ def test_an_open_catalog_is_opened_without_alembic(tmp_path):
 def test_migrations_are_found_below_a_folder_with_a_percent_sign(tmp_path, monkeypatch):
     monkeypatch.setattr(migrate, "__file__", str(tmp_path / "100%" / "migrate.py"))
     assert migrate.config(None).get_main_option("script_location") == str(tmp_path / "100%" / "migrations")
+
+
+# As commit e4c8f71 wrote them, whose hashes covered every field: Recipe(shape=32) and
+# TrainingConfig(epochs=1, batch_size=2, filters=4, learning_rate=3e-3).
+OLD_RECIPE = {
+    "frame": "volume", "trim_air": True, "margin_mm": 20.0, "locator": None, "spacing_mm": None, "shape": 32,
+    "window_hu": [-79.0, 304.0], "mean_hu": 100.93, "deviation_hu": 76.9, "cyst_to": "background",
+}  # fmt: skip
+OLD_CONFIG = {
+    "epochs": 1, "batch_size": 2, "micro_batch": None, "learning_rate": 0.003, "final_learning_rate": None,
+    "patience": 40, "filters": 4, "normalisation": "batch", "deep_supervision": False, "loss": "focal_tversky",
+    "miss_weight": 0.7, "false_alarm_weight": 0.3, "focus": 0.75, "loss_background": False, "loss_per": "sample",
+    "device": "auto", "precision": "auto", "fold": None, "selection_cases": None, "seed": 23,
+}  # fmt: skip
+
+
+def _insert(connection, table, **values):
+    names = ", ".join(values)
+    marks = ", ".join(f":{name}" for name in values)
+    connection.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), values)
+
+
+@pytest.fixture
+def old(fresh):
+    """A catalog of version 0006 with a recipe, one of code that no release has had, and two runs."""
+    engine, then = make_engine(fresh.catalog_url), "2026-11-01 12:00:00+00:00"
+    with engine.begin() as connection:
+        command.upgrade(migrate.config(connection), "0006")
+        _insert(connection, "dataset", id=1, name="site", source="folder", created_at=then)
+        for number, name in ((1, "cdbbc38f29e78831"), (2, "0123456789abcdef")):
+            settings = json.dumps(OLD_RECIPE)
+            _insert(connection, "recipe", id=number, hash=name, settings=settings, created_at=then)
+        _insert(
+            connection,
+            "split",
+            id=1,
+            dataset_id=1,
+            hash="s",
+            seed=23,
+            validation_fraction=0.2,
+            strata="{}",
+            created_at=then,
+        )
+        for number, changed in ((1, {}), (2, {"seed": 24})):
+            run = {"recipe_id": 1, "split_id": 1, "data_hash": "d", "environment": "{}", "status": "completed"}
+            config, name = json.dumps(OLD_CONFIG | changed), f"{number}70db31f77404c58"
+            _insert(connection, "training_run", id=number, config=config, config_hash=name, started_at=then, **run)
+    yield fresh
+    engine.dispose()
+
+
+def test_settings_of_an_older_release_are_found_again_under_the_same_rows(old):
+    recipe, config = Recipe(shape=32), TrainingConfig(epochs=1, batch_size=2, filters=4, learning_rate=3e-3)
+    with catalog_session(old) as session:
+        found = ensure_recipe(session, recipe.hash, recipe.to_stored(), None)
+        assert (found.id, found.read()) == (1, recipe)
+        assert session.get_one(models.Recipe, 2).hash == "0123456789abcdef"
+        asked = {"recipe_id": 1, "split_id": 1, "prepared": [], "flow_run_id": None}
+        for number, seed in ((1, 23), (2, 24)):
+            config = config.model_copy(update={"seed": seed})
+            run = session.get_one(models.TrainingRun, number)
+            assert (run.config_hash, run.read_config()) == (config.hash, config)
+        run = session.get_one(models.TrainingRun, 2)
+        run.data_hash = data_hash([])
+        session.flush()
+        assert find_or_open_run(session, config=config.to_stored(), config_hash=config.hash, **asked).id == 2
+
+
+def test_of_two_rows_with_the_same_settings_the_newest_gets_the_name(old):
+    with make_engine(old.catalog_url).begin() as connection:
+        connection.execute(sa.text("UPDATE training_run SET config = (SELECT config FROM training_run WHERE id = 1)"))
+    with catalog_session(old) as session:
+        names = {number: session.get_one(models.TrainingRun, number).config_hash for number in (1, 2)}
+    assert names == {1: "170db31f77404c58", 2: TrainingConfig.from_stored(OLD_CONFIG).hash}

@@ -194,7 +194,7 @@ def test_lineage(settings, small):
     common = {
         "evaluation_id": small.evaluation,
         "model_id": small.model,
-        "model_sha256": "m",
+        "model_sha256": "ab" * 32,
         "run_id": small.run,
         "split_hash": "split-a",
         "recipe_hash": "recipe-a",

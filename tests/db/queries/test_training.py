@@ -163,7 +163,7 @@ def test_a_score_of_other_validation_cases_cannot_be_compared(session, small):
 
 
 def test_the_second_network_of_a_cascade_may_take_the_place_of_the_first(session, small):
-    for locator, found in (("m", small.model), ("other", None)):
+    for locator, found in (("ab" * 32, small.model), ("cd" * 32, None)):
         around = prepare.ensure_recipe(session, f"around {locator}", {"frame": "kidneys", "locator": locator}, None)
         rival = training.rival(session, _model(session, small, 0.9, "around", recipe_id=around.id))
         assert (rival.id if rival else None) == found
@@ -196,7 +196,7 @@ def test_a_run_is_found_by_its_id_and_taken_up(session, small):
 
 
 def test_a_model_is_found_by_its_checkpoint(session, small):
-    assert training.model_of_sha256(session, "m").id == small.model
+    assert training.model_of_sha256(session, "ab" * 32).id == small.model
     with pytest.raises(KitsError, match="expected the model with SHA-256 zzz in the catalog"):
         training.model_of_sha256(session, "zzz")
 
