@@ -99,8 +99,9 @@ class PredictionPlan:
 
 @dataclass(frozen=True)
 class Segmented:
-    """What is known of a scan once its segmentation lies in its folder. `notes`: what a user must know of how it was
-    read, and of what was written or not.
+    """What is known of a scan once its segmentation lies in its folder.
+
+    `notes`: what a user must know of how it was read, and of what was written or not.
     """
 
     sha256: str

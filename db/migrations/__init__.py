@@ -1,0 +1,1 @@
+"""Every version of the catalog's tables (see `db.migrate`)."""

@@ -11,8 +11,10 @@ from kits_core.stored import StoredSettings
 
 
 class Recipe(StoredSettings):
-    """Settings of the preparation. The default intensity window is the 0.5 to 99.5 percentile range of foreground
-    voxels of KiTS, and the standardisation its mean and deviation (Isensee & Maier-Hein 2019, arXiv:1908.02182).
+    """Settings of the preparation.
+
+    The default intensity window is the 0.5 to 99.5 percentile range of foreground voxels of KiTS, and the
+    standardisation its mean and deviation (Isensee & Maier-Hein 2019, arXiv:1908.02182).
     """
 
     CODE: ClassVar[int] = 2

@@ -17,11 +17,6 @@ def case_name(number: int) -> str:
     return f"case_{number:05d}"
 
 
-def case_number(name: str) -> int:
-    """42 for `case_00042`; the inverse of `case_name`."""
-    return int(name.removeprefix("case_"))
-
-
 def parse_cases(text: str) -> tuple[str, ...]:
     """Sorted, unique case names of a selection such as `0-9,400` or `case_00003`; ranges include both ends.
 

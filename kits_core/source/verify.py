@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 from kits_core.errors import CaseError
 from kits_core.geometry.grid import LEAST_SLICES, apart_mm, same_place
 from kits_core.labels import Label
-from kits_core.source.nifti import NiftiFacts, open_nifti
+from kits_core.source.nifti import NiftiFacts
 
-_CHUNK_VOXELS = 1 << 20
 _NEARLY_WHOLE = 0.01
 """How far a label may be from a whole number, as scale factors of a header leave it (0.996 for 1)."""
 _AIR_BELOW_HU, _TISSUE_ABOVE_HU, _MOST_BELOW_HU = -200, -100, 500
@@ -26,21 +24,6 @@ class LabelVolume:
     label: Label
     voxels: int
     ml: float
-
-
-def inspect(path: Path, *, case: str | None = None, read_all: bool = True) -> NiftiFacts:
-    """The facts of a NIfTI file, gzipped or not.
-
-    `read_all`: also read every byte, which finds truncation and wrong checksums; without it, an uncompressed file is
-    still measured, and a gzipped one only has its header read (converting it reads it all anyhow). Raises `CaseError`
-    naming `case` (by default the one in the path) for: no gzip or NIfTI, other than 3 axes, a non-finite or singular
-    affine, a spacing <= 0, units other than mm, and data that are fewer or more than the header says.
-    """
-    with open_nifti(path, case) as reader:
-        if read_all:
-            for _ in reader.chunks(_CHUNK_VOXELS):
-                pass
-        return reader.facts
 
 
 def check_pair(case: str, image: NiftiFacts, segmentation: NiftiFacts) -> None:

@@ -1,4 +1,4 @@
-"""The tables of the catalog"""
+"""The tables of the catalog."""
 
 import sqlalchemy as sa
 from alembic import op

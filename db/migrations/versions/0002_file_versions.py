@@ -1,4 +1,4 @@
-"""Versions of a case's files; what vanished at the source; what a file was before its conversion"""
+"""Versions of a case's files; what vanished at the source; what a file was before its conversion."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What a preparation left and cost; who found the kidneys for an evaluation; whose scan a case is"""
+"""What a preparation left and cost; who found the kidneys for an evaluation; whose scan a case is."""
 
 import sqlalchemy as sa
 from alembic import op

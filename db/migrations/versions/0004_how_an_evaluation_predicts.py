@@ -1,4 +1,4 @@
-"""How an evaluation predicted: with flips or without, and which islands were removed"""
+"""How an evaluation predicted: with flips or without, and which islands were removed."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Plans: predictions of scans from outside the catalog, and plans of evaluated cases beside their references'"""
+"""Plans: predictions of scans from outside the catalog, and plans of evaluated cases beside their references'."""
 
 import sqlalchemy as sa
 from alembic import op

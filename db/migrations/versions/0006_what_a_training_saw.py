@@ -1,4 +1,4 @@
-"""What a training saw: the prepared files' hashes, which are part of what names a run"""
+"""What a training saw: the prepared files' hashes, which are part of what names a run."""
 
 import hashlib
 

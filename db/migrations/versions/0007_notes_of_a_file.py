@@ -1,4 +1,4 @@
-"""What of a source's file a reader should know, as how its header was read"""
+"""What of a source's file a reader should know, as how its header was read."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""A view of what was made from files that are others by now"""
+"""A view of what was made from files that are others by now."""
 
 revision = "0008"
 down_revision = "0007"

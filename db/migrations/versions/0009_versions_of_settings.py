@@ -1,4 +1,4 @@
-"""Versions of stored settings, whose hashes leave defaults out from now on"""
+"""Versions of stored settings, whose hashes leave defaults out from now on."""
 
 import hashlib
 import json

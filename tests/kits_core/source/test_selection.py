@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kits_core.errors import KitsError
-from kits_core.source.selection import case_name, case_number, choose, parse_cases
+from kits_core.source.selection import case_name, choose, parse_cases
 
 
 def test_ids_ranges_and_names():
@@ -14,11 +14,6 @@ def test_ids_ranges_and_names():
 @given(st.sets(st.integers(0, 99_999), min_size=1, max_size=30))
 def test_any_list_of_ids_comes_back_sorted(ids):
     assert parse_cases(",".join(map(str, ids))) == tuple(case_name(i) for i in sorted(ids))
-
-
-@given(st.integers(0, 99_999))
-def test_numbers_and_names_are_inverse(number):
-    assert case_number(case_name(number)) == number
 
 
 @given(st.integers(0, 500), st.integers(0, 60), st.integers(0, 500), st.integers(0, 60))

@@ -8,7 +8,8 @@ import pytest
 from kits_core.errors import CaseError
 from kits_core.labels import Label
 from kits_core.source.convert import convert_segmentation, load_labels
-from kits_core.source.verify import check_hounsfield, check_pair, check_shape, inspect
+from kits_core.source.nifti import open_nifti
+from kits_core.source.verify import check_hounsfield, check_pair, check_shape
 
 _SHARED = Path(__file__).parents[3].parent / "shared"
 _AFFINE = np.array([[0, 0, -0.5, 7], [0, -0.75, 0, 8], [-3, 0, 0, 9], [0, 0, 0, 1.0]])
@@ -25,6 +26,14 @@ def _save(path, data=None, affine=_AFFINE, **fields):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(bytes(block)) if path.suffix == ".gz" else bytes(block))
     return path
+
+
+def inspect(path, *, case=None, read_all=True):
+    """The facts of a file, all of which is read unless told otherwise."""
+    with open_nifti(path, case) as reader:
+        for _ in reader.chunks(1 << 20) if read_all else ():
+            pass
+        return reader.facts
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
