@@ -25,6 +25,7 @@ from tasks.evaluate import (
     EvaluationPlan,
     choose_cleanup,
     end_evaluation,
+    find_evaluation,
     find_islands,
     one_at_a_time,
     plan_evaluation,
@@ -75,9 +76,9 @@ def evaluate(parameters: EvaluateParameters) -> Evaluated:
 
     A case that the recipe refuses counts as zero; whatever else fails, fails the flow, and the next run goes on there.
     """
-    asked = parameters.model, parameters.subset, parameters.flips, parameters.workers
-    with one_at_a_time(plan_evaluation(*asked).evaluation_id):
-        return _evaluate(plan_evaluation(*asked))
+    evaluation_id = find_evaluation(parameters.model, parameters.subset, parameters.flips)
+    with one_at_a_time(evaluation_id):
+        return _evaluate(plan_evaluation(evaluation_id, parameters.workers))
 
 
 def _evaluate(plan: EvaluationPlan) -> Evaluated:

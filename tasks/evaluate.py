@@ -66,22 +66,33 @@ class _Files:
     prediction: Path
 
 
-@task(name="plan-evaluation", **CATALOG)
-def plan_evaluation(model: str, subset: str, flips: bool, workers: int) -> EvaluationPlan:
-    """Find the model and the cases, and open the evaluation or take up the one that was begun."""
+@task(name="find-evaluation", **CATALOG)
+def find_evaluation(model: str, subset: str, flips: bool) -> int:
+    """The id of a model's evaluation over a subset, made if it is new."""
     with catalog() as session:
         row = find_model(session, model)
+        locator_of(session, row, held_out=True)  # refused before there is a row
+        split_id = row.run.split_id
+        return queries.evaluation_of(session, model_id=row.id, split_id=split_id, subset=Subset(subset), flips=flips).id
+
+
+@task(name="plan-evaluation", **CATALOG)
+def plan_evaluation(evaluation_id: int, workers: int) -> EvaluationPlan:
+    """Find what an evaluation lacks, and take it up. Call it `one_at_a_time`."""
+    with catalog() as session:
+        evaluation = session.get_one(Evaluation, evaluation_id)
+        row, flips = evaluation.model, evaluation.flips
         run, locator = row.run, locator_of(session, row, held_out=True)
-        evaluation = queries.start_evaluation(
+        queries.start_evaluation(
             session,
             model_id=row.id,
             locator_id=None if locator is None else locator.id,
             split_id=run.split_id,
-            subset=Subset(subset),
+            subset=evaluation.subset,
             flips=flips,
             flow_run_id=flow_run_id(),
         )
-        members = split_queries.side(session, run.split_id, Subset(subset), run.read_config().fold)
+        members = split_queries.side(session, run.split_id, evaluation.subset, run.read_config().fold)
         stale = queries.stale_cases(session, evaluation.id)
         scored = queries.scored_cases(session, evaluation.id) - stale
         if stale and evaluation.subset is Subset.VALIDATION:

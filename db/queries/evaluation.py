@@ -32,6 +32,14 @@ from kits_core.metrics.score import Score, Status
 from kits_core.plan.measurement import Pair
 
 
+def evaluation_of(session: Session, *, model_id: int, split_id: int, subset: Subset, flips: bool = False) -> Evaluation:
+    """The evaluation of a model over a subset, made if it is new."""
+    natural_key = {"model_id": model_id, "split_id": split_id, "subset": subset, "flips": flips}
+    evaluation = find_or_add(session, Evaluation, natural_key)
+    session.flush()
+    return evaluation
+
+
 def start_evaluation(
     session: Session,
     *,
@@ -43,8 +51,7 @@ def start_evaluation(
     locator_id: int | None = None,
 ) -> Evaluation:
     """The evaluation of a model over a subset, new or taken up again with its own locator; a completed one as it is."""
-    natural_key = {"model_id": model_id, "split_id": split_id, "subset": subset, "flips": flips}
-    evaluation = find_or_add(session, Evaluation, natural_key)
+    evaluation = evaluation_of(session, model_id=model_id, split_id=split_id, subset=subset, flips=flips)
     if evaluation.status is RunStatus.COMPLETED:
         return evaluation
     evaluation.status, evaluation.ended_at, evaluation.flow_run_id = RunStatus.RUNNING, None, flow_run_id
