@@ -1,18 +1,21 @@
 """A split of a dataset's cases, as rows."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from prefect import task
+from sqlalchemy.orm import Session
 
-from db.models import Case, CaseStatus, FileKind, SplitMember, Subset
+from db.models import Case, CaseFile, CaseStatus, FileKind, SplitMember, Subset
 from db.queries import ingest as ingest_queries
 from db.queries import split as queries
+from db.settings import current_settings
 from kits_core.errors import KitsError
 from kits_core.labels import Label
 from kits_core.split import StratumFacts, check_leaks, make_split, split_hash
-from tasks.catalog import catalog, flow_run_id
+from tasks.catalog import catalog, flow_run_id, reading
 from tasks.policy import CATALOG
 
 
@@ -30,9 +33,10 @@ class SplitMade:
 @task(name="split-dataset", **CATALOG)
 def split_dataset(dataset: str | None, *, validation: float, folds: int | None, seed: int) -> SplitMade:
     """Split the ingested cases that have a reference; the same cases and settings give the row that is there."""
+    _tell_images_apart(dataset)
     with catalog() as session:
         row = ingest_queries.find_dataset(session, dataset)
-        cases = [c for c in ingest_queries.cases_of(session, row.id, CaseStatus.INGESTED) if c.has_segmentation]
+        cases = _cases_with_reference(session, row.id)
         _refuse_twins(cases)
         facts = {case.name: _facts(case) for case in cases}
         digest = split_hash(facts, validation=validation, folds=folds, seed=seed)
@@ -57,6 +61,40 @@ def split_dataset(dataset: str | None, *, validation: float, folds: int | None, 
         return SplitMade(split.id, row.name, train, validation, _compare(cases_of))
 
 
+def _cases_with_reference(session: Session, dataset_id: int) -> list[Case]:
+    return [c for c in ingest_queries.cases_of(session, dataset_id, CaseStatus.INGESTED) if c.has_segmentation]
+
+
+def _tell_images_apart(dataset: str | None) -> None:
+    """Read the voxels of images that might be the same one: of the same size, spacing and extremes."""
+    with reading() as session:
+        cases = _cases_with_reference(session, ingest_queries.find_dataset(session, dataset).id)
+    alike: dict[tuple[Any, ...], list[CaseFile]] = defaultdict(list)
+    for file in (file for case in cases if (file := case.file(FileKind.IMAGE))):
+        alike[_size(file)].append(file)
+    unread = [file for files in alike.values() if len(files) > 1 for file in files if file.voxels_sha256 is None]
+    if not unread:
+        return
+    from kits_core.geometry import read_volume, voxels_sha256  # noqa: PLC0415 - a second, needed rarely
+
+    read = {file.id: voxels_sha256(read_volume(current_settings().absolute(file.path))) for file in unread}
+    with catalog() as session:
+        for file_id, sha256 in read.items():
+            session.get_one(CaseFile, file_id).voxels_sha256 = sha256
+
+
+def _size(file: CaseFile) -> tuple[Any, ...]:
+    """Of an image, in an order that no turning of its axes changes."""
+    percentiles = file.hu_percentiles or {}
+    axes = sorted(zip(file.shape, (round(mm, 3) for mm in file.spacing_mm), strict=True))
+    return (*axes, percentiles.get("p0"), percentiles.get("p100"))
+
+
+def _image(file: CaseFile) -> str:
+    """What tells an image from others: its voxels, where they were read, which is wherever another is alike."""
+    return file.voxels_sha256 or file.sha256
+
+
 def _facts(case: Case) -> StratumFacts:
     ml = {volume.label: volume.ml for volume in case.volumes}
     return StratumFacts(
@@ -73,13 +111,13 @@ def check_members(sides: Mapping[Subset, Sequence[SplitMember]]) -> None:
     check_leaks(
         {member.case.name: subset.value for subset, side in sides.items() for member in side},
         patients={member.case.name: m.patient_id for member in members if (m := member.case.clinical)},
-        images={member.case.name: file.sha256 for member in members if (file := member.case.file(FileKind.IMAGE))},
+        images={member.case.name: _image(file) for member in members if (file := member.case.file(FileKind.IMAGE))},
     )
 
 
 def _refuse_twins(cases: list[Case]) -> None:
     """Two cases with one image would put the same patient on both sides."""
-    hashes = {case.name: file.sha256 for case in cases if (file := case.file(FileKind.IMAGE))}
+    hashes = {case.name: _image(file) for case in cases if (file := case.file(FileKind.IMAGE))}
     counts = Counter(hashes.values())
     twins = [name for name, sha256 in hashes.items() if counts[sha256] > 1]
     if twins:

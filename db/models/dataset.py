@@ -101,7 +101,8 @@ class CaseFile(RowId, Made, Base):
 
     A changed source makes a new version; the rows and files of the older ones stay. `superseded_at`: when a newer
     version came; `vanished_at`: when the source was first seen without the file. `notes`: what of the source's file a
-    reader should know; None for files that came before this was written down.
+    reader should know; None for files that came before this was written down. `voxels_sha256`: of an image's voxels in
+    the order of the patient's axes, whatever the file's (`kits_core.geometry`); None until a split had to know.
     """
 
     __tablename__ = "case_file"
@@ -138,6 +139,7 @@ class CaseFile(RowId, Made, Base):
     affine: Mapped[list[Any]]
     orientation: Mapped[str]
     hu_percentiles: Mapped[dict[str, Any] | None]
+    voxels_sha256: Mapped[str | None]
     notes: Mapped[list[Any] | None]
 
     case: Mapped[Case] = relationship(back_populates="files")

@@ -88,7 +88,7 @@ def record_file(session: Session, case: Case, kind: FileKind, facts: Mapping[str
             session.flush()  # before the new row, because only one is the newest
         file = CaseFile(case_id=case.id, kind=kind, version=version)
         session.add(file)
-    file.created_at, file.vanished_at = now(), None
+    file.created_at, file.vanished_at, file.voxels_sha256 = now(), None, None
     for column, value in facts.items():
         setattr(file, column, value)
     session.flush()

@@ -1,5 +1,6 @@
 """An array with the affine that says where it lies in the patient."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from kits_core.files import written_aside
 
 Affine = NDArray[np.float64]
 Shape = tuple[int, int, int]
+
+_PLANES = 16  # read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,15 @@ class Volume:
         """Distance between neighbouring voxel centres along each axis, in mm."""
         i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(i), float(j), float(k)
+
+
+def voxels_sha256(volume: Volume) -> str:
+    """SHA-256 of the voxels from left to right, back to front, feet to head: the same however a tool saved the scan."""
+    turned = nib.orientations.apply_orientation(volume.data, nib.orientations.io_orientation(volume.affine))
+    digest = hashlib.sha256(f"{turned.shape} {turned.dtype.name}".encode())
+    for start in range(0, len(turned), _PLANES):
+        digest.update(turned[start : start + _PLANES].tobytes())
+    return digest.hexdigest()
 
 
 def read_volume(path: Path) -> Volume:
