@@ -133,6 +133,22 @@ def stale_cases(session: Session, evaluation_id: int) -> set[int]:
     return set(session.scalars(query, {"evaluation_id": evaluation_id}))
 
 
+def what_is_stale(session: Session, evaluation_id: int) -> list[str]:
+    """A sentence where an evaluation's scores, and one where its model, rest on files that were replaced since."""
+    query = text(
+        "SELECT s.what, s.number, COUNT(DISTINCT s.case_name), MIN(s.case_name) FROM stale s JOIN leaderboard l ON "
+        "(s.what = 'evaluation' AND s.number = l.evaluation_id) OR (s.what = 'training_run' AND s.number = l.run_id) "
+        "WHERE l.evaluation_id = :evaluation_id GROUP BY 1, 2 ORDER BY 1"
+    )
+    again = {"evaluation": "kits evaluate scores them again", "training_run": "kits train learns from the new ones"}
+    found = session.execute(query, {"evaluation_id": evaluation_id}).all()
+    return [
+        f"{what.replace('_', ' ')} {number} rests on files that were replaced since "
+        f"({first if cases == 1 else f'{first} and {cases - 1} more'}); {again[what]}"
+        for what, number, cases, first in found
+    ]
+
+
 def validated_cleanup(session: Session, model_id: int, *, flips: bool) -> dict[str, Any] | None:
     """The clean-up that the newest completed evaluation of a model over validation cases chose; None without one."""
     return session.scalar(

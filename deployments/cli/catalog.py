@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from deployments.cli.app import AsJson, app
-from deployments.cli.output import check_folder_of, out, print_json, say, show_table
+from deployments.cli.output import check_folder_of, complain, out, print_json, say, show_table
 
 _STALE = "made from files of cases that were replaced since; prepare, train or evaluate again"
 
@@ -105,6 +105,17 @@ def status(as_json: AsJson = False) -> None:
     for title, rows in tables.items():
         if rows:
             show_table(rows, f"{title}: {_STALE}" if title == "stale" else title)
+
+
+def warn_of_stale(evaluation_id: int) -> None:
+    """Say it where an evaluation's scores, or its model, rest on files that were replaced since."""
+    from db.engine import reading_session
+    from db.queries.evaluation import what_is_stale
+    from db.settings import Settings
+
+    with reading_session(Settings()) as session:
+        for text in what_is_stale(session, evaluation_id):
+            complain("stale", text)
 
 
 def _write_parquet(path: Path, columns: list[str], rows: list[tuple[Any, ...]]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from deployments.cli.app import AsJson, CystTo, Dataset, Frame, Seed, Shape, Spacing, app
+from deployments.cli.catalog import warn_of_stale
 from deployments.cli.data import given
 from deployments.cli.output import err, out, print_json, say, show_result, show_scores
 
@@ -211,6 +212,7 @@ def evaluate(
         show_result(done, as_json=True, text="")
         return
     show_scores(done.scores, f"Evaluation {done.evaluation_id}: model {done.model_id}")
+    warn_of_stale(done.evaluation_id)
     if done.missing:
         say(f"counted as zero, for want of a prediction (kits status tells why): {', '.join(done.missing)}")
     say(f"report: {done.report}")
@@ -225,14 +227,15 @@ def report(
 
     Example: `kits report 3`
     """
-    path = _report_path(evaluation)
+    number, path = _report_path(evaluation)
+    warn_of_stale(number)
     if as_json:
         print_json({"report": path})
     else:
         out.print(path, soft_wrap=True, highlight=False)
 
 
-def _report_path(evaluation: int | None) -> Path:
+def _report_path(evaluation: int | None) -> tuple[int, Path]:
     from db.engine import catalog_session
     from db.models import RunStatus
     from db.queries.evaluation import find_evaluation
@@ -246,10 +249,10 @@ def _report_path(evaluation: int | None) -> Path:
         row = find_evaluation(session, evaluation)
         if row.status is not RunStatus.COMPLETED or row.report_path is None:
             raise KitsError(f"evaluation {row.id}: expected it to be completed, got {row.status}; run kits evaluate")
-        path = settings.absolute(row.report_path)
+        number, path = row.id, settings.absolute(row.report_path)
         again: Any = {"model": str(row.model_id), "subset": row.subset.value, "flips": row.flips}
     if path.is_file():
-        return path
+        return number, path
 
     built: Path = run_flow("flows.evaluate:evaluate", EvaluateParameters(**again), err).report
-    return built
+    return number, built

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.app import AsJson, app
+from deployments.cli.catalog import warn_of_stale
 from deployments.cli.output import check_folder_of, complain, err, out, print_json, say, show_scores, show_table
 
 if TYPE_CHECKING:
@@ -185,6 +186,8 @@ def compare(
 
     _check_one_dataset(first, second)
     done = compare_scores(_scores_of(first), _scores_of(second))
+    for evaluation in (int(what) for what in (first, second) if what.isdecimal()):
+        warn_of_stale(evaluation)
     losers = done.pairs[(done.pairs["metric"] == "dice") & (done.pairs["region"] == "tumor") & (done.pairs["gain"] < 0)]
     losers = losers.nsmallest(worst, "gain")
     if as_json:

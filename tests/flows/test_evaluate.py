@@ -9,7 +9,10 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from sqlalchemy.orm import Session
 
+from db.engine import open_catalog
+from db.queries.evaluation import what_is_stale
 from db.settings import Settings
 from flows.evaluate import evaluate
 from flows.ingest import ingest
@@ -170,6 +173,12 @@ def test_a_corrected_reference_is_scored_against_and_until_then_its_scores_are_s
 
     found = rows("SELECT what, number, case_name, changed FROM stale WHERE what = 'evaluation'")
     assert found == [("evaluation", first.evaluation_id, corrected, "segmentation")]
+    with open_catalog(Settings()).connect() as connection:
+        said = what_is_stale(Session(connection), first.evaluation_id)
+    assert said == [
+        f"evaluation 1 rests on files that were replaced since ({corrected}); kits evaluate scores them again",
+        f"training run 1 rests on files that were replaced since ({corrected}); kits train learns from the new ones",
+    ]
     again = evaluate(EvaluateParameters(workers=1))
     assert again.evaluation_id == first.evaluation_id
     assert rows("SELECT * FROM stale WHERE what = 'evaluation'") == []
