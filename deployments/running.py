@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from db.settings import Settings
+from deployments.home_note import dashboard_link
 from deployments.server import HEARTBEAT_S, prefect_server
 from kits_core.errors import KitsError
 
@@ -57,7 +58,8 @@ def run_flow(flow: str, parameters: BaseModel, console: Console, meanwhile: Call
         with console.status("starting the Prefect server") as status, server as api_url:
             status.stop()
             gc.enable()
-            console.print(f"[dim]follow it in the dashboard: {api_url.removesuffix('/api')}[/]", highlight=False)
+            link = dashboard_link(settings.home, api_url)
+            console.print(f"[dim]follow it in the dashboard: {link}[/]", highlight=False, soft_wrap=True)
             with ConsoleProgress(console) as progress, listening(progress):
                 return getattr(import_module(module), function)(parameters)
     except CancelledRun as error:

@@ -63,13 +63,13 @@ def test_what_a_killed_command_left_behind_is_freed_by_the_next(with_prefects_ta
         assert parent.stdout.readline().strip() == "held"
         os.kill(parent.pid, signal.SIGKILL)
     look = f"""
-import httpx, sys
 from pathlib import Path
 from deployments.server import prefect_server
-with prefect_server(Path({str(tmp_path)!r})) as url:
-    runs = httpx.post(f"{{url}}/flow_runs/filter", json={{}}, trust_env=False).json()
-    limits = httpx.post(f"{{url}}/v2/concurrency_limits/filter", json={{}}, trust_env=False).json()
-    print([run["state_type"] for run in runs], [limit["active_slots"] for limit in limits])
+with prefect_server(Path({str(tmp_path)!r})):
+    from prefect import get_client
+    with get_client(sync_client=True) as client:
+        runs, limits = client.read_flow_runs(), client.read_global_concurrency_limits()
+    print([run.state_type.value for run in runs], [limit.active_slots for limit in limits])
 """
     found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=environment, check=True)
     assert found.stdout.splitlines()[-1] == "['CRASHED'] [0]"
