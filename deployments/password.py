@@ -31,22 +31,23 @@ def make_password(folder: Path, chosen: str | None = None) -> str:
     that is shared with a group, its members can too. Raises `KitsError` for one that is someone else's.
     """
     path = password_file(folder)
-    made = chosen or (read_password(folder) if path.exists() else f"kits:{secrets.token_urlsafe(_BYTES)}")
-    if not path.exists() or made != read_password(folder):
+    if chosen or not path.exists():
         with written_aside(path) as aside:
             aside.touch(mode=0o600)
             _keep_to_the_home(aside, folder.parent)
-            aside.write_text(made, encoding="utf-8")
+            aside.write_text(chosen or f"kits:{secrets.token_urlsafe(_BYTES)}", encoding="utf-8")
     elif path.stat().st_uid == os.getuid():
         _keep_to_the_home(path, folder.parent)  # which may be shared since
-    return made
+    return read_password(folder)
 
 
 def read_password(folder: Path) -> str:
     """The home's password. Raises `KitsError` where it cannot be read."""
     path = password_file(folder)
     try:
-        return path.read_text(encoding="utf-8")
+        if password := path.read_text(encoding="utf-8").strip():  # an editor may have ended the line
+            return password
+        raise KitsError(f"{path}: expected a password, got an empty file; delete it, and the next server makes one")
     except OSError as error:
         raise KitsError(
             f"{path}: expected the password of this home's Prefect server, got: {error.strerror}; end that server, and "

@@ -67,6 +67,14 @@ def test_in_a_shared_home_the_group_reads_it_also_if_the_home_is_shared_later(fo
     assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o640, folder.parent.stat().st_gid)
 
 
+def test_one_that_was_edited_counts_without_its_line_end_and_an_empty_one_lets_nobody_in(folder):
+    password_file(folder).write_text("me:mine\n")
+    assert make_password(folder) == read_password(folder) == "me:mine"
+    password_file(folder).write_text("\n")
+    with pytest.raises(KitsError, match="expected a password, got an empty file; delete it"):
+        make_password(folder)
+
+
 def test_one_that_cannot_be_read_is_said_with_the_way_out(folder):
     with pytest.raises(KitsError, match=r"auth-string: expected the password .* got: No such file .* KITS_HOME_GROUP"):
         read_password(folder)
