@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
@@ -23,6 +23,7 @@ from db.settings import HomeError, Settings
 from kits_core.errors import KitsError
 
 _BUSY_MS = 60_000
+_MAY_NOT = "42501"  # PostgreSQL's code for an insufficient privilege
 _RESTART_S = 60
 """How long a database that answered before is waited for: as long as a server takes to start again."""
 
@@ -103,6 +104,14 @@ def _open(url: str, _process: int) -> Engine:
         upgrade(engine)
     except (OperationalError, OSError) as error:
         raise _unreachable(url, error) from error
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != _MAY_NOT:
+            raise
+        raise KitsError(
+            f"the catalog at {shown_address(url)}: expected a role that may read it, and upgrade it where that is due, "
+            f"got: {str(error.orig).splitlines()[0]}; let its owner run kits status, which upgrades, and kits catalog "
+            "grant for this role"
+        ) from error
     if engine.dialect.name != "sqlite":
         event.listen(engine, "do_connect", _connect_after_a_restart)
     return engine

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.address import address
 from db.engine import make_engine, open_catalog
+from db.readers import not_a_reader, powers
 from db.settings import Settings
 from db.views import VIEWS
 from kits_core.errors import KitsError
@@ -32,18 +33,21 @@ _READING_PRAGMAS = {"table_info", "table_xinfo", "table_list", "index_list", "in
 Answer = tuple[list[str], list[tuple[Any, ...]]]
 
 
-def run_query(settings: Settings, sql: str, timeout_s: float = 30.0) -> Answer:
+def run_query(settings: Settings, sql: str, timeout_s: float = 30.0, *, trusted: bool = False) -> Answer:
     """Columns and rows of one SQL statement; JSON comes as text.
 
+    `trusted`: the statement is the program's own, so that a PostgreSQL role which can do more than read may run it.
+
     Raises `KitsError`, which names the views, for a statement that fails, would write or takes longer than `timeout_s`,
-    and for an answer of over a million rows or 256 MiB.
+    for an answer of over a million rows or 256 MiB, and for a role that could read files by it (`db.readers`).
     """
     open_catalog(settings)  # a first look makes the tables
     if not sql.strip():
         return [], []
-    ask = _sqlite if settings.catalog_url.startswith("sqlite") else _postgresql
     try:
-        return ask(settings.catalog_url, sql, timeout_s)
+        if settings.catalog_url.startswith("sqlite"):
+            return _sqlite(settings.catalog_url, sql, timeout_s)
+        return _postgresql(settings.catalog_url, sql, timeout_s, trusted=trusted)
     except (sqlite3.Error, psycopg.Error, DBAPIError) as error:
         views = ", ".join(view.name for view in VIEWS)
         raise KitsError(
@@ -69,15 +73,15 @@ def _only_reading(action: int, first: str | None, second: str | None, *_rest: st
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
-def _postgresql(url: str, sql: str, timeout_s: float) -> Answer:
+def _postgresql(url: str, sql: str, timeout_s: float, *, trusted: bool) -> Answer:
     engine = make_engine(url)
     try:
         with engine.connect() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))
             connection.execute(text(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}"))
-            # PostgreSQL lets a transaction become one that writes until its first query.
-            if connection.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")):
-                connection.execute(text("SET LOCAL ROLE pg_read_all_data"))  # who may read only, not run programs
+            # This is its first query, too: until then PostgreSQL lets a transaction become one that writes.
+            if (power := powers(connection)) is not None and not trusted:
+                raise not_a_reader(url, power)
             return _answer(_declared(connection, sql))
     finally:
         engine.dispose()

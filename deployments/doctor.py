@@ -162,7 +162,8 @@ def _catalog(found: Findings, settings: Settings) -> None:
 def _prefect(found: Findings, settings: Settings) -> None:
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - two seconds
 
-    from deployments.home_server import answers, is_held, prefect_home, read_note  # noqa: PLC0415
+    from deployments.home_note import prefect_home, read_note  # noqa: PLC0415
+    from deployments.home_server import answers, is_held  # noqa: PLC0415
 
     if configured := PREFECT_API_URL.value():
         shown = redacted(configured)

@@ -21,35 +21,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
 import httpx
 
+from deployments.home_note import Note, prefect_home, read_note
+from deployments.password import make_password, read_password
 from kits_core.errors import KitsError
 from kits_core.files import write_text_atomically
 
 HOST = "127.0.0.1"
+SERVER_AUTH, CLIENT_AUTH = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
+"""Where Prefect's server finds the password that it asks for, and where its clients find the one that they show."""
 _START_TIMEOUT_S = 180.0
 _RETIRES_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.5
 _STATES_EVERY_S = 20.0
-
-
-@dataclass(frozen=True)
-class Note:
-    """What `server.json` says. `prefect`: its version; another one's server is not used."""
-
-    api_url: str
-    pid: int
-    prefect: str
-
-
-def prefect_home(home: Path) -> Path:
-    """Where the server of a home keeps its database: `PREFECT_HOME` to look at the same history with any server."""
-    return home / "prefect"
 
 
 def answers(api_url: str) -> bool:
@@ -157,14 +147,6 @@ def held_alone(file: IO[str]) -> bool:
     return False
 
 
-def read_note(path: Path) -> Note | None:
-    """What a server says of itself; None where it says nothing."""
-    try:
-        return Note(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
 def _taken_alone(file: IO[str]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -185,11 +167,11 @@ def _share(file: IO[str], waits: Callable[[str], object]) -> None:
 
 
 def _answering(folder: Path, name: str, waits: Callable[[str], object]) -> str | None:
-    """The address of a server as soon as it answers; None where there is none, or one of another Prefect."""
+    """The address of a server as soon as it answers; None where there is none, or one of another release."""
     lock, path, since = folder / f"{name}.lock", folder / f"{name}.json", time.monotonic()
     while is_held(lock):
         note = read_note(path)
-        if name == "server" and note is not None and note.prefect != version("prefect"):
+        if name == "server" and note is not None and (note.prefect != version("prefect") or not note.password):
             path.unlink(missing_ok=True)  # it retires
         elif note is not None and answers(note.api_url):
             return note.api_url
@@ -210,6 +192,7 @@ def _started(home: Path, idle_s: float, meanwhile: Callable[[], object], waits: 
         if api_url := running_server(home, waits):
             meanwhile()
             return api_url
+        make_password(folder)
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", "deployments.home_server", str(home), str(idle_s)],
@@ -251,8 +234,8 @@ def main(home: Path, idle_s: float) -> None:
     listener = socket.socket()
     listener.bind((HOST, 0))
     port: int = listener.getsockname()[1]
-    note = Note(f"http://{HOST}:{port}/api", os.getpid(), version("prefect"))
-    os.environ.update(server_environment(home, note.api_url))
+    note = Note(f"http://{HOST}:{port}/api", os.getpid(), version("prefect"), password=True)
+    os.environ.update(server_environment(home, note.api_url) | {SERVER_AUTH: read_password(folder)})
     from deployments.server_process import serve  # noqa: PLC0415 - Prefect reads its environment as it is imported
 
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import MutableMapping
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def reach_loopback_directly(environment: MutableMapping[str, str]) -> None:
@@ -12,5 +12,5 @@ def reach_loopback_directly(environment: MutableMapping[str, str]) -> None:
     """
     known = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     hosts = [host.strip() for host in known.split(",") if host.strip()]
-    value = ",".join([*hosts, *(host for host in _LOOPBACK if host not in hosts)])
+    value = ",".join([*hosts, *(host for host in LOOPBACK if host not in hosts)])
     environment["no_proxy"] = environment["NO_PROXY"] = value

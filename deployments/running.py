@@ -6,10 +6,12 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import httpx
 from pydantic import BaseModel
 from rich.console import Console
 
 from db.settings import Settings
+from deployments.home_note import dashboard_link
 from deployments.server import HEARTBEAT_S, prefect_server
 from kits_core.errors import KitsError
 
@@ -33,7 +35,7 @@ def run_flow(flow: str, parameters: BaseModel, console: Console, meanwhile: Call
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     gc.disable()  # a fifth of what the imports take; they leave nothing to collect
-    from prefect.exceptions import CancelledRun  # noqa: PLC0415
+    from prefect.exceptions import CancelledRun, PrefectHTTPStatusError  # noqa: PLC0415
 
     from deployments.console import ConsoleProgress  # noqa: PLC0415
     from tasks.progress import listening  # noqa: PLC0415
@@ -57,10 +59,19 @@ def run_flow(flow: str, parameters: BaseModel, console: Console, meanwhile: Call
         with console.status("starting the Prefect server") as status, server as api_url:
             status.stop()
             gc.enable()
-            console.print(f"[dim]follow it in the dashboard: {api_url.removesuffix('/api')}[/]", highlight=False)
+            link = dashboard_link(settings.home, api_url)
+            console.print(f"[dim]follow it in the dashboard: {link}[/]", highlight=False, soft_wrap=True)
             with ConsoleProgress(console) as progress, listening(progress):
                 return getattr(import_module(module), function)(parameters)
     except CancelledRun as error:
         raise KitsError(str(error)) from error
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != httpx.codes.UNAUTHORIZED:
+            raise
+        raise KitsError(
+            f"the Prefect server at {error.request.url.host}:{error.request.url.port}: expected its password in "
+            "PREFECT_API_AUTH_STRING, got none or another; set it (a home's is in its file prefect/auth-string), or "
+            "unset PREFECT_API_URL, and kits uses the home's own server"
+        ) from error
     finally:
         gc.enable()

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deployments.home_server import home_server
+from deployments.home_note import auth_string
+from deployments.home_server import CLIENT_AUTH, home_server
 
 HEARTBEAT_S = 30
 """How often each run of ours gives a sign of life. Prefect's own is 180 s, which an automation takes for silence."""
@@ -24,9 +25,9 @@ def prefect_server(
     """Yields the address of the API to use, which all of this process's Prefect clients then use too.
 
     A server that the user has configured in Prefect's own settings (`PREFECT_API_URL` or the active profile) comes
-    first. One that is started here outlives this process, and ends when no command has used it for `idle_s` seconds.
-    `meanwhile` is called once, while a server starts or at once; `waits` with what is waited for, if it takes
-    long. Raises `KitsError` for a server that does not come up.
+    first, with the password that stands there. One that is started here asks for the home's, outlives this process, and
+    ends when no command has used it for `idle_s` seconds. `meanwhile` is called once, while a server starts or at once;
+    `waits` with what is waited for, if it takes long. Raises `KitsError` for a server that does not come up.
     """
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - half a second
 
@@ -36,28 +37,36 @@ def prefect_server(
         return
 
     def tidy(api_url: str) -> None:
-        with _using(api_url):
+        with _using(api_url, auth_string(home, api_url)):
             crash_killed_runs()
 
-    with home_server(home, idle_s, meanwhile=meanwhile, alone=tidy, waits=waits) as api_url, _using(api_url):
+    with (
+        home_server(home, idle_s, meanwhile=meanwhile, alone=tidy, waits=waits) as api_url,
+        _using(api_url, auth_string(home, api_url)),
+    ):
         yield api_url
 
 
 @contextmanager
-def _using(api_url: str) -> Iterator[None]:
-    """Let Prefect's clients in this process talk to a server for the block."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415
+def _using(api_url: str, auth: str | None) -> Iterator[None]:
+    """Let Prefect's clients in this process, and in those that it starts, talk to a server for the block."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings  # noqa: PLC0415
 
     # Prefect's background threads read the environment, the calling thread reads the context: both must say it.
-    os.environ["PREFECT_API_URL"] = api_url
+    words = {"PREFECT_API_URL": api_url} | ({CLIENT_AUTH: auth} if auth else {})
+    before = {name: os.environ.get(name) for name in words}
+    os.environ.update(words)
     try:
-        with temporary_settings({PREFECT_API_URL: api_url}):
+        with temporary_settings({PREFECT_API_URL: api_url} | ({PREFECT_API_AUTH_STRING: auth} if auth else {})):
             try:
                 yield
             finally:
                 _send_what_is_queued()
     finally:
-        os.environ.pop("PREFECT_API_URL", None)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def crash_killed_runs() -> None:

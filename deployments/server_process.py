@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from deployments.gate import Gate, own_origins
+
 _GRACE_S = 10.0
 
 
@@ -32,16 +34,19 @@ def serve(
     """Serve until `wait_for_the_end` returns, or a signal asks to stop.
 
     `wait_for_the_end` runs in a thread, and is given a function that says whether the server has begun to answer.
-    `sockets`: bound ones to listen on, instead of `host` and `port`.
+    `sockets`: bound ones to listen on, instead of `host` and `port`. Pages of other sites are not answered
+    (`deployments.gate`).
     """
+    origins = own_origins(host, port, os.environ.get("PREFECT_SERVER_UI_API_URL"))
+    os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(origins)  # Prefect's own is every page's
     gc.disable()  # a fifth of what the imports take; they leave nothing to collect
-    import prefect.server.api.server  # noqa: F401, PLC0415
     import uvicorn  # noqa: PLC0415
+    from prefect.server.api.server import create_app  # noqa: PLC0415
 
     gc.enable()
     lock_when_transactions_begin()
-    app = "prefect.server.api.server:create_app"
-    server = uvicorn.Server(uvicorn.Config(app, factory=True, host=host, port=port, log_level="error", lifespan="on"))
+    app = Gate(create_app(), host, origins)
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="error", lifespan="on"))
 
     def end() -> None:
         wait_for_the_end(lambda: server.started)

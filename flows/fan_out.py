@@ -57,9 +57,9 @@ def task_runner() -> TaskRunner[PrefectFuture[Any]]:
         ) from error
     if dask != LOCAL_CLUSTER:
         return cast("TaskRunner[PrefectFuture[Any]]", DaskTaskRunner(address=dask))
-    # One case at a time in a process, and nothing that others can reach.
+    # One case at a time in a process. Who has not its keys, made for this cluster alone (TLS), cannot send it code.
     local = {"n_workers": os.cpu_count(), "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
-    return cast("TaskRunner[PrefectFuture[Any]]", DaskTaskRunner(cluster_kwargs=local))
+    return cast("TaskRunner[PrefectFuture[Any]]", DaskTaskRunner(cluster_kwargs=local | {"security": True}))
 
 
 def fan_out(

@@ -1,4 +1,4 @@
-"""What several rooms share: a home of one's own, one Prefect server for the whole session, and one PostgreSQL."""
+"""What several rooms share: a home of one's own, a browser, one Prefect server for the session, one PostgreSQL."""
 
 import os
 import shutil
@@ -7,9 +7,13 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 from postgresql import NoPostgresqlError, running_cluster
+from server_client import asking
 
 SHARED = Path(__file__).parents[2] / "shared"
+# Software rendering, for machines without a graphics card.
+_CHROMIUM = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,7 +24,7 @@ def _offline(tmp_path_factory):
     os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ["KITS_SERVER_IDLE_MINUTES"] = "0"  # no server outlives its test
-    for name in ("PREFECT_API_URL", "KITS_HOME", "KITS_DATABASE_URL"):
+    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "KITS_HOME", "KITS_DATABASE_URL"):
         os.environ.pop(name, None)
 
 
@@ -50,6 +54,14 @@ def _server(tmp_path_factory, _offline):
 def prefect_api(_server):
     """The address of the session's Prefect server."""
     return _server[1]
+
+
+@pytest.fixture(scope="session")
+def api(_server):
+    """A client of the session's Prefect server, as a script would use it: `api.post("flow_runs/filter", json={})`."""
+    home, url = _server
+    with asking(home, url) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +103,15 @@ def cluster():
         except NoPostgresqlError as reason:
             pytest.skip(str(reason))
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, closed with its module: its event loop runs in the thread of the tests."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_CHROMIUM)
+        yield browser
+        browser.close()

@@ -1,6 +1,7 @@
-"""`kits sql`, `kits status`, `kits tidy`."""
+"""`kits sql`, `kits status`, `kits tidy`, `kits catalog grant`."""
 
 import csv
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,9 @@ from deployments.cli.app import AsJson, app
 from deployments.cli.output import check_folder_of, complain, out, print_json, say, show_table
 
 _STALE = "made from files of cases that were replaced since; prepare, train or evaluate again"
+
+catalog = typer.Typer(help="Who may read the catalog.\n\nExample: `kits catalog grant reader`", no_args_is_help=True)
+app.add_typer(catalog, name="catalog")
 
 
 @app.command()
@@ -66,7 +70,7 @@ def status(as_json: AsJson = False) -> None:
     settings = Settings()
 
     def ask(query: str) -> list[dict[str, Any]]:
-        columns, rows = run_query(settings, query)
+        columns, rows = run_query(settings, query, trusted=True)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     tables = {
@@ -116,6 +120,32 @@ def warn_of_stale(evaluation_id: int) -> None:
     with reading_session(Settings()) as session:
         for text in what_is_stale(session, evaluation_id):
             complain("stale", text)
+
+
+@catalog.command()
+def grant(
+    name: Annotated[str, typer.Argument(help="Role of the PostgreSQL server; made where there is none.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let a role of PostgreSQL read the catalog, its later releases too, and nothing else: for `kits sql`, R, Metabase.
+
+    A new role gets the password in $KITS_READER_PASSWORD, or one that is made and shown this once. A role that is there
+    keeps its own, unless that variable is set.
+
+    Example: `kits catalog grant reader`
+    """
+    from db.readers import grant_reader
+    from db.settings import Settings
+
+    chosen = os.environ.get("KITS_READER_PASSWORD")
+    reader = grant_reader(Settings(), name, chosen or None)
+    made = reader.password if reader.password != chosen else None
+    if as_json:
+        print_json({"role": reader.name, "address": reader.address, "password": made})
+        return
+    say(f"{reader.name} may read every table and view: {reader.address}")
+    if made is not None:
+        say(f"its password, which is not shown again: {made}")
 
 
 def _write_parquet(path: Path, columns: list[str], rows: list[tuple[Any, ...]]) -> None:

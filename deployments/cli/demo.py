@@ -61,14 +61,14 @@ def _make_phantoms(root: Path) -> None:
 def _close(done: "Evaluated", home: Path) -> None:
     from db.read_only import run_query
     from db.settings import Settings
-    from deployments.home_server import prefect_home, read_note
+    from deployments.home_note import dashboard_link, prefect_home, read_note
 
     show_scores(done.scores, f"Scores on held-out phantoms, original grid (evaluation {done.evaluation_id})")
     query = QUERY.format(done.evaluation_id)
-    columns, rows = run_query(Settings(), query)
+    columns, rows = run_query(Settings(), query, trusted=True)
     out.print(f'\nAsk the catalog:\n  [bold]{command("kits")} sql "{query}"[/]', highlight=False, soft_wrap=True)
     show_table([dict(zip(columns, row, strict=True)) for row in rows])
     minutes, server = Settings().server_idle_minutes, read_note(prefect_home(home) / "server.json")
-    now = f" (for {minutes:g} more minutes: {server.api_url.removesuffix('/api')})" if server and minutes else ""
+    now = f" (for {minutes:g} more minutes: {dashboard_link(home, server.api_url)})" if server and minutes else ""
     for title, line in (("Report:", str(done.report)), (f"Dashboard{now}:", f"{command('kits')} up")):
         out.print(f"\n{title}\n  [bold]{line}[/]", highlight=False, soft_wrap=True)

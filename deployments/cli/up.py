@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from deployments.cli.app import app
-from deployments.cli.output import out
-
-_AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+from deployments.cli.output import out, say
 
 
 @app.command()
@@ -23,36 +21,46 @@ def up(
             show_default="SQLite in the home",
         ),
     ] = None,
+    no_password: Annotated[
+        bool,
+        typer.Option(
+            "--no-password",
+            help="Let everyone on this machine in: each of its users can then see all runs, and run code as you. Pages "
+            "of other sites are kept out all the same.",
+        ),
+    ] = False,
 ) -> None:
     """Start everything on this machine: server, dashboard, work pools, deployments, automations, workers.
 
     Ctrl-C ends all of it. What dies is started again. Given twice for a home, the second says where the first is.
+    The printed link lets a browser in; it holds the home's password, so pass it on to nobody.
 
     Example: `KITS_UP_DATABASE=postgresql://kits:secret@db.example/kits kits up`
     """
     from db.settings import Settings
+    from deployments.proxies import LOOPBACK
     from kits_core.errors import KitsError
 
-    if host not in ("127.0.0.1", "localhost", "::1") and not os.environ.get(_AUTH):
+    if no_password and host not in LOOPBACK:
         raise KitsError(
-            f"--host {host}: expected a password for everyone who can reach it, got none; set {_AUTH}=user:password, "
-            "and PREFECT_API_AUTH_STRING to the same for clients"
+            f"--no-password: expected a server that this machine alone reaches, got --host {host}; leave out one of "
+            "the two"
         )
-    if os.environ.get(_AUTH):
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", os.environ[_AUTH])
     if database is not None:
         os.environ["KITS_DATABASE_URL"] = database
     settings = Settings()
     settings.open_home()
 
-    from deployments.home_server import is_held, prefect_home, running_server
+    from deployments.home_note import dashboard_link, prefect_home
+    from deployments.home_server import is_held, running_server
     from deployments.up.database import ensure_prefect_database
     from deployments.up.machine import Machine, Place, ended_by_signals, sole_machine
 
     if is_held(prefect_home(settings.home) / "up.lock") and (running := running_server(settings.home)):
-        out.print(f"it is up already: {running.removesuffix('/api')}", highlight=False)
+        say(f"it is up already: {dashboard_link(settings.home, running)}")
         return
-    place = Place(settings.home, host, port, ensure_prefect_database(settings.catalog_url) if database else None)
+    prefects = ensure_prefect_database(settings.catalog_url) if database else None
+    place = Place(settings.home, host, port, prefects, password=not no_password)
     machine = Machine(place)
     with sole_machine(place), ended_by_signals(machine):
         try:
@@ -61,10 +69,10 @@ def up(
             with out.status("pools, deployments, automations"):
                 machine.furnish()
             machine.start_workers()
-            out.print(f"dashboard: {place.dashboard}", highlight=False)
-            out.print(f"home: {settings.home}. Ctrl-C ends everything.", highlight=False, soft_wrap=True)
+            say(f"dashboard: {dashboard_link(settings.home, place.api_url)}")
+            say(f"home: {settings.home}. Ctrl-C ends everything.")
             for line in machine.watch():
-                out.print(line, highlight=False, soft_wrap=True)
+                say(line)
         finally:
             with out.status("ending workers and server"):
                 machine.stop()

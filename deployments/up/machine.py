@@ -8,26 +8,28 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import httpx
 from prefect.exceptions import PrefectException
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from deployments.home_note import Note, prefect_home, read_note
 from deployments.home_server import (
-    Note,
+    CLIENT_AUTH,
+    SERVER_AUTH,
     answers,
     held_alone,
-    prefect_home,
-    read_note,
     retire,
     server_environment,
     starting,
 )
+from deployments.password import make_password, read_password
 from deployments.server import HEARTBEAT_S, SILENCE_S
 from deployments.up.automations import ensure_automations
 from deployments.up.kept import keeping_what_was_set
@@ -49,26 +51,34 @@ _TIDY_EVERY_S = 15.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where the server answers. `database`: SQLAlchemy's address of Prefect's own state; None: SQLite in the home."""
+    """Where the server answers.
+
+    `database`: SQLAlchemy's address of Prefect's own state; None: SQLite in the home. `password`: whether the server
+    asks for the home's password.
+    """
 
     home: Path
     host: str
     port: int
     database: str | None = None
+    password: bool = True
 
     @property
     def api_url(self) -> str:
         """The address for clients on this machine."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - read, not bound to
-        return f"http://{host}:{self.port}/api"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/api"
 
     @property
-    def dashboard(self) -> str:
-        """The address for a browser."""
-        return self.api_url.removesuffix("/api")
+    def auth(self) -> str | None:
+        """The password, once `Machine.start_server` has made it; None for a server that asks for none."""
+        return read_password(prefect_home(self.home)) if self.password else None
 
     def environment(self) -> dict[str, str]:
-        """What the server and the workers, and with them every run, find in their environment."""
+        """What the server and the workers, and with them every run, find in their environment.
+
+        The password that the server asks for is not in it: only the server is given it.
+        """
         found = server_environment(self.home, self.api_url) | {
             "PREFECT_API_URL": self.api_url,
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
@@ -80,7 +90,13 @@ class Place:
             found[_DASHBOARD_ASKS] = public
         if self.database is not None:
             found["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = self.database
-        return found
+        found.pop(SERVER_AUTH, None)
+        return found | ({CLIENT_AUTH: self.auth} if self.auth else {})
+
+    def using(self) -> AbstractContextManager[Any]:
+        """Let Prefect's clients in this thread talk to the server for the block."""
+        auth = {PREFECT_API_AUTH_STRING: self.auth} if self.auth else {}
+        return temporary_settings({PREFECT_API_URL: self.api_url} | auth)
 
 
 @dataclass
@@ -150,8 +166,10 @@ class Machine:
             )
         retire(self.place.home)  # commands use this one from now on
         with starting(self.place.home):
+            if self.place.password:
+                make_password(prefect_home(self.place.home), os.environ.get(SERVER_AUTH))
             module = ["-m", "deployments.server_process", self.place.host, str(self.place.port)]
-            server = self._add("server", module, {})
+            server = self._add("server", module, {SERVER_AUTH: self.place.auth} if self.place.auth else {})
             deadline = time.monotonic() + _START_TIMEOUT_S
             while not answers(self.place.api_url):
                 if time.monotonic() > deadline or server.process is None or server.process.poll() is not None:
@@ -160,7 +178,7 @@ class Machine:
 
     def furnish(self) -> None:
         """Pools, deployments and automations, made or renewed; what was set in the dashboard stays."""
-        with temporary_settings({PREFECT_API_URL: self.place.api_url}):
+        with self.place.using():
             ensure_pools(graphics_cards())
             with keeping_what_was_set():
                 self._deploy()
@@ -203,7 +221,7 @@ class Machine:
 
     def _tidy(self) -> list[str]:
         server = self._children[0]
-        with temporary_settings({PREFECT_API_URL: self.place.api_url}):
+        with self.place.using():
             lines = [f"{name} was taken by a worker that is gone: crashed" for name in end_lost_runs()]
             lines += [f"{name} was late, and a later one is due: cancelled" for name in drop_needless_runs()]
             up_for = datetime.now(UTC) - server.started_at
@@ -244,7 +262,8 @@ def sole_machine(place: Place) -> Iterator[None]:
             other = read_note(note)
             where = other.api_url.removesuffix("/api") if other else "an address that does not answer yet"
             raise KitsError(f"{place.home}: it is up already, at {where}")
-        write_text_atomically(note, json.dumps(asdict(Note(place.api_url, os.getpid(), version("prefect")))))
+        said = Note(place.api_url, os.getpid(), version("prefect"), place.password)
+        write_text_atomically(note, json.dumps(asdict(said)))
         try:
             yield
         finally:

@@ -16,6 +16,9 @@ from pathlib import Path
 import httpx
 import yaml
 from common import medians, show_markdown
+from server_client import asking
+
+from kits_core.errors import KitsError
 
 _KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]
 _ROOT = Path(__file__).parents[2]
@@ -34,7 +37,7 @@ def seconds_until_usable(home: Path, deployments: int) -> float:
         stderr=subprocess.DEVNULL,
     )
     try:
-        while not _usable(f"http://127.0.0.1:{port}", deployments):
+        while not _usable(home, f"http://127.0.0.1:{port}", deployments):
             assert process.poll() is None, f"kits up ended with {process.returncode}"
             assert time.perf_counter() - start < _TIMEOUT_S
             time.sleep(0.1)
@@ -44,11 +47,12 @@ def seconds_until_usable(home: Path, deployments: int) -> float:
         process.wait()
 
 
-def _usable(address: str, deployments: int) -> bool:
+def _usable(home: Path, address: str, deployments: int) -> bool:
     try:
         page = httpx.get(address, timeout=10, trust_env=False, follow_redirects=True)
-        found = httpx.post(f"{address}/api/deployments/filter", json={}, timeout=10, trust_env=False)
-    except httpx.HTTPError:
+        with asking(home, f"{address}/api") as client:
+            found = client.post("deployments/filter", json={})
+    except (httpx.HTTPError, KitsError):
         return False
     return page.is_success and "<html" in page.text and found.is_success and len(found.json()) == deployments
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from deployments.home_server import prefect_home, read_note, retire
+from deployments.home_note import prefect_home, read_note
+from deployments.home_server import retire
 from kits_core.phantom.dataset import write_phantoms
 
 KITS = (sys.executable, "-c", "from deployments.cli import main; main()")

@@ -16,6 +16,8 @@ _OPTIONS = (
     "-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=America/New_York "
     "-c fsync=off -c full_page_writes=off -c autovacuum=off"
 )
+OWNER = "kits"
+"""A role as a hospital's administrator would give one: it may make databases and roles, and is no superuser."""
 
 
 class NoPostgresqlError(Exception):
@@ -34,18 +36,19 @@ class Cluster:
         self._run(binaries / "initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync")
         self._start = ("-o", f"-p {self._port} {_OPTIONS}", "-l", folder / "log", "-w", "start")
         self.start()
+        self.execute(f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE", role="postgres")
 
     def start(self) -> None:
         """Start the server, which must be down."""
         self._run(self._pg_ctl, "-D", self._data, *self._start)
 
-    def url(self, database: str) -> str:
-        """The address of a database."""
-        return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
+    def url(self, database: str, role: str = OWNER) -> str:
+        """The address of a database for a role: who owns what `execute` makes, or the superuser `postgres`."""
+        return f"postgresql://{role}@127.0.0.1:{self._port}/{database}"
 
-    def execute(self, sql: str) -> None:
-        """One statement, in the database `postgres`."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+    def execute(self, sql: str, database: str = "postgres", role: str = OWNER) -> None:
+        """One statement."""
+        with psycopg.connect(self.url(database, role), autocommit=True) as connection:
             connection.execute(sql)
 
     def stop(self) -> None:

@@ -288,4 +288,4 @@ def _database(cluster, tmp_path, template):
     name = f"test_{next(_numbers)}"
     cluster.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     yield Settings(home=tmp_path / "home", database_url=cluster.url(name))
-    cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    cluster.execute(f"DROP DATABASE {name} WITH (FORCE)", role="postgres")

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from db.engine import open_catalog
 from db.read_only import run_query
+from db.readers import grant_reader
 from db.settings import Settings
 from db.views import VIEWS
 from kits_core.errors import KitsError
@@ -46,6 +47,8 @@ WRITES_POSTGRESQL = [
     "COPY (SELECT 1) TO PROGRAM 'touch {home}/mine'",
     "COPY (SELECT 1) TO '{home}/mine'",
     "SELECT set_config('role', 'none', true), pg_reload_conf()",
+    "SELECT query_to_xml('SELECT pg_read_file(''postgresql.conf'')', true, true, '')",
+    "SELECT rolpassword FROM pg_authid",
     "DO $$ BEGIN RESET ROLE; COPY (SELECT 1) TO PROGRAM 'touch {home}/mine'; END $$",
     "CHECKPOINT",
     "EXPLAIN ANALYZE DELETE FROM case_metric",
@@ -214,3 +217,9 @@ def test_a_sqlite_file_outside_the_home_is_asked_too(tmp_path):
     with sqlite3.connect(tmp_path / "other.db") as connection:
         assert connection.execute("SELECT COUNT(*) FROM leaderboard").fetchone() == (0,)
     connection.close()
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_file_has_no_readers_to_grant(settings):
+    with pytest.raises(KitsError, match=r"expected a catalog on PostgreSQL, got sqlite:///"):
+        grant_reader(settings, "reader")

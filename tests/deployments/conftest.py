@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 
-import httpx
 import psutil
 import pytest
 from prefect import get_client
+from server_client import asking
 
 from kits_core.phantom.dataset import write_phantoms
 
@@ -36,11 +36,13 @@ class Up:
         for line in self.process.stdout:
             self.lines.append(line)
             if "Ctrl-C ends everything" in line:
+                self.http = asking(home, self.api)
+                self.link = self.lines[-2].removeprefix("dashboard: ").strip()
                 return
         raise AssertionError("".join(self.lines))
 
     def ask(self, path, **body):
-        return httpx.post(f"{self.api}/{path}", json=body, timeout=60, trust_env=False).raise_for_status().json()
+        return self.http.post(path, json=body).raise_for_status().json()
 
     def children(self):
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -48,13 +50,13 @@ class Up:
     def start(self, deployment, parameters):
         (found,) = [d for d in self.ask("deployments/filter") if d["name"] == deployment]
         body = {"parameters": {"parameters": parameters}, "state": {"type": "SCHEDULED"}}
-        answer = httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json=body, trust_env=False)
+        answer = self.http.post(f"deployments/{found['id']}/create_flow_run", json=body)
         return answer.raise_for_status().json()["id"]
 
     def wait_for(self, run, *states, seconds=240, may_fail=False):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            found = httpx.get(f"{self.api}/flow_runs/{run}", trust_env=False).raise_for_status().json()
+            found = self.http.get(f"flow_runs/{run}").raise_for_status().json()
             if found["state_name"] in states:
                 return found
             assert may_fail or found["state_type"] not in {"FAILED", "CRASHED"}, (

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 import pytest
 
-from deployments.home_server import Note, answers, home_server, is_held, prefect_home, read_note, retire, running_server
+from deployments.home_note import Note, prefect_home, read_note
+from deployments.home_server import answers, home_server, is_held, retire, running_server
 from kits_core.errors import KitsError
 
 pytestmark = pytest.mark.slow
@@ -142,12 +144,29 @@ def test_one_of_another_prefect_is_replaced_and_ends_with_its_last_user(place):
     first = user.stdout.readline().strip()
     path = prefect_home(place) / "server.json"
     note = _note(place)
-    path.write_text(json.dumps({"api_url": first, "pid": note.pid, "prefect": "2.0"}))
+    path.write_text(json.dumps({"api_url": first, "pid": note.pid, "prefect": "2.0", "password": True}))
     with home_server(place, 0) as second:
         assert second != first
         assert answers(first)  # its user is at work still
         user.communicate()
     _until(lambda: _gone(note))
+
+
+def test_one_of_a_release_without_passwords_is_asked_to_end(place, prefect_api, monkeypatch):
+    path = prefect_home(place) / "server.json"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path.with_name("server.lock"))], stdout=subprocess.PIPE, text=True
+    )
+    monkeypatch.setattr("deployments.home_server._START_TIMEOUT_S", 0.5)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        path.write_text(json.dumps({"api_url": prefect_api, "pid": holder.pid, "prefect": version("prefect")}))
+        with pytest.raises(KitsError, match="expected an answer"):
+            running_server(place)
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert not path.exists()
 
 
 def test_retired_it_ends_at_once_where_nobody_uses_it(place):

@@ -140,17 +140,17 @@ def test_a_worker_that_is_killed_with_its_training(up, ingested, rows):
 
 def test_a_schedule_keeps_its_times_is_never_beside_itself_and_finds_nothing_to_do(up, ingested, source, rows):
     (nightly,) = [d for d in up.ask("deployments/filter") if d["name"] == "ingest-kits23"]
-    address = f"{up.api}/deployments/{nightly['id']}"
+    address = f"deployments/{nightly['id']}"
     before = rows("SELECT id, version FROM case_file ORDER BY id")
     parameters = {"parameters": {"source": str(source), "dataset": "phantoms"}}
-    httpx.patch(address, json={"parameters": parameters}, trust_env=False).raise_for_status()
+    up.http.patch(address, json={"parameters": parameters}).raise_for_status()
     schedule = [{"active": True, "schedule": {"interval": 25}}]
-    (made,) = httpx.post(f"{address}/schedules", json=schedule, trust_env=False).raise_for_status().json()
+    (made,) = up.http.post(f"{address}/schedules", json=schedule).raise_for_status().json()
     try:
         chosen = {"deployments": {"id": {"any_": [nightly["id"]]}}, "flow_runs": {"state": {"name": {"any_": ["Completed"]}}}}  # fmt: skip # noqa: E501
         runs = _until(lambda: (found := up.ask("flow_runs/filter", **chosen)) and len(found) >= 3 and found, every=1)
     finally:
-        httpx.delete(f"{address}/schedules/{made['id']}", trust_env=False).raise_for_status()
+        up.http.delete(f"{address}/schedules/{made['id']}").raise_for_status()
     assert {run["work_queue_name"] for run in runs} == {"night"}
     times = sorted(
         tuple(datetime.fromisoformat(run[name]) for name in ("expected_start_time", "start_time", "end_time"))

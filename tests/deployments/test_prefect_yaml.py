@@ -3,7 +3,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
@@ -19,12 +18,12 @@ def _prefect(*words):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_all_deploy_as_they_are_and_their_parameters_are_forms_with_bounds(prefect_api, monkeypatch):
+def test_all_deploy_as_they_are_and_their_parameters_are_forms_with_bounds(prefect_api, api, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     for pool in ("cpu", "gpu"):
         _prefect("work-pool", "create", "--type", "process", "--overwrite", pool)
     _prefect("deploy", "--all")
-    found = httpx.post(f"{prefect_api}/deployments/filter", json={}).raise_for_status().json()
+    found = api.post("deployments/filter", json={}).raise_for_status().json()
     by_name = {deployment["name"]: deployment for deployment in found}
     assert {deployment["name"] for deployment in DEPLOYMENTS} <= set(by_name)
     definitions = by_name["train"]["parameter_openapi_schema"]["definitions"]
@@ -33,7 +32,7 @@ def test_all_deploy_as_they_are_and_their_parameters_are_forms_with_bounds(prefe
         assert all("description" in field for field in schema["properties"].values()), schema["title"]
 
     wrong = {"parameters": {"parameters": {"config": {"epochs": 0}}}}
-    refused = httpx.post(f"{prefect_api}/deployments/{by_name['train']['id']}/create_flow_run", json=wrong)
+    refused = api.post(f"deployments/{by_name['train']['id']}/create_flow_run", json=wrong)
     assert refused.status_code == 409
     assert "less than the minimum of 1" in refused.text
 

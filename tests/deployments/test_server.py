@@ -61,12 +61,12 @@ def test_the_run_of_a_killed_command_is_marked_crashed_by_the_next(with_prefects
         assert parent.stdout.readline().strip() == "held"
         os.kill(parent.pid, signal.SIGKILL)
     look = f"""
-import httpx, sys
 from pathlib import Path
 from deployments.server import prefect_server
-with prefect_server(Path({str(tmp_path)!r})) as url:
-    runs = httpx.post(f"{{url}}/flow_runs/filter", json={{}}, trust_env=False).json()
-    print([run["state_type"] for run in runs])
+with prefect_server(Path({str(tmp_path)!r})):
+    from prefect import get_client
+    with get_client(sync_client=True) as client:
+        print([run.state_type.value for run in client.read_flow_runs()])
 """
     found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=environment, check=True)
     assert found.stdout.splitlines()[-1] == "['CRASHED']"

@@ -17,11 +17,13 @@ import psutil
 import pytest
 from playwright.sync_api import sync_playwright
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from sqlalchemy import text
 
 from db.engine import open_catalog
 from db.settings import Settings
+from deployments.home_note import auth_string, prefect_home
+from deployments.password import read_password
 from deployments.up.automations import ALERT_BLOCK, ensure_automations
 
 pytestmark = pytest.mark.slow
@@ -69,10 +71,6 @@ def test_pools_queues_deployments_and_automations_are_there(up):
     }
 
 
-def test_a_second_one_says_where_the_first_is(up):
-    assert f"it is up already: http://127.0.0.1:{up.port}" in up.kits("up")
-
-
 def test_a_bad_parameter_is_refused_before_a_run_exists(up):
     with pytest.raises(httpx.HTTPStatusError, match="409"):
         up.start("train", {"config": {"epochs": 0}})
@@ -108,6 +106,8 @@ def pipeline(up, page, source):
 def _fill_in_the_form(up, page, source):
     (found,) = [d for d in up.ask("deployments/filter") if d["name"] == "pipeline"]
     # The page keeps a socket open, so it is never done loading.
+    page.goto(up.link, wait_until="commit")
+    page.wait_for_url(lambda url: "/kits/login" not in url, wait_until="commit")
     page.goto(f"http://127.0.0.1:{up.port}/deployments/deployment/{found['id']}/run", wait_until="commit")
     asked = {"Source": source, "Shape": 32, "Epochs": 1, "Batch Size": 2, "Filters": 4, "Learning Rate": 0.003}
     for label, value in asked.items():
@@ -176,7 +176,7 @@ def test_trainings_take_turns_and_one_that_is_cancelled_frees_its_place_and_says
         assert time.monotonic() < deadline
         time.sleep(1)
     body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-    httpx.post(f"{up.api}/flow_runs/{first}/set_state", json=body, trust_env=False).raise_for_status()
+    up.http.post(f"flow_runs/{first}/set_state", json=body).raise_for_status()
     ended = up.wait_for(first, "Cancelled")
     assert ended["name"] == "train · volume 32 · newest split · seed 3"
     assert ended["end_time"] <= up.wait_for(second, "Completed")["start_time"]
@@ -200,7 +200,7 @@ def test_failures_are_told_where_there_is_a_block_for_it(up):
     with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server, ThreadPoolExecutor(1) as elsewhere:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         # In another thread, because the browser's event loop runs in this one.
-        made = elsewhere.submit(_tell, up.api, f"http://127.0.0.1:{server.server_port}").result()
+        made = elsewhere.submit(_tell, up, f"http://127.0.0.1:{server.server_port}").result()
         assert "kits: tell of failures" in made
         up.wait_for(up.start("evaluate", {"model": "999"}), "Failed", may_fail=True)
         text = told.get(timeout=60)
@@ -209,9 +209,9 @@ def test_failures_are_told_where_there_is_a_block_for_it(up):
     assert "expected model 999 in the catalog" in text
 
 
-def _tell(api, address):
+def _tell(up, address):
     """Make the block that failures are told through, and the automations anew; their names."""
-    with temporary_settings({PREFECT_API_URL: api}):
+    with temporary_settings({PREFECT_API_URL: up.api, PREFECT_API_AUTH_STRING: auth_string(up.home, up.api)}):
         block = CustomWebhookNotificationBlock(name="hook", url=address, json_data={"text": "{{subject}}: {{body}}"})
         block.save(ALERT_BLOCK)
         return ensure_automations()
@@ -227,19 +227,19 @@ def test_what_dies_is_started_again(up):
 
 
 def test_an_end_by_ctrl_c_and_one_by_a_kill_leave_no_process_and_a_second_start_undoes_nothing(start_up, tmp_path):
-    for how in (signal.SIGINT, signal.SIGKILL):
-        running = start_up(tmp_path / "home")
+    for how, words in ((signal.SIGINT, ()), (signal.SIGKILL, ("--no-password",))):
+        running = start_up(tmp_path / "home", *words)
+        _check_who_is_let_in(running, password=not words)
         processes = running.children()
         assert len(processes) >= 3
         night, inbox = ({d["name"]: d for d in running.ask("deployments/filter")}[name]
                         for name in ("ingest-kits23", "predict-inbox"))  # fmt: skip
         ((schedule),) = night["schedules"]
-        address = f"{running.api}/deployments"
         if how is signal.SIGINT:
-            there = f"{address}/{night['id']}/schedules/{schedule['id']}"
-            httpx.patch(there, json={"active": True}, trust_env=False).raise_for_status()
+            there = f"deployments/{night['id']}/schedules/{schedule['id']}"
+            running.http.patch(there, json={"active": True}).raise_for_status()
             body = {"parameters": {"parameters": {"scans": ["/data/inbox"], "watch": True}}}
-            httpx.patch(f"{address}/{inbox['id']}", json=body, trust_env=False).raise_for_status()
+            running.http.patch(f"deployments/{inbox['id']}", json=body).raise_for_status()
         else:
             assert schedule["active"]
             assert inbox["parameters"]["parameters"]["scans"] == ["/data/inbox"]
@@ -249,13 +249,33 @@ def test_an_end_by_ctrl_c_and_one_by_a_kill_leave_no_process_and_a_second_start_
             running.ask("deployments/filter")
 
 
+def _check_who_is_let_in(running, password):
+    asked = f"{running.api}/flows/filter"
+    assert httpx.post(asked, json={}, trust_env=False).status_code == (401 if password else 200)
+    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
+        assert httpx.post(asked, json={}, headers=headers, trust_env=False).status_code in (400, 403)
+    assert running.link.partition("#")[0] == f"http://127.0.0.1:{running.port}" + ("/kits/login" if password else "")
+    assert ("#kits:" in running.link) == password
+    assert running.kits("up") == f"it is up already: {running.link}\n"  # other commands know
+
+
+def test_the_password_stands_in_its_file_alone_and_on_no_command_line(up, pipeline):
+    secret = read_password(prefect_home(up.home))
+    holders = [path.name for path in up.home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert holders == ["auth-string"]
+    assert not [process for process in up.children() if secret in " ".join(process.cmdline())]
+    environments = {process.pid: process.environ() for process in up.children() if "worker" in str(process.cmdline())}
+    assert {environment["PREFECT_API_AUTH_STRING"] for environment in environments.values()} == {secret}
+    assert not [env for env in environments.values() if "PREFECT_SERVER_API_AUTH_STRING" in env]
+
+
 def test_a_server_for_others_needs_a_password(start_up, tmp_path):
     done = subprocess.run(
-        [*start_up.KITS, "up", "--host", "0.0.0.0"],
+        [*start_up.KITS, "up", "--host", "0.0.0.0", "--no-password"],
         env=os.environ | {"KITS_HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "set PREFECT_SERVER_API_AUTH_STRING=user:password" in done.stderr
+    assert "expected a server that this machine alone reaches, got --host 0.0.0.0" in done.stderr
 
 
 def test_a_port_that_is_taken_is_said(start_up, up, tmp_path):

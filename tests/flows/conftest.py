@@ -1,6 +1,5 @@
 from functools import partial
 
-import httpx
 import pytest
 from sqlalchemy import text
 
@@ -33,12 +32,12 @@ def rows(home):
 
 
 @pytest.fixture
-def artifact(prefect_api):
+def artifact(api):
     """The newest artifact of a key, as the server has it: the session's tests share that server and their keys."""
 
     def latest(key):
         body = {"artifacts": {"key": {"any_": [key]}}}
-        (found,) = httpx.post(f"{prefect_api}/artifacts/latest/filter", json=body).raise_for_status().json()
+        (found,) = api.post("artifacts/latest/filter", json=body).raise_for_status().json()
         return found
 
     return latest

@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 
-import httpx
 import pytest
 
 from db.settings import Settings
@@ -57,9 +56,7 @@ def test_a_cluster_makes_the_same_files_as_this_machine(ingested, cluster, rows,
     assert all(big for *_, big in here)
 
 
-def test_a_worker_that_is_killed_costs_its_case_a_second_try_and_no_more(
-    ingested, cluster, rows, monkeypatch, prefect_api
-):
+def test_a_worker_that_is_killed_costs_its_case_a_second_try_and_no_more(ingested, cluster, rows, monkeypatch, api):
     def kill_one():
         while len(rows("SELECT id FROM prepared_case")) < 2:
             time.sleep(0.05)
@@ -74,19 +71,30 @@ def test_a_worker_that_is_killed_costs_its_case_a_second_try_and_no_more(
     assert rows("SELECT * FROM open_problem") == []
     deadline = time.monotonic() + 30
     running = {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
-    while left := httpx.post(f"{prefect_api}/task_runs/filter", json=running).raise_for_status().json():
+    while left := api.post("task_runs/filter", json=running).raise_for_status().json():
         assert time.monotonic() < deadline, [run["name"] for run in left]
         time.sleep(0.5)
 
 
-def test_a_case_that_fails_is_named_and_stops_no_other(ingested, cluster, rows, monkeypatch):
+def test_a_case_that_fails_is_named_and_stops_no_other(ingested, rows, monkeypatch):
     (Settings().raw / "phantoms" / "case_00003" / "imaging.nii").write_bytes(b"no scan")
     with pytest.raises(KitsError, match=r"inputs of 8 cases, got none of 1 \(first: case_00003: "):
-        _on(cluster.scheduler_address, monkeypatch)(PrepareParameters(recipe=RECIPE))
+        _on("local", monkeypatch)(PrepareParameters(recipe=RECIPE))
     assert rows("SELECT COUNT(*) FROM prepared_case") == [(7,)]
     ((name, problem),) = rows("SELECT case_name, error FROM open_problem")
     assert name == "case_00003"
     assert "case_00003" in problem
+
+
+def test_others_on_this_machine_cannot_use_the_cluster_of_a_flow(home, monkeypatch):
+    monkeypatch.setenv("KITS_DASK", "local")
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    with task_runner() as runner:
+        address = runner.client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        for scheme in ("tls", "tcp"):
+            with pytest.raises((OSError, TypeError)):
+                distributed.Client(address.replace("tls", scheme), timeout=3)
 
 
 def test_a_setting_that_is_no_cluster_is_refused(monkeypatch):

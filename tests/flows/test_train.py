@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import httpx
 import pytest
 from prefect.runtime import flow_run
 from sqlalchemy import select, text
@@ -140,12 +139,12 @@ def test_killed_at_any_instant_it_goes_on_to_the_same_curve(ready, begun, rows, 
     assert not list((begun / "runs").rglob("*.partial*"))
 
 
-def test_cancelled_from_the_dashboard_it_stops_soon_and_the_catalog_says_so(begun, prefect_api, rows):
+def test_cancelled_from_the_dashboard_it_stops_soon_and_the_catalog_says_so(begun, prefect_api, api, rows):
     process = _start(*SETTINGS, "--epochs", "5000", "--seed", "77", home=begun, server=prefect_api)
     _wait_for(lambda: rows("SELECT COUNT(*) FROM epoch_metric")[0][0] > 0, process)
     ((run_id,),) = rows("SELECT flow_run_id FROM training_run")
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-    httpx.post(f"{prefect_api}/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+    api.post(f"flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
     start = time.monotonic()
     output, _ = process.communicate(timeout=60)
     assert time.monotonic() - start < 25  # a step, the 5 s between two looks, and the end of the process
@@ -153,15 +152,15 @@ def test_cancelled_from_the_dashboard_it_stops_soon_and_the_catalog_says_so(begu
     assert "cancelled from the dashboard; kits train --resume 1 goes on" in " ".join(output.split())
     ((status, error),) = rows("SELECT status, error FROM training_run")
     assert (status, "cancelled from the dashboard" in error) == ("cancelled", True)
-    state = httpx.get(f"{prefect_api}/flow_runs/{run_id}").raise_for_status().json()["state"]
+    state = api.get(f"flow_runs/{run_id}").raise_for_status().json()["state"]
     assert state["type"] == "CANCELLED"
 
 
-def test_cancelled_while_it_validates_it_stops_before_the_epoch_counts(begun, prefect_api, rows, monkeypatch):
+def test_cancelled_while_it_validates_it_stops_before_the_epoch_counts(begun, api, rows, monkeypatch):
     def run_epoch_and_cancel(self, model, loader, epoch):
         values = run_epoch(self, model, loader, epoch)
         cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-        httpx.post(f"{prefect_api}/flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
+        api.post(f"flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
         return values
 
     run_epoch = training._Training._run_epoch

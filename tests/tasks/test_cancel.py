@@ -32,7 +32,7 @@ def test_a_server_that_is_away_does_not_end_what_is_running(prefect_api, monkeyp
     assert asked == [1]
 
 
-def test_a_part_of_a_run_that_is_being_cancelled_stops_too(prefect_api):
+def test_a_part_of_a_run_that_is_being_cancelled_stops_too(api):
     stopped = []
 
     @flow
@@ -43,7 +43,7 @@ def test_a_part_of_a_run_that_is_being_cancelled_stops_too(prefect_api):
     def whole():
         part()  # nobody has cancelled it yet
         cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-        httpx.post(f"{prefect_api}/flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
+        api.post(f"flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
         with pytest.raises(CancelledRunError, match="cancelled from the dashboard; kits train --resume 1 goes on"):
             part()
         stopped.append(True)
@@ -53,20 +53,20 @@ def test_a_part_of_a_run_that_is_being_cancelled_stops_too(prefect_api):
 
 
 @pytest.mark.parametrize("ends", ["well", "badly"])
-def test_a_cancelled_run_without_a_worker_ends_as_cancelled_however_it_ends(prefect_api, ends):
+def test_a_cancelled_run_without_a_worker_ends_as_cancelled_however_it_ends(api, ends):
     runs = []
 
     @flow(on_cancellation=[end_as_cancelled])
     def whole():
         runs.append(flow_run.id)
         cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-        httpx.post(f"{prefect_api}/flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
+        api.post(f"flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
         if ends == "badly":
             raise CancelledRunError("a part of it was cancelled")
         return "done"
 
     whole(return_state=True)
-    state = httpx.get(f"{prefect_api}/flow_runs/{runs[0]}").raise_for_status().json()["state"]
+    state = api.get(f"flow_runs/{runs[0]}").raise_for_status().json()["state"]
     assert state["type"] == "CANCELLED"
 
 
