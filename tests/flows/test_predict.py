@@ -182,6 +182,12 @@ def test_a_real_scan_gives_the_same_plan_as_nifti_and_as_dicom_and_is_flagged(be
     assert "<dt>File</dt><dd>abdomen_3mm.nii.gz</dd>" in heads[0]
     for text in ("<dd>Test</dd>", "<dt>Patient ID</dt><dd>1</dd>", "<dd>2026-01-01</dd>", "<dd>not stated</dd>"):
         assert text in heads[1]
+    assert "<title>Surgical plan: series · Test · 1 · 2026-01-01</title>" in heads[1]
+    assert [(plan["identity"]["patient"], plan["identity"]["file"]) for plan in (one, other)] == [
+        (None, "abdomen_3mm.nii.gz"),
+        ("Test", None),
+    ]
+    assert (other["identity"]["study_date"], other["identity"]["series_uid"]) == ("2026-01-01", "1.2.3.2")
     assert (one["tumors"], one["kidneys"], one["flags"]) == (other["tumors"], other["kidneys"], other["flags"])
     assert any(flag.startswith("extent from head to foot 336 mm") for flag in one["flags"])
     labels = nib.load(done.planned[1].folder / "segmentation.nii.gz")
