@@ -59,7 +59,7 @@ def identity_of(scan: Scan) -> Identity:
             warnings.simplefilter("ignore", UserWarning)  # of character sets and dates that are none
             data = dcmread(scan.files[0], stop_before_pixels=True, specific_tags=_TAGS, force=True)
             return Identity(
-                patient=_name(_text(data, "PatientName")),
+                patient=readable_name(_text(data, "PatientName")),
                 patient_id=_text(data, "PatientID"),
                 study_date=_date(_text(data, "StudyDate")),
                 series=_text(data, "SeriesDescription"),
@@ -76,7 +76,7 @@ def _text(data: Dataset, tag: str) -> str:
         return ""
 
 
-def _name(text: str) -> str:
+def readable_name(text: str) -> str:
     """`Yamada^Tarou=山田^太郎` as `Yamada, Tarou (山田, 太郎)`: family name first, then all others."""
     groups = []
     for group in text.split("="):
