@@ -83,7 +83,7 @@ def _hide_scan(scan: Scan) -> Scan:
         scrub.add(text, name)
     if scan.kind == "dicom":
         for number, file in enumerate(scan.files):
-            scrub.add(file.name, f"{name} file {number}")
+            scrub.add_file(file.name, f"{name} file {number}")
     patient = hidden_of(scan, identity).patient
     if scan.kind == "dicom":
         for text in telling_texts(scan.files[0]):
@@ -107,7 +107,7 @@ def _hide_refused(path: Path) -> None:
             for text in telling_texts(file):
                 scrub.add(text, name)
         if file.name.partition(".")[0] not in _OUR_NAMES:
-            scrub.add(file.name, f"{name} file {number}")
+            scrub.add_file(file.name, f"{name} file {number}")
 
 
 def hidden_of(scan: Scan, identity: Identity | None = None) -> Hidden:

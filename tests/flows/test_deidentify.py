@@ -42,7 +42,7 @@ PLANTED = [
 @pytest.fixture(autouse=True)
 def _scrub_nothing_afterwards():
     yield
-    scrub.__init__()
+    scrub.forget()
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import time
+
 from kits_core.scrub import Scrubber
 
 
@@ -16,3 +18,17 @@ def test_what_is_short_or_known_is_passed_over():
     scrub.add("doe (X", "P-3")
     assert scrub("a Doe (x") == "a P-2"
     assert Scrubber()("Doe") == "Doe"
+
+
+def test_many_files_are_looked_up_each_by_its_whole_name():
+    scrub = Scrubber()
+    for number in range(100_000):
+        scrub.add_file(f"Doe_{number}.dcm", f"P-1 file {number}")
+    scrub.add_file("Doe 1.dcm", "P-1 file x")
+    start = time.perf_counter()
+    assert scrub("cut: /a/DOE_7.dcm, Doe_77777.dcm. (Doe 1.dcm) Doe_7.dc") == (
+        "cut: /a/P-1 file 7, P-1 file 77777. (P-1 file x) Doe_7.dc"
+    )
+    assert time.perf_counter() - start < 1
+    scrub.forget()
+    assert scrub("Doe_7.dcm Doe 1.dcm") == "Doe_7.dcm Doe 1.dcm"
