@@ -172,6 +172,11 @@ class Settings(BaseSettings):
         return self.home / "locks"
 
     @property
+    def pseudonyms(self) -> Path:
+        """The key of the home's pseudonyms, and what each of them stands for."""
+        return self.home / "pseudonyms"
+
+    @property
     def catalog_url(self) -> str:
         """SQLAlchemy address of the catalog; `postgresql://` is given the driver that this project installs."""
         if self.database_url is None:

@@ -22,7 +22,7 @@ class ConsoleProgress:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[note]}", style="dim"),
+                TextColumn("{task.fields[note]}", style="dim", markup=False),
                 console=console,
             )
         self._ids: dict[str, TaskID] = {}
@@ -41,7 +41,7 @@ class ConsoleProgress:
 
     def say(self, text: str) -> None:
         """See `tasks.progress.Listener`."""
-        (self._bars.console if self._bars else self._console).print(text, highlight=False, soft_wrap=True)
+        (self._bars.console if self._bars else self._console).print(text, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, stage: str, done: int, total: int, note: str) -> None:
         """See `tasks.progress.Listener`."""
@@ -54,4 +54,4 @@ class ConsoleProgress:
         finished = done >= total
         if finished or now - self._last_line.get(stage, 0.0) >= _LINE_EVERY_S:
             self._last_line[stage] = now
-            self._console.print(f"{stage:<10} {done}/{total}  {note}", highlight=False)
+            self._console.print(f"{stage:<10} {done}/{total}  {note}", highlight=False, markup=False)

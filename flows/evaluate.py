@@ -12,12 +12,13 @@ from prefect.states import Completed
 
 from db.models import RunStatus
 from db.queries.evaluation import scores_over_time
-from flows.artifacts import picture, table
+from flows.artifacts import markdown, picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError, why
 from kits_core.report.methods import comparability
 from kits_core.report.tables import Rows, case_rows, official_rows, score_rows, two_tables
+from kits_core.results import check_own_page
 from tasks.cancel import end_as_cancelled
 from tasks.catalog import reading
 from tasks.evaluate import (
@@ -33,7 +34,7 @@ from tasks.evaluate import (
     score_case,
     score_missing_case,
 )
-from tasks.report import Written, write_report
+from tasks.report import Written, report_path, write_report
 
 # Islands are counted beside the next case's prediction; more would hold more scans in memory than it gains.
 _PREDICTED_AT_ONCE = 2
@@ -82,6 +83,7 @@ def evaluate(parameters: EvaluateParameters) -> Evaluated:
 
 
 def _evaluate(plan: EvaluationPlan) -> Evaluated:
+    check_own_page(report_path(plan.evaluation_id))  # before the work whose result it is to hold
     predicted = fan_out(
         "predict", plan.missing, lambda case: _predict(case, plan), workers=_PREDICTED_AT_ONCE, name=_name
     )
@@ -150,7 +152,7 @@ def _stop_on_errors(plan: EvaluationPlan, outcomes: Outcomes) -> None:
 def _some_cases(pictured: Mapping[str, Mapping[str, bytes]]) -> list[str]:
     """The first few of each kind: an artifact lies in Prefect's database, and the page has them all."""
     shown = [item for pictures in pictured.values() for item in list(pictures.items())[:_PICTURED]]
-    return [f"{caption}\n\n{picture(caption, png)}" for caption, png in shown]
+    return [f"{markdown(caption)}\n\n{picture(caption, png)}" for caption, png in shown]
 
 
 def _over_time(dataset: str) -> str:
@@ -166,7 +168,7 @@ def _over_time(dataset: str) -> str:
         }
         for row in found
     ]
-    return f"# {dataset}: evaluations, the newest first\n\n{table(rows)}\n"
+    return f"# {markdown(dataset)}: evaluations, the newest first\n\n{table(rows)}\n"
 
 
 def _narrow_tables(scores: Rows) -> list[Rows]:
@@ -183,15 +185,15 @@ def _narrow_tables(scores: Rows) -> list[Rows]:
 def _markdown(written: Written) -> str:
     report = written.report
     parts = [
-        f"# {report.title}",
+        f"# {markdown(report.title)}",
         "Research only; not a medical device.",
         *(table(rows) for rows in _narrow_tables(score_rows(report.scores, report.ceilings))),
         table(official_rows(report.official)),
-        comparability(report.official),
-        *(f"### {title}\n\n{picture(title, png)}" for title, png in written.figures.items()),
+        markdown(comparability(report.official)),
+        *(f"### {markdown(title)}\n\n{picture(title, png)}" for title, png in written.figures.items()),
         *_some_cases(report.cases_pictured),
         "## Every case",
         table(case_rows(report.scores)),
-        f"The whole report: `{written.path}`",
+        f"The whole report: {markdown(written.path)}",
     ]
     return "\n\n".join(parts) + "\n"

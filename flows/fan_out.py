@@ -98,7 +98,7 @@ def fan_out(
         if not is_last:
             past_first += 1
             continue
-        outcomes[index] = _outcome(items[index], chains[index])
+        outcomes[index] = _outcome(items[index], chains[index], name(items[index]))
         report_progress(stage, len(outcomes), len(items), name(items[index]))
         bar.show(len(outcomes))
     return [outcomes[index] for index in range(len(items))]
@@ -136,12 +136,12 @@ def _put(events: "SimpleQueue[tuple[int, bool]]", index: int, is_last: bool, _fu
     events.put((index, is_last))
 
 
-def _outcome(item: T, chain: Sequence[PrefectFuture[Any]]) -> Outcome[T]:
+def _outcome(item: T, chain: Sequence[PrefectFuture[Any]], name: str) -> Outcome[T]:
     for future in chain:
         future.wait()
         state = future.state
         if not state.is_final():
-            return Outcome(item, WorkerDiedError(f"expected a worker to finish {item}, got the end of several"), None)
+            return Outcome(item, WorkerDiedError(f"expected a worker to finish {name}, got the end of several"), None)
         if not state.is_completed():
             error = state.result(raise_on_failure=False)
             return Outcome(item, error if isinstance(error, BaseException) else RuntimeError(str(state)), None)

@@ -7,7 +7,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
-from flows.artifacts import picture, table
+from flows.artifacts import listed, markdown, picture, table
 from flows.fan_out import fan_out, threads
 from flows.parameters import IngestParameters
 from kits_core.errors import KitsError, why
@@ -44,7 +44,7 @@ class Ingested:
 
 @flow(
     name="ingest",
-    flow_run_name="ingest · {parameters.source}",
+    flow_run_name="ingest · {parameters.shown_source}",
     task_runner=threads(),
     persist_result=False,
     on_cancellation=[end_as_cancelled],
@@ -54,7 +54,8 @@ def ingest(parameters: IngestParameters) -> Ingested:
     if parameters.source == NAME:
         get_run_logger().warning(LICENCE)
     cap = parameters.megabytes_per_second
-    asked = Asked(parameters.source, parameters.workers, cap * _MEGABYTE if cap else None)
+    most = cap * _MEGABYTE if cap else None
+    asked = Asked(parameters.source, parameters.workers, most, parameters.deidentify)
     listing = list_source(asked, parameters.dataset, parameters.cases, keep_archives=parameters.keep_archives)
     listing.budget.check()
     get_run_logger().info("%s", listing.budget.describe())
@@ -121,7 +122,7 @@ def _leave_fingerprint(dataset: str) -> None:
     if found is None:
         return
     create_markdown_artifact(
-        _fingerprint_markdown(dataset, found), key="fingerprint", description=f"What {dataset} looks like"
+        _fingerprint_markdown(dataset, found), key="fingerprint", description=f"What {markdown(dataset)} looks like"
     )
 
 
@@ -140,7 +141,8 @@ def _fingerprint_markdown(dataset: str, found: Fingerprint) -> str:
     ]
     more = len(found.outliers) - len(shown)
     return (
-        f"# {dataset}: {found.cases} cases\n\n{table(counts)}\n\n{picture('distributions', found.picture)}\n\n"
+        f"# {markdown(dataset)}: {found.cases} cases\n\n{table(counts)}\n\n"
+        f"{picture('distributions', found.picture)}\n\n"
         f"## Cases that stand out\n\n{table(shown) if shown else 'None.'}\n"
         + (f"\nand {more} more.\n" if more > 0 else "")
         + "\nFences: 3 interquartile ranges beyond the quartiles (Tukey, 1977). Standing out is no fault; look.\n"
@@ -162,11 +164,12 @@ def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]]) 
             "gone at the source": done.vanished,
         }
     ]
-    text = f"# Ingested {listing.dataset}\n\nFrom {listing.source}\n\n{table(rows)}\n\n{listing.budget.describe()}\n"
+    text = f"# Ingested {markdown(listing.dataset)}\n\nFrom {markdown(listing.source)}\n\n{table(rows)}\n\n"
+    text += f"{markdown(listing.budget.describe())}\n"
     if refused:
         text += f"\n## In quarantine\n\n{table([{'case': name, 'reason': reason} for name, reason in refused])}\n"
     if done.notes:
-        text += "\n## Notes\n\n" + "".join(f"- {note}\n" for note in done.notes)
+        text += f"\n## Notes\n\n{listed(done.notes)}\n"
     if listing.vanished:
-        text += f"\n## Gone at the source, kept here\n\n{', '.join(listing.vanished)}\n"
+        text += f"\n## Gone at the source, kept here\n\n{markdown(', '.join(listing.vanished))}\n"
     return text + (f"\n{LICENCE}\n" if listing.dataset == NAME else "")

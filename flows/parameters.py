@@ -7,11 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from kits_core.errors import KitsError
 from kits_core.network.config import TrainingConfig
+from kits_core.pseudonyms import is_pseudonym
 from kits_core.recipe.recipe import Recipe
 from kits_core.source.address import check_address, check_dataset_name
+from kits_core.source.preset import NAME
 from kits_core.source.selection import parse_cases
+from kits_core.text import one_line
 
 T = TypeVar("T")
+_DEIDENTIFY = "Pseudonyms in place of names, ids, dates and paths, in everything that is written (docs/patients.md)."
 
 
 class _Parameters(BaseModel):
@@ -33,7 +37,7 @@ class _SourceParameters(_Parameters):
     @field_validator("cases")
     @classmethod
     def _ids_and_ranges(cls, cases: str | None) -> str | None:
-        if cases is not None:
+        if cases is not None and not is_pseudonym(cases):
             _refused_as_a_value(parse_cases, cases)
         return cases
 
@@ -41,6 +45,11 @@ class _SourceParameters(_Parameters):
     @classmethod
     def _without_secrets(cls, source: str) -> str:
         return check_address(source)  # raises what shows nothing of the address, unlike a validation error
+
+    @property
+    def shown_source(self) -> str:
+        """The source, for a run's name."""
+        return one_line(self.source)
 
 
 def _refused_as_a_value(check: Callable[[str], T], text: str) -> T:
@@ -59,9 +68,18 @@ class IngestParameters(_SourceParameters):
         None, gt=0, description="Most that is downloaded in a second, over all cases; empty sets no limit."
     )
     keep_archives: bool = Field(False, description="Keep the .nii.gz files beside the converted ones.")
+    deidentify: bool = Field(False, description=_DEIDENTIFY)
     allowed_failures: float = Field(
         0.05, ge=0, le=1, description="Share of cases that may end in quarantine before the flow counts as failed."
     )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.deidentify and self.keep_archives:
+            raise ValueError("archives hold names in their headers: expected deidentify or keep_archives, got both")
+        if self.deidentify and self.source == NAME:
+            raise ValueError(f"{NAME} names nobody: expected a source of one's own to de-identify")
+        return self
 
 
 class PrepareParameters(_Parameters):
@@ -145,6 +163,7 @@ class PredictParameters(_Parameters):
     )
     series: str | None = Field(None, description="SeriesInstanceUID, where a DICOM folder holds several CT series.")
     flips: bool = Field(False, description="Average what the network says of each scan and of its mirror image.")
+    deidentify: bool = Field(False, description=_DEIDENTIFY)
     watch: bool = Field(
         False,
         description="The folders given are inboxes: each thing in them is a scan of its own, what is still being "

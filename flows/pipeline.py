@@ -3,7 +3,7 @@
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.artifacts import table
+from flows.artifacts import markdown, table
 from flows.evaluate import Evaluated, evaluate
 from flows.ingest import ingest
 from flows.parameters import (
@@ -20,7 +20,7 @@ from flows.train import train
 from tasks.cancel import end_as_cancelled
 
 
-@flow(name="pipeline", flow_run_name="pipeline · {parameters.source}", on_cancellation=[end_as_cancelled])
+@flow(name="pipeline", flow_run_name="pipeline · {parameters.shown_source}", on_cancellation=[end_as_cancelled])
 def pipeline(parameters: PipelineParameters) -> Evaluated:
     """Ingest, prepare, split, train, evaluate. What an earlier run has finished is not done again."""
     ingested = ingest(IngestParameters(source=parameters.source, dataset=parameters.dataset, cases=parameters.cases))
@@ -35,10 +35,10 @@ def pipeline(parameters: PipelineParameters) -> Evaluated:
         {"stage": "prepare", "result": f"{prepared.prepared} cases by recipe {prepared.recipe_hash}"},
         {"stage": "split", "result": f"split {made.split_id}: {made.train} + {made.validation} cases"},
         {"stage": "train", "result": f"model {trained.model_id}, validation Dice {trained.score:.3f}"},
-        {"stage": "evaluate", "result": f"evaluation {evaluated.evaluation_id}: `{evaluated.report}`"},
+        {"stage": "evaluate", "result": f"evaluation {evaluated.evaluation_id}: {evaluated.report}"},
     ]
     create_markdown_artifact(
-        f"# {dataset}: from source to report\n\n{table(stages)}\n\n{table(evaluated.scores)}\n",
+        f"# {markdown(dataset)}: from source to report\n\n{table(stages)}\n\n{table(evaluated.scores)}\n",
         key="pipeline",
         description="What each stage came to",
     )

@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
-from flows.artifacts import table
+from flows.artifacts import listed, table
 from flows.fan_out import fan_out, threads
 from flows.parameters import PredictParameters
 from kits_core.errors import KitsError, why
@@ -64,6 +64,7 @@ def predict(parameters: PredictParameters) -> Predicted:
         series=parameters.series,
         flips=parameters.flips,
         settle_seconds=parameters.settle_seconds if parameters.watch else None,
+        deidentify=parameters.deidentify,
     )
     plan = plan_predictions(asked)
     done = _work(plan) if plan.todo else Predicted([], plan.done, plan.refused)
@@ -103,15 +104,15 @@ def _work(plan: PredictionPlan) -> Predicted:
 
 def _markdown(done: Predicted) -> str:
     rows = [
-        {"scan": scan.scan, **tumor, "page": f"`{scan.page}`"}
+        {"scan": scan.scan, **tumor, "page": scan.page}
         for scan in done.planned
         for tumor in scan.tumors or [{"tumour": "none found"}]
     ]
     heads = {name: "" for row in rows for name in row}
     parts = ["# Plans", "Research only; not a medical device.", table([heads | row for row in rows])]
-    parts += [f"- {scan.scan}: {remark}" for scan in done.planned for remark in scan.remarks]
+    parts.append(listed(f"{scan.scan}: {remark}" for scan in done.planned for remark in scan.remarks))
     if done.refused:
-        parts.append("## Refused\n\n" + "\n".join(f"- {reason}" for reason in done.refused))
+        parts.append(f"## Refused\n\n{listed(done.refused)}")
     if done.done:
         parts.append(f"{len(done.done)} were planned before.")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"

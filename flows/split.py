@@ -3,7 +3,7 @@
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.artifacts import table
+from flows.artifacts import markdown, table
 from flows.parameters import SplitParameters
 from tasks.cancel import end_as_cancelled
 from tasks.split import SplitMade, split_dataset
@@ -16,7 +16,7 @@ def split(parameters: SplitParameters) -> SplitMade:
         parameters.dataset, validation=parameters.validation, folds=parameters.folds, seed=parameters.seed
     )
     create_markdown_artifact(
-        f"# Split {made.split_id} of {made.dataset}\n\n{table(made.comparison)}\n",
+        f"# Split {made.split_id} of {markdown(made.dataset)}\n\n{table(made.comparison)}\n",
         key="split",
         description="Both sides of a split",
     )

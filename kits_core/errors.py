@@ -2,11 +2,19 @@
 
 import re
 
+from kits_core.text import one_line
+
 _CASE_NAME = re.compile(r"case_[0-9]{5}")
 
 
 class KitsError(Exception):
-    """Anything this project refuses on purpose. The message is complete and is shown to users as it stands."""
+    """Anything this project refuses on purpose. The message is complete and is shown to users as it stands.
+
+    It is one line, and nothing that it quotes steers a terminal.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class CaseError(KitsError):
@@ -24,17 +32,17 @@ class CaseError(KitsError):
         return _rebuild, (type(self), self.case, self.expected, self.got, self.next_step)
 
     def __str__(self) -> str:
-        return f"{self.case}: expected {self.expected}, got {self.got}; {self.next_step}"
+        return one_line(f"{self.case}: expected {self.expected}, got {self.got}; {self.next_step}")
 
 
 def why(case: str, error: BaseException) -> str:
     """Why work on a case came to nothing, for people: the refusal, or that it is a fault of ours."""
     if isinstance(error, KitsError):
         return str(error)
-    found = ": ".join(part for part in (type(error).__name__, " ".join(str(error).split())) if part)
+    found = ": ".join(part for part in (type(error).__name__, one_line(str(error))) if part)
     return (
-        f"{case}: expected to work on it, got an error that is no refusal ({found}); it is a fault of the program or "
-        "of the machine: the run's log has the traceback, please report it if it comes again"
+        f"{one_line(case)}: expected to work on it, got an error that is no refusal ({found}); it is a fault of the "
+        "program or of the machine: the run's log has the traceback, please report it if it comes again"
     )
 
 
@@ -42,12 +50,17 @@ def _rebuild(kind: type[CaseError], case: str, expected: str, got: str, next_ste
     return kind(case, expected=expected, got=got, next_step=next_step)
 
 
+def is_case_name(name: str) -> bool:
+    """Whether `name` is an official case name."""
+    return _CASE_NAME.fullmatch(name) is not None
+
+
 def check_case_name(name: str) -> str:
     """`name` itself if it is an official case name (`case_00000`), which is also safe as a folder name.
 
     Raises `CaseError` otherwise.
     """
-    if _CASE_NAME.fullmatch(name) is None:
+    if not is_case_name(name):
         raise CaseError(
             name, expected="a name like case_00042 (case_ and five digits)", got=repr(name), next_step="rename the case"
         )

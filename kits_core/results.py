@@ -1,19 +1,40 @@
 """Results in a folder that is the user's: what a person put there, or changed since, is never replaced or removed.
 
 Results are made in a working folder beside it, and put in place when all of them are whole. A note beside them says
-what was written, by hash.
+what was written, by hash. A page that stands alone has its hash in its own last line.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from kits_core.errors import CaseError
+from kits_core.errors import CaseError, KitsError
 from kits_core.files import sha256_of, write_text_atomically, written_aside
 
 NOTE = "kits-files.json"
 """Name of the note: a JSON object from each file's path in the folder to the hashes that it was written with."""
+
+_SEAL = "<!-- written by kits; SHA-256 of all before this line: "
+
+
+def sealed(page: str) -> str:
+    """An HTML page with a last line that tells whether it was changed since."""
+    body = f"{page}\n"
+    return f"{body}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()} -->\n"
+
+
+def check_own_page(path: Path) -> None:
+    """Raise `KitsError` if a page lies at `path` that is not as `sealed` made it."""
+    if not path.exists() and not path.is_symlink():
+        return
+    body, _, seal = path.read_bytes().rpartition(_SEAL.encode()) if path.is_file() else (b"", b"", b"")
+    if seal != f"{hashlib.sha256(body).hexdigest()} -->\n".encode():
+        raise KitsError(
+            f"{path}: expected no page there, or one as kits wrote it, got one that was changed since, or that an "
+            "older version or someone else wrote; nothing was changed: give it another name, then run this again"
+        )
 
 
 def working_folder(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from db.models import FileKind
 from db.settings import current_settings
+from kits_core.source.download import guard_file
 from kits_core.source.layout import IMAGE_NAME, SEGMENTATION_NAME
 from kits_core.source.transfer import Fetched
 
@@ -106,3 +107,9 @@ def known_facts(archive: Path) -> Fetched | None:
 def write_facts(archive: Path, facts: Fetched) -> None:
     """Not atomically: a torn note is as good as none, and leaves nothing beside it."""
     facts_file(archive).write_text(json.dumps(asdict(facts)), encoding="utf-8")
+
+
+def forget_archive(archive: Path) -> None:
+    """Remove an archive and all notes of it."""
+    for file in (archive, facts_file(archive), guard_file(archive)):
+        file.unlink(missing_ok=True)

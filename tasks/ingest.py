@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,22 @@ from prefect import get_run_logger, task
 from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
 from db.settings import current_settings
-from kits_core.errors import CaseError, KitsError, why
+from kits_core.errors import CaseError, KitsError, is_case_name, why
 from kits_core.files import sha256_of, sync_folder, written_aside
-from kits_core.source.clinical import read_clinical
+from kits_core.source.clinical import Clinical, read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
-from kits_core.source.download import guard_file
+from kits_core.source.deidentify import deidentified
 from kits_core.source.growing import Growing, read_on_arrival
 from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, Location
 from kits_core.source.nifti import NiftiFacts
 from kits_core.source.transfer import Fetched, Known, TransferError, redacted
 from kits_core.source.verify import check_hounsfield, check_pair, check_shape
 from tasks.catalog import catalog, flow_run_id, reading
+from tasks.hidden_source import hidden_case
 from tasks.incoming import (
     ARCHIVES,
     facts_file,
+    forget_archive,
     incoming_folder,
     known_facts,
     raw_folder,
@@ -37,6 +40,8 @@ from tasks.incoming import (
     write_facts,
 )
 from tasks.listing import STAGE, CaseToIngest, quarantine
+from tasks.log import scrub
+from tasks.names import pseudonyms, scrubbed_errors
 from tasks.policy import DOWNLOAD
 from tasks.source import Asked
 
@@ -70,9 +75,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
             _check(case, {kind: file for kind, (_, file) in brought.items()}, newest)
             _put_in_place(case, archives, brought, newest, keep_archives=keep_archives)
     for archive in archives.values():
-        archive.unlink(missing_ok=True)
-        facts_file(archive).unlink(missing_ok=True)
-        guard_file(archive).unlink(missing_ok=True)
+        forget_archive(archive)
     shutil.rmtree(_quarantine_folder(case), ignore_errors=True)
     with suppress(OSError):
         incoming.rmdir()  # which an empty folder alone allows: another ingestion may fetch into it at this moment
@@ -90,19 +93,47 @@ def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> l
     file that holds no records.
     """
     target = current_settings().incoming / dataset / RECORDS_NAME
-    if not _is_here(asked, location, target):
-        _fetch(asked, location, target)
-    clinical = read_clinical(target)
+    with scrubbed_errors(dataset, when=asked.deidentify):
+        if not _is_here(asked, location, target):
+            _fetch(asked, location, target)
+        try:
+            clinical, sha256 = read_clinical(target), read_facts(target).sha256
+        finally:
+            if asked.deidentify:  # it names whom it is of
+                forget_archive(target)
+    if asked.deidentify:
+        clinical = _hidden_clinical(clinical, dataset)
     refused = {problem.case: str(problem) for problem in clinical.problems}
     with catalog() as session:
         row = queries.find_dataset(session, dataset)
-        queries.record_clinical(
-            session, row, clinical.records, read_facts(target).sha256, refused=refused, flow_run_id=flow_run_id()
-        )
+        queries.record_clinical(session, row, clinical.records, sha256, refused=refused, flow_run_id=flow_run_id())
     met = [*clinical.notes, *refused.values()]
     for line in met:
         get_run_logger().warning("%s", line)
     return met
+
+
+def _hidden_clinical(clinical: Clinical, dataset: str) -> Clinical:
+    """The records under pseudonyms, without what tells who a patient is; values of those that are left out unsaid."""
+
+    def patient(text: str) -> str:
+        return pseudonyms().of("patient", text, **{"patient ID": text})
+
+    records = [deidentified(one, hidden_case(dataset, one["case_id"]), patient) for one in clinical.records]
+    problems = [
+        CaseError(
+            hidden_case(dataset, one.case) if is_case_name(one.case) else one.case,
+            expected=_without_own_key(one.expected), got="another value", next_step=one.next_step,
+        )
+        for one in clinical.problems
+    ]  # fmt: skip
+    return Clinical(tuple(records), tuple(problems), tuple(note.partition(", as ")[0] for note in clinical.notes))
+
+
+def _without_own_key(expected: str) -> str:
+    """A key in quotes is not one of the columns' but the hospital's own, which may say anything."""
+    kind, _, key = expected.partition(" for ")
+    return kind if key.startswith(("'", '"')) else expected
 
 
 @contextmanager
@@ -112,7 +143,8 @@ def noting_problems(case: CaseToIngest) -> Iterator[None]:
     Archives whose content is refused are put aside, so that the next run fetches them anew.
     """
     try:
-        yield
+        with scrubbed_errors(case.name, when=case.deidentify):
+            yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             _note(case, error)
@@ -172,7 +204,9 @@ def _is_here(asked: Asked, location: Location, target: Path) -> bool:
         return not asked.transfer().probe(location, known).changed
     if target.is_file() and location.sha256 == sha256_of(target):
         # Killed between the archive's rename and its note.
-        write_facts(target, Fetched(target.stat().st_size, location.sha256, None, None, redacted(location.address)))
+        place = redacted(location.address)
+        url = scrub(place) if asked.deidentify else place
+        write_facts(target, Fetched(target.stat().st_size, location.sha256, None, None, url))
         return True
     return False
 
@@ -181,6 +215,8 @@ def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | No
     """Fetch one file and write its facts beside it."""
     start = time.perf_counter()
     fetched = asked.transfer().fetch(location, target, growing=growing, on_retry=_tell_retry)
+    if asked.deidentify:
+        fetched = replace(fetched, url=scrub(fetched.url))
     _check_sha512(location, target)
     write_facts(target, fetched)
     seconds = time.perf_counter() - start
@@ -235,8 +271,15 @@ def _put_in_place(
 ) -> None:
     """Move verified files to their final names, then write their rows, all in one transaction."""
     rows = {}
+    folders = {
+        kind: _version_folder(case, queries.version_of(newest.get(kind), fetched.sha256))
+        for kind, (fetched, _) in brought.items()
+    }
+    if keep_archives:
+        for kind, (fetched, _) in brought.items():
+            _check_is_archive(case, folders[kind] / archives[kind].name, fetched.sha256)
     for kind, (fetched, file) in brought.items():
-        folder = _version_folder(case, queries.version_of(newest.get(kind), fetched.sha256))
+        folder = folders[kind]
         folder.mkdir(parents=True, exist_ok=True)
         if keep_archives:
             with written_aside(folder / archives[kind].name) as aside:
@@ -253,6 +296,15 @@ def _put_in_place(
                 queries.record_label_volumes(session, row, volumes)
         row.status = CaseStatus.INGESTED
         queries.resolve_problems(session, row.id, STAGE)
+
+
+def _check_is_archive(case: CaseToIngest, kept: Path, sha256: str) -> None:
+    """Raise `KitsError` if what lies where an archive is to be kept is another file."""
+    if kept.is_symlink() or (kept.exists() and not (kept.is_file() and sha256_of(kept) == sha256)):
+        raise KitsError(
+            f"{case.name}: expected room for the archive at {kept}, got a file that is not it, which is never "
+            "replaced; give it another name, then ingest again"
+        )
 
 
 def _row(path: Path, fetched: Fetched, converted: Converted) -> dict[str, Any]:
@@ -299,6 +351,10 @@ def _put_aside(case: CaseToIngest) -> None:
     """Move a case's archives to the quarantine, in place of what lay there before."""
     incoming, aside = incoming_folder(case), _quarantine_folder(case)
     shutil.rmtree(aside, ignore_errors=True)
+    if case.deidentify:  # their headers may name the patient
+        for name in ARCHIVES.values():
+            forget_archive(incoming / name)
+        return
     aside.mkdir(parents=True)
     for name in ARCHIVES.values():
         facts_file(incoming / name).unlink(missing_ok=True)

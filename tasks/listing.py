@@ -19,6 +19,8 @@ from kits_core.source.layout import CaseLocations, Location, Source
 from kits_core.source.selection import choose
 from kits_core.source.transfer import Known, Probe, TransferError
 from tasks.catalog import catalog, flow_run_id
+from tasks.hidden_source import HiddenSource
+from tasks.names import hide_path, reveal, scrubbed_errors
 from tasks.policy import CATALOG
 from tasks.progress import report_progress
 from tasks.source import Asked
@@ -43,6 +45,7 @@ class CaseToIngest:
     name: str
     listed_at: datetime
     files: Mapping[FileKind, Location] = field(default_factory=dict)
+    deidentify: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,11 @@ class _Answer:
     gone: bool = False
 
 
-@task(name="list-source", task_run_name="list {asked.source}", **CATALOG)
+@task(name="list-source", task_run_name="list {asked.shown}", **CATALOG)
 def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_archives: bool) -> Listing:
     """Ask the source for its cases, note them in the catalog, and find what is new, changed, lost or gone."""
-    opened = asked.open()
-    names = choose(opened.cases(), cases)
+    with scrubbed_errors(asked.source, when=asked.deidentify):
+        opened, names = _open(asked, dataset, reveal(cases) if cases else None)
     name = check_dataset_name(dataset or opened.name)
     listed_at = now()
     with catalog() as session:
@@ -113,7 +116,7 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
     located, refused = _locate(opened, names, known)
     files = [file for locations in located for file in _files(locations, known[locations.case])]
     answers = dict(zip(files, _ask_all(asked, files), strict=True))
-    missing = _missing(name, known, listed_at, answers)
+    missing = _missing(name, known, listed_at, answers, deidentify=asked.deidentify)
     looked_at = [case for case in known.values() if cases is None or case.name in names]
     vanished = _settle(looked_at, answers, {case.name for case in missing} | {case_name for case_name, _ in refused})
     settings = current_settings()
@@ -138,6 +141,17 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
         budget,
         opened.notes,
     )
+
+
+def _open(asked: Asked, dataset: str | None, cases: str | None) -> tuple[Source, tuple[str, ...]]:
+    """The source and the chosen cases, both under pseudonyms where nobody is to be named."""
+    if not asked.deidentify:
+        opened = asked.open()
+        return opened, choose(opened.cases(), cases)
+    if "://" not in asked.place:
+        hide_path(asked.place)
+    hidden = HiddenSource(asked.open(), dataset)
+    return hidden, hidden.choose(cases)
 
 
 def _locate(
@@ -208,7 +222,12 @@ def _cost(file: _File, probe: Probe) -> FileCost:
 
 
 def _missing(
-    dataset: str, known: Mapping[str, Case], listed_at: datetime, answers: Mapping[_File, _Answer]
+    dataset: str,
+    known: Mapping[str, Case],
+    listed_at: datetime,
+    answers: Mapping[_File, _Answer],
+    *,
+    deidentify: bool,
 ) -> list[CaseToIngest]:
     """The cases with something to fetch. An image that was never there is asked for, so that its absence is told."""
     wanted: dict[str, dict[FileKind, Location]] = {}
@@ -216,7 +235,10 @@ def _missing(
         never_there = answer.gone and file.row_id is None and file.kind is FileKind.IMAGE
         if answer.cost is not None or never_there:
             wanted.setdefault(file.case, {})[file.kind] = file.location
-    return [CaseToIngest(dataset, known[name].id, name, listed_at, kinds) for name, kinds in sorted(wanted.items())]
+    return [
+        CaseToIngest(dataset, known[name].id, name, listed_at, kinds, deidentify)
+        for name, kinds in sorted(wanted.items())
+    ]
 
 
 def _settle(looked_at: list[Case], answers: Mapping[_File, _Answer], unsettled: set[str]) -> list[str]:

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -43,7 +43,16 @@ from kits_core.scan.read import read_scan
 from kits_core.source.preset import LICENCE, is_kits
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
+from tasks.log import scrub
 from tasks.models import locator_of, mean_of, one_prediction, recipe_of, segmenter_of
+from tasks.names import (
+    find_hidden_scans,
+    hidden_identity,
+    hidden_of,
+    pseudonyms,
+    reveal,
+    scrubbed_errors,
+)
 from tasks.policy import CATALOG, COMPUTE
 
 _PLANS_AT_ONCE = 2
@@ -61,6 +70,7 @@ class Asked:
     series: str | None
     flips: bool
     settle_seconds: int | None
+    deidentify: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,12 @@ class ScanToPredict:
     prediction_id: int
     scan: Scan
     folder: Path
+    deidentify: bool = False
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, as it may be told."""
+        return _source(self.scan, deidentify=self.deidentify)
 
     @property
     def work(self) -> Path:
@@ -118,8 +134,7 @@ def plan_predictions(asked: Asked) -> PredictionPlan:
     settings = current_settings()
     out = asked.out or settings.predictions / _SCANS
     inbox = asked.settle_seconds is not None
-    found = find_scans(_settled(asked) if inbox else asked.scans, series=asked.series)
-    refused = [str(error) for error in found.refused]
+    scans, refused = _find(asked)
     todo, done = [], []
     with catalog() as session:
         models = [find_model(session, name) for name in asked.model.split(",")]
@@ -131,22 +146,23 @@ def plan_predictions(asked: Asked) -> PredictionPlan:
             asked.flips,
             _rules(session, models, flips=asked.flips),
         )
-        for scan in found.scans:
-            folder, key = out / scan.name, _key(scan, models, locator, out, flips=asked.flips)
+        for scan in scans:
+            folder, key = out / scan.name, _key(scan, models, locator, out, asked)
             known = queries.find_prediction(session, key)
             if known and known.status is RunStatus.COMPLETED and (folder / PLAN).is_file():
                 done.append(folder)
             elif known and known.status is RunStatus.FAILED and inbox:
                 get_run_logger().info("%s: left, it was refused before: %s", scan.name, known.error)
-            elif taken := _taken(session, folder, scan):
+            elif taken := _taken(session, folder, scan, asked):
                 refused.append(taken)
             else:
                 row = queries.start_prediction(
                     session, key, models=models, locator=locator, flow_run_id=flow_run_id(), scan=scan.name,
-                    source=str(scan.path.absolute()), kind=scan.kind, series_uid=scan.series_uid, folder=str(folder),
+                    source=_source(scan, deidentify=asked.deidentify), kind=scan.kind,
+                    series_uid=_series_uid(scan, deidentify=asked.deidentify), folder=str(folder),
                     flips=asked.flips,
                 )  # fmt: skip
-                todo.append(ScanToPredict(row.id, scan, folder))
+                todo.append(ScanToPredict(row.id, scan, folder, asked.deidentify))
     return PredictionPlan(predictors, todo, done, refused)
 
 
@@ -194,7 +210,7 @@ def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Referen
             labels = clean(_segment(settings, item.scan.name, volume, predictors), volume.spacing_mm, predictors.rules)
         segment_s, clock = time.perf_counter() - clock, time.perf_counter()
         write_volume(path, Volume(labels, volume.affine), note=note)
-        notes = (*read.notes, *_write_dicom_seg(item, labels, volume, predictors))
+        notes = (*map(_scrubbed(item), read.notes), *_write_dicom_seg(item, labels, volume, predictors))
         raised = flags(describe(volume, labels), reference, volume, labels)
         seconds = {"read": read_s, "segment": segment_s, "write and compare": time.perf_counter() - clock}
     return Segmented(sha256, volume.shape, volume.spacing_mm, notes, raised, seconds)
@@ -213,9 +229,9 @@ def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: 
             flags=[flag.message for flag in segmented.flags],
             lineage=lineage,
             licence=licence,
-            identity=identity_of(item.scan),
+            identity=hidden_identity(item.scan) if item.deidentify else identity_of(item.scan),
         )
-        extra = {"prediction_id": item.prediction_id, "source": str(item.scan.path.absolute())}
+        extra = {"prediction_id": item.prediction_id, "source": item.source}
         planned = run_isolated(_PLANS_AT_ONCE, plan_scan, item.scan, item.work, facts, extra).result
         put_in_place(item.scan.name, item.work, item.folder, PLAN)
         columns = {
@@ -259,19 +275,28 @@ def _write_dicom_seg(item: ScanToPredict, labels: Any, volume: Volume, predictor
     name = f"KiTS platform model {'+'.join(map(str, predictors.model_ids))}"
     path = item.work / DICOM_SEG
     try:
-        made_by = {"algorithm": name, "version": version("kits-platform")}
-        remarks = list(write_dicom_seg(path, labels, volume.affine, item.scan, **made_by))
+        remarks = list(
+            write_dicom_seg(
+                path,
+                labels,
+                volume.affine,
+                item.scan,
+                algorithm=name,
+                version=version("kits-platform"),
+                hidden=hidden_of(item.scan) if item.deidentify else None,
+            )
+        )
     except CaseError as error:
-        remarks = [f"no DICOM SEG was written: {error}"]
+        remarks = [f"no DICOM SEG was written: {_scrubbed(item)(str(error))}"]
     for remark in remarks:
         get_run_logger().warning("%s: %s", item.scan.name, remark)
     return remarks
 
 
-def _settled(asked: Asked) -> list[Path]:
+def _settled(inboxes: Sequence[Path], settle_seconds: int) -> list[Path]:
     """What lies in the inboxes and has not changed lately."""
-    before = time.time() - (asked.settle_seconds or 0)
-    things = [thing for folder in asked.scans if folder.is_dir() for thing in sorted(folder.iterdir())]
+    before = time.time() - settle_seconds
+    things = [thing for folder in inboxes if folder.is_dir() for thing in sorted(folder.iterdir())]
     return [thing for thing in things if not thing.name.startswith(".") and _changed(thing) <= before]
 
 
@@ -295,19 +320,21 @@ def _rules(session: Session, models: Sequence[Model], *, flips: bool) -> Rules:
     return Choice.from_json(known).rules if known else Rules()
 
 
-def _key(scan: Scan, models: Sequence[Model], locator: Model | None, out: Path, *, flips: bool) -> str:
+def _key(scan: Scan, models: Sequence[Model], locator: Model | None, out: Path, asked: Asked) -> str:
     """Changes with the scan's files, as their sizes and times tell, with the models, and with where results go."""
     files = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in scan.files]
     hashes = [model.sha256 for model in [*models, *([locator] if locator else [])]]
-    told = json.dumps([files, scan.series_uid, hashes, flips, str(out.absolute()), scan.name])
+    told = json.dumps([files, scan.series_uid, hashes, asked.flips, str(out.absolute()), scan.name])
+    if asked.deidentify:  # a plain hash of a path could be guessed
+        return pseudonyms().digest(told)
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _taken(session: Session, folder: Path, scan: Scan) -> str | None:
+def _taken(session: Session, folder: Path, scan: Scan, asked: Asked) -> str | None:
     """Why a scan's results must not be written to a folder; None where they may."""
     try:
         _check_is_no_source(session, folder, scan)
-        _check_is_of_this_scan(folder, scan)
+        _check_is_of_this_scan(folder, scan, _source(scan, deidentify=asked.deidentify))
         check_replaceable(scan.name, folder, RESULTS, PLAN)
     except CaseError as error:
         return str(error)
@@ -317,11 +344,12 @@ def _taken(session: Session, folder: Path, scan: Scan) -> str | None:
 def _check_is_no_source(session: Session, folder: Path, scan: Scan) -> None:
     """Raise `CaseError` for a folder that holds the scan itself, or lies in the folder that a dataset comes from."""
     place = folder.resolve()
-    sources = [Path(source) for source in session.scalars(select(Dataset.source)) if Path(source).is_absolute()]
+    told = {Path(reveal(source)): source for source in session.scalars(select(Dataset.source))}
+    sources = [source for source in told if source.is_absolute()]
     if any(file.resolve().is_relative_to(place) for file in scan.files):
         got = "the folder that holds the scan"
     elif inside := [source for source in sources if place.is_relative_to(source.resolve())]:
-        got = f"one in {inside[0]}, which a dataset comes from"
+        got = f"one in {told[inside[0]]}, which a dataset comes from"
     else:
         return
     raise CaseError(
@@ -329,14 +357,14 @@ def _check_is_no_source(session: Session, folder: Path, scan: Scan) -> None:
     )
 
 
-def _check_is_of_this_scan(folder: Path, scan: Scan) -> None:
+def _check_is_of_this_scan(folder: Path, scan: Scan, told: str) -> None:
     """Raise `CaseError` for a folder that holds the plan of another scan."""
     plan = folder / PLAN
     try:
         source = json.loads(plan.read_text(encoding="utf-8")).get("source")
     except (OSError, ValueError, AttributeError):  # no plan of ours: the files are looked at, one by one
         return
-    if source != str(scan.path.absolute()):
+    if source != told:
         raise CaseError(
             scan.name,
             expected=f"no plan of another scan in {folder}",
@@ -362,7 +390,7 @@ def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segm
     first = models[0]
     recipe: Recipe = recipe_of(first)
     told = {
-        "scan": f"{item.scan.path} ({item.scan.kind}, {' × '.join(map(str, segmented.shape))} voxels of "
+        "scan": f"{item.source} ({item.scan.kind}, {' × '.join(map(str, segmented.shape))} voxels of "
         f"{' × '.join(f'{mm:.3g}' for mm in segmented.spacing_mm)} mm)",
         "scan SHA-256": segmented.sha256,
         "model": "; ".join(
@@ -385,10 +413,35 @@ def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segm
 @contextmanager
 def _noting_failure(item: ScanToPredict) -> Iterator[None]:
     try:
-        yield
+        with scrubbed_errors(item.scan.name, when=item.deidentify):
+            yield
     except Exception as error:
         if isinstance(error, KitsError):
             shutil.rmtree(item.work, ignore_errors=True)
         with catalog() as session:
             queries.end_prediction(session, item.prediction_id, why(item.scan.name, error))
         raise
+
+
+def _find(asked: Asked) -> tuple[Sequence[Scan], list[str]]:
+    """The scans, under pseudonyms where nobody is to be named, and the reasons for what is none."""
+    paths = [Path(reveal(str(path))) for path in asked.scans]
+    series = reveal(asked.series) if asked.series else None
+    if asked.settle_seconds is not None:
+        paths = _settled(paths, asked.settle_seconds)
+    if not asked.deidentify:
+        found = find_scans(paths, series=series)
+        return found.scans, [str(error) for error in found.refused]
+    return find_hidden_scans(paths, series)
+
+
+def _source(scan: Scan, *, deidentify: bool) -> str:
+    return scan.name if deidentify else str(scan.path.absolute())
+
+
+def _series_uid(scan: Scan, *, deidentify: bool) -> str | None:
+    return pseudonyms().uid(scan.series_uid) if deidentify and scan.series_uid else scan.series_uid
+
+
+def _scrubbed(item: ScanToPredict) -> Callable[[str], str]:
+    return scrub if item.deidentify else str

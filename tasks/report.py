@@ -23,6 +23,7 @@ from kits_core.metrics.subgroup import by_subgroup
 from kits_core.report.methods import Inference, Lineage
 from kits_core.report.page import Report, render
 from kits_core.report.sections import Section, scored_sections
+from kits_core.results import check_own_page, sealed
 from tasks.catalog import file_of, reading
 from tasks.evaluate import prediction_path
 from tasks.isolated import run_isolated
@@ -42,13 +43,22 @@ class Written:
 
 @task(name="write-report", task_run_name="evaluation {evaluation_id} · report", **COMPUTE)
 def write_report(evaluation_id: int, workers: int) -> Written:
-    """Read an evaluation from the catalog and write its page; done again, it replaces the page."""
-    settings = current_settings()
+    """Read an evaluation from the catalog and write its page; done again, it replaces the page.
+
+    Raises `KitsError` for a page that someone has changed.
+    """
     report = read_report(evaluation_id, workers)
     figures = report.figures()
-    path = settings.reports / f"evaluation_{evaluation_id:05d}.html"
-    write_text_atomically(path, render(report, figures))
+    path = report_path(evaluation_id)
+    page = sealed(render(report, figures))
+    check_own_page(path)
+    write_text_atomically(path, page)
     return Written(path, report, figures)
+
+
+def report_path(evaluation_id: int) -> Path:
+    """Where the page of an evaluation lies."""
+    return current_settings().reports / f"evaluation_{evaluation_id:05d}.html"
 
 
 def read_report(evaluation_id: int, workers: int) -> Report:

@@ -28,6 +28,7 @@ def main() -> None:
         doctor,
         model,
         predict,
+        reidentify,
         score,
         up,
     )

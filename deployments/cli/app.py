@@ -16,6 +16,13 @@ app = typer.Typer(
 
 Dataset = Annotated[str | None, typer.Option(help="Name in the catalog.", show_default="the only one")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for a machine to read.")]
+Deidentify = Annotated[
+    bool,
+    typer.Option(
+        "--deidentify",
+        help="Pseudonyms in place of names, ids, dates and paths in all that is written (docs/patients.md).",
+    ),
+]
 Frame = Annotated[
     str | None,
     typer.Option(

@@ -1,6 +1,5 @@
 """`kits sql`, `kits status`, `kits tidy`, `kits catalog grant`."""
 
-import csv
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from deployments.cli.app import AsJson, app
-from deployments.cli.output import check_folder_of, complain, out, print_json, say, show_table
+from deployments.cli.files import check_new_file, write_csv
+from deployments.cli.output import complain, out, print_json, say, show_table
 
 _STALE = "made from files of cases that were replaced since; prepare, train or evaluate again"
 
@@ -37,15 +37,12 @@ def sql(
     from db.read_only import run_query
     from db.settings import Settings
 
-    check_folder_of(csv_file)
-    check_folder_of(parquet_file)
+    check_new_file(csv_file)
+    check_new_file(parquet_file)
     columns, rows = run_query(Settings(), query, timeout)
     records = [dict(zip(columns, row, strict=True)) for row in rows]
     if csv_file is not None:
-        with csv_file.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(rows)
+        write_csv(csv_file, columns, rows)
     if parquet_file is not None:
         _write_parquet(parquet_file, columns, rows)
     if files := [file for file in (csv_file, parquet_file) if file is not None]:
@@ -152,9 +149,13 @@ def _write_parquet(path: Path, columns: list[str], rows: list[tuple[Any, ...]]) 
     import pyarrow as pa
     from pyarrow import parquet
 
+    from kits_core.files import written_aside
+
     values = zip(*rows, strict=True) if rows else [()] * len(columns)
     table = pa.table([pa.array(list(column)) for column in values], names=columns)
-    parquet.write_table(table, path)
+    check_new_file(path)
+    with written_aside(path) as aside:
+        parquet.write_table(table, aside)
 
 
 @app.command()

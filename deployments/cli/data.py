@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.app import AsJson, CystTo, Dataset, Frame, Seed, Shape, Spacing, app
+from deployments.cli.app import AsJson, CystTo, Dataset, Deidentify, Frame, Seed, Shape, Spacing, app
 from deployments.cli.output import complain, err, show_result
 
 _NOTES_SHOWN = 10
@@ -30,6 +30,7 @@ def ingest(
     keep_archives: Annotated[
         bool | None, typer.Option("--keep-archives", help="Keep the .nii.gz files beside the converted ones.")
     ] = None,
+    deidentify: Deidentify = False,
     as_json: AsJson = False,
 ) -> None:
     """Download, verify and convert cases. What is there already, unchanged, is not fetched again.
@@ -47,8 +48,14 @@ def ingest(
         dataset=dataset,
         megabytes_per_second=megabytes_per_second,
         keep_archives=keep_archives,
+        deidentify=deidentify or None,
     )
     parameters = IngestParameters(**options)
+    if deidentify:
+        from deployments.hidden import hidden, hidden_source
+
+        places = {"source": hidden_source(parameters.source), "cases": hidden(cases)}
+        parameters = parameters.model_copy(update=places)
     if parameters.source == NAME:
         err.print(LICENCE, highlight=False)
     done = run_flow("flows.ingest:ingest", parameters, err)

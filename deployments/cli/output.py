@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import sys
 import traceback
@@ -17,9 +16,7 @@ from rich.markup import escape
 from rich.segment import Segment
 
 from deployments.cli.table import facts_layout, layout
-
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What steers a terminal or turns the order of letters: all control characters but tab and line end, and bidi marks."""
+from kits_core.text import visible
 
 
 class SafeConsole(Console):
@@ -28,10 +25,7 @@ class SafeConsole(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What Rich makes of it, with U+FFFD for each character of a text that would steer the terminal."""
         for segment in super().render(renderable, options):
-            if segment.control is None and _UNSEEN.search(segment.text):
-                yield Segment(_UNSEEN.sub("\ufffd", segment.text), segment.style)
-            else:
-                yield segment
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
 
 out = SafeConsole()
@@ -88,14 +82,6 @@ def say(text: str) -> None:
 def complain(what: str, text: str) -> None:
     """A line on standard error, its first word in red, the rest as it is."""
     err.print(f"[red]{what}:[/] {escape(text)}", highlight=False, soft_wrap=True)
-
-
-def check_folder_of(path: Path | None) -> None:
-    """Raise `KitsError` for a file in a folder that is not there, before the work whose result it is to hold."""
-    from kits_core.errors import KitsError
-
-    if path is not None and not path.absolute().parent.is_dir():
-        raise KitsError(f"{path}: expected a folder to write to, got none at {path.absolute().parent}; make it first")
 
 
 def command(name: str) -> str:

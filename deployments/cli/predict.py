@@ -1,13 +1,16 @@
 """`kits predict`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import AsJson, app
+from deployments.cli.app import AsJson, Deidentify, app
 from deployments.cli.data import given
 from deployments.cli.output import complain, err, out, print_json, say, show_table
+
+if TYPE_CHECKING:
+    from flows.predict import Predicted
 
 
 @app.command()
@@ -26,6 +29,7 @@ def predict(
     flips: Annotated[
         bool | None, typer.Option("--flips", help="Average the predictions of each scan and of its mirror image.")
     ] = None,
+    deidentify: Deidentify = False,
     as_json: AsJson = False,
 ) -> None:
     """Segment scans and write a surgical plan for each: segmentation, surfaces, measurements, a page to look at.
@@ -38,25 +42,36 @@ def predict(
     from deployments.running import run_flow
     from flows.parameters import PredictParameters
 
-    asked = given(model=model, series=series, flips=flips)
-    parameters = PredictParameters(scans=[str(scan) for scan in scans], out=str(folder), **asked)
+    named = [str(scan) for scan in scans]
+    if deidentify:
+        from deployments.hidden import hidden, hidden_paths
+
+        named, series = hidden_paths(scans), hidden(series)
+    asked = given(model=model, series=series, flips=flips, deidentify=deidentify or None)
+    parameters = PredictParameters(scans=named, out=str(folder), **asked)
     done = run_flow("flows.predict:predict", parameters, err)
     if as_json:
         from dataclasses import asdict
 
         print_json(asdict(done))
     else:
-        for scan in done.planned:
-            if scan.tumors:
-                show_table(scan.tumors, scan.scan)
-            for remark in scan.remarks:
-                say(f"{scan.scan}: {remark}")
-            say(f"plan: {scan.page}")
-        for path in done.done:
-            say(f"planned before: {path}")
-        if done.planned:
-            out.print("Research only. Not a medical device.", style="dim", highlight=False)
+        _show(done)
+        if deidentify:
+            out.print("kits reidentify PSEUDONYM says whose it is", style="dim", highlight=False)
     for reason in done.refused:
         complain("refused", reason)
     if done.refused:
         raise typer.Exit(1)
+
+
+def _show(done: "Predicted") -> None:
+    for scan in done.planned:
+        if scan.tumors:
+            show_table(scan.tumors, scan.scan)
+        for remark in scan.remarks:
+            say(f"{scan.scan}: {remark}")
+        say(f"plan: {scan.page}")
+    for path in done.done:
+        say(f"planned before: {path}")
+    if done.planned:
+        out.print("Research only. Not a medical device.", style="dim", highlight=False)

@@ -1,8 +1,7 @@
 """`kits score`, `kits compare`."""
 
-import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,8 @@ import typer
 
 from deployments.cli.app import AsJson, app
 from deployments.cli.catalog import warn_of_stale
-from deployments.cli.output import check_folder_of, complain, err, out, print_json, say, show_scores, show_table
+from deployments.cli.files import check_new_file, write_csv
+from deployments.cli.output import complain, err, out, print_json, say, show_scores, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ def score(
     from kits_core.report.methods import comparability
     from kits_core.report.tables import score_rows
 
-    check_folder_of(csv_file)
+    check_new_file(csv_file)
     pairs, strangers = find_pairs(predictions, references)
     if cases is not None:
         from kits_core.source.selection import choose
@@ -62,7 +62,7 @@ def score(
     notes = [note for pair in done for note in pair.notes]
     scored = [pair for pair in done if pair.scores]
     if csv_file is not None:
-        _write_csv(csv_file, scored)
+        write_csv(csv_file, CSV_COLUMNS, _csv_rows(scored))
     if scored:
         frame = score_frame(
             {pair.case: pair.scores for pair in scored}, {pair.case: pair.diagonal_mm for pair in scored}
@@ -158,15 +158,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _write_csv(path: Path, scored: Sequence["ScoredPair"]) -> None:
+def _csv_rows(scored: Sequence["ScoredPair"]) -> Iterator[tuple[str, ...]]:
     """Long, one value a row, in full precision; a value that there is none of is empty."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for pair in scored:
-            for one in pair.scores:
-                value = "" if one.value is None else repr(float(one.value))
-                writer.writerow((pair.case, one.region, one.metric, value, str(one.status)))
+    for pair in scored:
+        for one in pair.scores:
+            value = "" if one.value is None else repr(float(one.value))
+            yield pair.case, one.region, one.metric, value, str(one.status)
 
 
 @app.command()

@@ -11,6 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kits_core.text import visible
+
 NOTHING = "–"
 _PROSE = 30
 """Longer values are sentences, which may go on in the next line, and need some room to be read."""
@@ -53,6 +55,7 @@ def layout(rows: Sequence[Mapping[str, Any]], title: str | None, width: int) -> 
 
 def facts_layout(facts: Mapping[str, str], width: int) -> RenderableType:
     """Names and values side by side, or as lines `name: value` where some word would not fit beside its name."""
+    facts = {visible(name): visible(value) for name, value in facts.items()}  # measured as it is shown
     columns = [_Column(name, (value,), is_text=True) for name, value in facts.items()]
     names = max(_width(name) for name in facts)
     if names + 1 + max(_longest_word(value) for value in facts.values()) > width:
@@ -66,7 +69,7 @@ def facts_layout(facts: Mapping[str, str], width: int) -> RenderableType:
 
 
 def _column(name: str, values: Sequence[Any]) -> _Column:
-    heading, cells = name.replace("_", " "), tuple(_text(value) for value in values)
+    heading, cells = visible(name.replace("_", " ")), tuple(_text(value) for value in values)
     return _Column(heading, cells, is_text=any(isinstance(v, str) and not _is_number(v) for v in values))
 
 
@@ -120,7 +123,7 @@ def _is_number(text: str) -> bool:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else visible(str(value))  # measured as it is shown
 
 
 def _width(text: str) -> int:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ class PlannedScan:
 def plan_scan(scan: Scan, folder: Path, facts: PageFacts, extra: Mapping[str, Any]) -> PlannedScan:
     """Plan the scan whose segmentation lies in `folder`: write surfaces, the page, and last `plan.json`.
 
-    `extra`: what `plan.json` says beside the plan. Raises `CaseError` where nothing is segmented.
+    `plan.json` names the patient, study and series of `facts` under `identity`; null is not stated. `extra`: what it
+    says beside the plan. Raises `CaseError` where nothing is segmented.
     """
     clock = _Clock()
     image = read_scan(scan).volume
@@ -53,7 +54,9 @@ def plan_scan(scan: Scan, folder: Path, facts: PageFacts, extra: Mapping[str, An
     write_text_atomically(folder / PAGE, render(plan, image, facts))
     clock.lap("page")
     files = {"segmentation": SEGMENTATION, "surfaces": [f"{SURFACES}/{path.name}" for path in surfaces], "page": PAGE}
-    record = {"scan": scan.name, **extra, "flags": list(facts.flags), "lineage": dict(facts.lineage), "files": files}
+    whose = {name: text or None for name, text in asdict(facts.identity).items()}
+    record = {"scan": scan.name, "identity": whose, **extra, "flags": list(facts.flags)}
+    record |= {"lineage": dict(facts.lineage), "files": files}
     text = json.dumps(record | plan.to_json(), indent=2, ensure_ascii=False)
     write_text_atomically(folder / PLAN, text + "\n")
     return PlannedScan(tuple(plan.rows()), tuple(_shown(plan)), plan.anatomy.remarks, clock.seconds)

@@ -9,11 +9,11 @@ from functools import cache
 
 import numpy as np
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from kits_core.geometry import Volume
+from kits_core.pages import environment
 from kits_core.plan.anatomy import canonical
 from kits_core.plan.colors import BACKGROUND, css
 from kits_core.plan.measurement import MEASUREMENTS
@@ -55,35 +55,40 @@ def render(plan: Plan, image: Volume, facts: PageFacts) -> str:
     stacks = stacks_of(turned, structure_map(plan, turned, names), names, about)
     colors = {surface.name: css(surface.color) for surface in surfaces}
     titles = [(tumor.name, tumor.measured.number, kidney.side_title) for kidney, tumor in plan.tumors]
-    environment = Environment(loader=PackageLoader("kits_core.plan", "."), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("plan.html.j2").render(
-        facts=facts,
-        notice=NOTICE,
-        frame=FRAME,
-        plan=plan,
-        plotly=_plotly(),
-        figure=_in_a_script(json.loads(_figure(plan, surfaces).to_json())),
-        surfaces=surfaces,
-        colors=colors,
-        stacks=stacks,
-        slices=_in_a_script([asdict(stack) for stack in stacks]),
-        tumor_table=tumor_table(
-            [
-                Line(f"tumour {number}, {side}", tumor.measured.values, colors[name], str(tumor.renal))
-                for (name, number, side), (_, tumor) in zip(titles, plan.tumors, strict=True)
-            ]
-        ),
-        kidney_table=kidney_table(
-            [
-                Line(
-                    "beside none" if kidney.side == "none" else kidney.side, kidney.values, colors.get(kidney.name, "")
-                )
-                for kidney in plan.kidneys
-            ]
-        ),
-        far=_eye_distance(surfaces),
-        order=[surface.name for surface in surfaces],
-        measurements=MEASUREMENTS,
+    return (
+        environment("kits_core.plan")
+        .get_template("plan.html.j2")
+        .render(
+            facts=facts,
+            notice=NOTICE,
+            frame=FRAME,
+            plan=plan,
+            plotly=_plotly(),
+            figure=_in_a_script(json.loads(_figure(plan, surfaces).to_json())),
+            surfaces=surfaces,
+            colors=colors,
+            stacks=stacks,
+            slices=_in_a_script([asdict(stack) for stack in stacks]),
+            tumor_table=tumor_table(
+                [
+                    Line(f"tumour {number}, {side}", tumor.measured.values, colors[name], str(tumor.renal))
+                    for (name, number, side), (_, tumor) in zip(titles, plan.tumors, strict=True)
+                ]
+            ),
+            kidney_table=kidney_table(
+                [
+                    Line(
+                        "beside none" if kidney.side == "none" else kidney.side,
+                        kidney.values,
+                        colors.get(kidney.name, ""),
+                    )
+                    for kidney in plan.kidneys
+                ]
+            ),
+            far=_eye_distance(surfaces),
+            order=[surface.name for surface in surfaces],
+            measurements=MEASUREMENTS,
+        )
     )
 
 

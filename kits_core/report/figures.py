@@ -14,9 +14,11 @@ from kits_core.labels import KIDNEY, REGIONS, TUMOR, Label
 from kits_core.metrics.subgroup import SUBGROUPS, TUMOR_CUTS_ML
 from kits_core.report.sections import Section
 from kits_core.report.style import STYLE, label_decades, png_of
+from kits_core.text import one_line
 
 REGION_COLORS = dict(zip([r.name for r in REGIONS], sns.color_palette("colorblind").as_hex(), strict=False))
 _WINDOW_HU = (-160.0, 240.0)  # the usual soft-tissue window of abdominal CT: width 400, level 40
+_LONGEST_LABEL = 60
 _REFERENCE_COLOR, _PREDICTION_COLOR = "#00d5ff", "#ffb000"
 
 
@@ -134,7 +136,7 @@ def subgroup_forest(subgroups: pd.DataFrame, overall: float) -> bytes:
     rows: list[tuple[str, pd.Series | None]] = []
     for name, group in subgroups.groupby("subgroup", sort=False):
         rows.append((SUBGROUPS[str(name)], None))
-        rows += [(f"{row['level']} ({row['cases']})", row) for _, row in group.iterrows()]
+        rows += [(f"{_plain(str(row['level']))} ({row['cases']})", row) for _, row in group.iterrows()]
     figure, axes = _canvas(6.0, 0.7 + 0.21 * max(len(rows), 3))
     axes.axvline(overall, color="0.6", lw=1, ls="--")
     for place, (_, row) in enumerate(rows):
@@ -168,11 +170,21 @@ def case_slices(
             for axes, section in zip(row, sections, strict=True):
                 _draw_section(axes, section)
                 has_predictions = has_predictions or section.prediction is not None
-            row[0].set_title(caption, loc="left", fontsize=8.5)
+            row[0].set_title(_plain(caption), loc="left", fontsize=8.5)
         if compared is not None:
             colors = f"reference: blue · {compared}: orange · " if has_predictions else ""
             figure.supxlabel(f"{colors}tumour solid, kidney dotted", fontsize=8)
     return png_of(figure)
+
+
+def _plain(text: str) -> str:
+    """A stranger's text for a label.
+
+    Matplotlib would set what stands between two dollars as a formula, or fail, and would leave the figure no room
+    beside a long one.
+    """
+    line = one_line(text)
+    return (line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…").replace("$", r"\$")
 
 
 def _draw_section(axes: Axes, section: Section) -> None:

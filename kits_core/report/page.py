@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kits_core.metrics.aggregate import OfficialSummary, official_summary
 from kits_core.metrics.score import METRICS, Status
+from kits_core.pages import environment
 from kits_core.report import figures
 from kits_core.report.agreement import agreement_rows, tumors_sentence
 from kits_core.report.data_url import data_url
@@ -73,31 +73,34 @@ class Report:
 def render(report: Report, drawn: Mapping[str, bytes]) -> str:
     """The page as HTML text, with the figures that `Report.figures` drew."""
     rows = score_rows(report.scores, report.ceilings)
-    environment = Environment(loader=PackageLoader("kits_core.report", "."), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("page.html.j2").render(
-        title=report.title,
-        subset=report.subset,
-        created=report.created,
-        missing=report.missing,
-        score_rows=rows,
-        score_tables=two_tables(rows),
-        official=report.official,
-        official_rows=official_rows(report.official),
-        comparability=comparability(report.official),
-        case_rows=case_rows(report.scores),
-        subgroup_rows=subgroup_rows(report.subgroups),
-        agreement_rows=agreement_rows(report.measured),
-        tumors_found=tumors_sentence(report.measured),
-        figures={title: data_url(png) for title, png in drawn.items()},
-        cases_pictured={
-            title: {caption: data_url(png) for caption, png in pictures.items()}
-            for title, pictures in report.cases_pictured.items()
-        },
-        cleanup=cleanup_sentence(report.inference.cleanup),
-        methods=methods_paragraph(report.lineage, report.inference, report.subset),
-        metrics=METRICS,
-        inference=report.inference,
-        flow_runs=report.flow_runs,
-        dashboard=report.dashboard,
-        lineage=report.lineage,
+    return (
+        environment("kits_core.report")
+        .get_template("page.html.j2")
+        .render(
+            title=report.title,
+            subset=report.subset,
+            created=report.created,
+            missing=report.missing,
+            score_rows=rows,
+            score_tables=two_tables(rows),
+            official=report.official,
+            official_rows=official_rows(report.official),
+            comparability=comparability(report.official),
+            case_rows=case_rows(report.scores),
+            subgroup_rows=subgroup_rows(report.subgroups),
+            agreement_rows=agreement_rows(report.measured),
+            tumors_found=tumors_sentence(report.measured),
+            figures={title: data_url(png) for title, png in drawn.items()},
+            cases_pictured={
+                title: {caption: data_url(png) for caption, png in pictures.items()}
+                for title, pictures in report.cases_pictured.items()
+            },
+            cleanup=cleanup_sentence(report.inference.cleanup),
+            methods=methods_paragraph(report.lineage, report.inference, report.subset),
+            metrics=METRICS,
+            inference=report.inference,
+            flow_runs=report.flow_runs,
+            dashboard=report.dashboard,
+            lineage=report.lineage,
+        )
     )

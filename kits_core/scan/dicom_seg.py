@@ -13,6 +13,7 @@ from kits_core.errors import CaseError
 from kits_core.files import written_aside
 from kits_core.geometry.volume import Affine
 from kits_core.labels import Label
+from kits_core.scan.deidentify import Hidden, apply_basic_profile, hide_sources
 from kits_core.scan.dicom import stack_of
 from kits_core.scan.find import Scan
 from kits_core.scan.guard import reading_dicom
@@ -32,15 +33,23 @@ _SAME_PLACE_MM = 0.01
 
 
 def write_dicom_seg(
-    path: Path, labels: NDArray[np.uint8], affine: Affine, scan: Scan, *, algorithm: str, version: str
+    path: Path,
+    labels: NDArray[np.uint8],
+    affine: Affine,
+    scan: Scan,
+    *,
+    algorithm: str,
+    version: str,
+    hidden: Hidden | None = None,
 ) -> tuple[str, ...]:
     """Write `labels` as a binary DICOM SEG under `path`, whole or not at all; what was mended, see `source_headers`.
 
     `labels`: uint8 with values of `Label`, on the grid of `read_scan(scan).volume`; `affine`: that grid's. `scan`: of
     kind `dicom`, its files still there. One segment for each label that is present, and a reference to the slice that
     each frame lies on. Labels of a scan whose gantry tilt was taken out go back onto the tilted slices, by the nearest
-    pixel. `algorithm`, `version`: what made it. Raises `CaseError` for a scan that is no DICOM, labels on another grid,
-    values that `Label` has not, labels that are all empty, and a series that lacks an identifier to refer to.
+    pixel. `algorithm`, `version`: what made it. `hidden`: for whom the file is de-identified, by
+    DICOM's basic profile. Raises `CaseError` for a scan that is no DICOM, labels on another grid, values that `Label`
+    has not, labels that are all empty, and a series that lacks an identifier to refer to.
     """
     if scan.kind != "dicom":
         raise CaseError(scan.name, expected="a DICOM series to refer to", got="a NIfTI file", next_step=AS_NIFTI)
@@ -50,6 +59,11 @@ def write_dicom_seg(
     made_by = (algorithm, version)
     with reading_dicom(scan.name):
         sources, notes = source_headers(scan.name, stack)
+        if hidden is not None:
+            made = _segmentation(hide_sources(without_description(sources), hidden), frames, present, *made_by)
+            with written_aside(path, suffix=".dcm") as aside:
+                aside.write_bytes(_encoded(apply_basic_profile(made)))
+            return ()
         try:
             content = _encoded(_segmentation(sources, frames, present, *made_by))
         except Exception:  # noqa: BLE001 - whatever highdicom raises on odd headers, bare ones may do

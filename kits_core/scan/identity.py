@@ -16,13 +16,15 @@ _TAGS = ["SpecificCharacterSet", "PatientName", "PatientID", "StudyDate", "Serie
 class Identity:
     """Texts for people; empty where the scan does not say. A pseudonym goes into `patient` and `patient_id`.
 
-    `study_date`: as 2024-03-01, or as the header has it if it is no date. `file`: name of a NIfTI file.
+    `study_date`: as 2024-03-01, or as the header has it if it is no date. `series_uid`: SeriesInstanceUID. `file`: name
+    of a NIfTI file.
     """
 
     patient: str = ""
     patient_id: str = ""
     study_date: str = ""
     series: str = ""
+    series_uid: str = ""
     file: str = ""
 
     @property
@@ -38,6 +40,12 @@ class Identity:
         }
         return {name: text or "not stated" for name, text in named.items()} if any(named.values()) else {}
 
+    @property
+    def line(self) -> str:
+        """What is known in one line, for a title; empty where nothing is."""
+        known = (self.patient, self.patient_id, self.study_date, self.series, self.file)
+        return " · ".join(text for text in known if text)
+
 
 def identity_of(scan: Scan) -> Identity:
     """Of a NIfTI its file's name; of a DICOM series what the header of its first file says.
@@ -51,13 +59,14 @@ def identity_of(scan: Scan) -> Identity:
             warnings.simplefilter("ignore", UserWarning)  # of character sets and dates that are none
             data = dcmread(scan.files[0], stop_before_pixels=True, specific_tags=_TAGS, force=True)
             return Identity(
-                patient=_name(_text(data, "PatientName")),
+                patient=readable_name(_text(data, "PatientName")),
                 patient_id=_text(data, "PatientID"),
                 study_date=_date(_text(data, "StudyDate")),
                 series=_text(data, "SeriesDescription"),
+                series_uid=scan.series_uid or "",
             )
     except (OSError, LookupError, *BROKEN):
-        return Identity()
+        return Identity(series_uid=scan.series_uid or "")
 
 
 def _text(data: Dataset, tag: str) -> str:
@@ -67,7 +76,7 @@ def _text(data: Dataset, tag: str) -> str:
         return ""
 
 
-def _name(text: str) -> str:
+def readable_name(text: str) -> str:
     """`Yamada^Tarou=山田^太郎` as `Yamada, Tarou (山田, 太郎)`: family name first, then all others."""
     groups = []
     for group in text.split("="):

@@ -248,6 +248,18 @@ def test_archives_are_kept_where_that_is_asked_for(source, rows):
         assert kept.read_bytes() == (source / "case_00000" / f"{name}.nii.gz").read_bytes()
 
 
+def test_a_file_of_someone_elses_is_no_room_for_an_archive(source, rows):
+    theirs = Settings().raw / "phantoms" / "case_00000" / "imaging.nii.gz"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"mine")
+    with pytest.raises(KitsError, match=r"room for the archive at .*imaging.nii.gz, got a file that is not it"):
+        _ingest(source, cases="0", keep_archives=True)
+    assert theirs.read_bytes() == b"mine"
+    assert not theirs.with_name("imaging.nii").exists()
+    theirs.rename(theirs.with_name("mine.gz"))
+    assert _ingest(source, cases="0", keep_archives=True).brought_in == 1
+
+
 def test_a_refused_archive_lies_in_quarantine_until_the_source_is_mended(source, rows):
     good = (source / "case_00001" / "segmentation.nii.gz").read_bytes()
     damage(source, "case_00001", Damage.WRONG_LABELS)

@@ -99,8 +99,8 @@ def _the_models_folder_tells_where_it_comes_from(rows):
     ((path, sha256),) = rows("SELECT path, sha256 FROM model")
     folder = Settings().absolute(path).parent
     assert sha256_of(Settings().absolute(path)) == sha256
-    assert TrainingConfig.model_validate_json((folder / "config.json").read_text()) == CONFIG
-    assert Recipe.model_validate_json((folder / "recipe.json").read_text()) == RECIPE
+    assert TrainingConfig.from_stored(json.loads((folder / "config.json").read_text())) == CONFIG
+    assert Recipe.from_stored(json.loads((folder / "recipe.json").read_text())) == RECIPE
     assert json.loads((folder / "environment.json").read_text())["keras"]
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert sha256 in card
@@ -120,6 +120,11 @@ def _again_does_nothing_twice(done, parameters, rows):
     assert again.scores == done.scores
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*.nii")} == before
     assert rows(COUNTS) == counts
+    noted = done.report.read_text(encoding="utf-8") + "<!-- my note -->"
+    done.report.write_text(noted, encoding="utf-8")
+    with pytest.raises(KitsError, match=r"evaluation_00001.html: expected no page there, or one as kits wrote it"):
+        evaluate(EvaluateParameters())
+    assert done.report.read_text(encoding="utf-8") == noted
 
 
 def test_what_is_missing_before_a_stage_is_said(prefect_api, home):

@@ -10,136 +10,18 @@ import highdicom as hd
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
 import trimesh
-from sqlalchemy import select
 
-from db.engine import catalog_session
-from db.models import RunStatus, Split
-from db.queries import training
-from db.queries.prepare import ensure_recipe
 from db.settings import Settings
-from flows.ingest import ingest
-from flows.parameters import IngestParameters, PredictParameters, SplitParameters
+from flows.parameters import PredictParameters
 from flows.predict import predict
-from flows.split import split
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
-from kits_core.inference.predict import Segmenter
-from kits_core.network.config import TrainingConfig
-from kits_core.recipe import Recipe
 from kits_core.scan.read import read_scan
 
 pytestmark = pytest.mark.slow
 
-RECIPE = Recipe(shape=32)
 REAL = Path(__file__).parents[3] / "shared" / "ct" / "abdomen_3mm.nii.gz"
-
-
-class Painted:
-    """A network that always finds two kidneys, and as likely as `sure` a tumour at the outside of the right one."""
-
-    deep_supervision = False
-
-    def __init__(self, sure):
-        self.sure = sure
-
-    def predict_on_batch(self, images):
-        shape = images.shape[1:4]
-        at = np.stack(np.meshgrid(*((np.arange(n) + 0.5) / n for n in shape), indexing="ij"), axis=-1)
-        kidney, tumor = (
-            np.min([np.linalg.norm(at - centre, axis=-1) for centre in centres], axis=0) < radius
-            for centres, radius in (([(0.34, 0.5, 0.5), (0.66, 0.5, 0.5)], 0.1), ([(0.74, 0.5, 0.5)], 0.07))
-        )
-        tumor_share = np.where(tumor, self.sure, 0.0)
-        kidney_share = np.where(kidney | tumor, 1 - tumor_share, 0.0)
-        return np.stack([1 - kidney_share - tumor_share, kidney_share, tumor_share], axis=-1)[None].astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def trained(phantoms, prefect_api, tmp_path_factory):
-    """A home with three models: two of the whole scan, one of the kidneys. Not to be changed.
-
-    Their networks are `Painted`, so nothing is trained: a file of some bytes stands for each checkpoint.
-    """
-    home = tmp_path_factory.mktemp("trained")
-    kidneys = RECIPE.model_copy(update={"frame": "kidneys"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KITS_HOME", str(home))
-        ingest(IngestParameters(source=str(phantoms), dataset="phantoms"))
-        split(SplitParameters())
-        with catalog_session(Settings()) as session:
-            split_id = session.scalars(select(Split.id)).one()
-            for number, recipe in enumerate((RECIPE, RECIPE, kidneys), start=1):
-                _register(session, home, recipe, split_id, number)
-    return home
-
-
-def _register(session, home, recipe, split_id, number):
-    """A finished run and its model."""
-    stored = ensure_recipe(session, recipe.hash, recipe.model_dump(mode="json"), None)
-    config = TrainingConfig(seed=number)
-    run = training.find_or_open_run(
-        session, recipe_id=stored.id, split_id=split_id, config=config.model_dump(mode="json"),
-        config_hash=config.hash, prepared=[], flow_run_id=None,
-    )  # fmt: skip
-    path = home / "runs" / f"run_{run.id:05d}" / "best_epoch_00001.keras"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(bytes([number]))
-    model = training.register_model(
-        session, run.id, epoch=1, path=str(path.relative_to(home)), sha256=sha256_of(path), score=0.5 - number / 10,
-        parameters=9, flow_run_id=None,
-    )  # fmt: skip
-    training.end_run(session, run.id, RunStatus.COMPLETED)
-    training.promote_the_first(session, model)
-
-
-@pytest.fixture
-def networks(monkeypatch):
-    """By the digits of a run's folder what stands in for its network; all sure of the tumour unless told otherwise."""
-    sure = {"00001": 1.0, "00002": 1.0, "00003": 1.0}
-
-    def load(path, _sha256, recipe):
-        return Segmenter(Painted(sure[path.parent.name.removeprefix("run_")]), recipe)
-
-    monkeypatch.setattr("tasks.models._load", load)
-    return sure
-
-
-@pytest.fixture
-def begun(trained, networks, home):
-    """A copy of the home, the test's own."""
-    shutil.copytree(trained, home, dirs_exist_ok=True)
-    return home
-
-
-@pytest.fixture
-def scan(phantoms):
-    return phantoms / "case_00000" / "imaging.nii.gz"
-
-
-def _write_series(source, folder, modality="CT", **others):
-    """A DICOM series of a NIfTI file, a slice a file. `others`: further tags, by `0010|0030` written as `t00100030`."""
-    folder.mkdir()
-    image = sitk.Cast(sitk.ReadImage(str(source)), sitk.sitkInt16)
-    direction = image.GetDirection()
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    for number in range(image.GetDepth()):
-        piece = image[:, :, number]
-        tags = {
-            "0008|0016": "1.2.840.10008.5.1.4.1.1.2", "0008|0018": f"1.2.3.4.{number + 1}", "0008|0060": modality,
-            "0020|000d": "1.2.3.1", "0020|000e": "1.2.3.2", "0020|0052": "1.2.3.3", "0020|0013": str(number + 1),
-            "0020|0032": "\\".join(map(str, image.TransformIndexToPhysicalPoint((0, 0, number)))),
-            "0020|0037": "\\".join(str(direction[at]) for at in (0, 3, 6, 1, 4, 7)),
-            "0028|1052": "0", "0028|1053": "1", "0010|0010": "Test", "0010|0020": "1",
-            "0008|0020": "20260101", "0008|0030": "120000",
-        }  # fmt: skip
-        for tag, value in (tags | {f"{name[1:5]}|{name[5:]}": value for name, value in others.items()}).items():
-            piece.SetMetaData(tag, value)
-        writer.SetFileName(str(folder / f"{number:04d}.dcm"))
-        writer.Execute(piece)
-    return folder
 
 
 def test_a_scan_leaves_its_files_and_every_value_in_sql_and_the_second_run_does_nothing(begun, scan, rows, tmp_path):
@@ -172,8 +54,8 @@ def test_a_scan_leaves_its_files_and_every_value_in_sql_and_the_second_run_does_
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="shared/ct is not beside this checkout")
-def test_a_real_scan_gives_the_same_plan_as_nifti_and_as_dicom_and_is_flagged(begun, tmp_path):
-    series = _write_series(REAL, tmp_path / "series")
+def test_a_real_scan_gives_the_same_plan_as_nifti_and_as_dicom_and_is_flagged(begun, tmp_path, write_series):
+    series = write_series(REAL, tmp_path / "series")
     done = predict(PredictParameters(scans=[str(REAL), str(series)], out=str(tmp_path / "plans")))
     assert [scan.scan for scan in done.planned] == ["abdomen_3mm", "series"]
     one, other = (json.loads((scan.folder / "plan.json").read_text(encoding="utf-8")) for scan in done.planned)
@@ -182,6 +64,12 @@ def test_a_real_scan_gives_the_same_plan_as_nifti_and_as_dicom_and_is_flagged(be
     assert "<dt>File</dt><dd>abdomen_3mm.nii.gz</dd>" in heads[0]
     for text in ("<dd>Test</dd>", "<dt>Patient ID</dt><dd>1</dd>", "<dd>2026-01-01</dd>", "<dd>not stated</dd>"):
         assert text in heads[1]
+    assert "<title>Surgical plan: series · Test · 1 · 2026-01-01</title>" in heads[1]
+    assert [(plan["identity"]["patient"], plan["identity"]["file"]) for plan in (one, other)] == [
+        (None, "abdomen_3mm.nii.gz"),
+        ("Test", None),
+    ]
+    assert (other["identity"]["study_date"], other["identity"]["series_uid"]) == ("2026-01-01", "1.2.3.2")
     assert (one["tumors"], one["kidneys"], one["flags"]) == (other["tumors"], other["kidneys"], other["flags"])
     assert any(flag.startswith("extent from head to foot 336 mm") for flag in one["flags"])
     labels = nib.load(done.planned[1].folder / "segmentation.nii.gz")
@@ -190,9 +78,9 @@ def test_a_real_scan_gives_the_same_plan_as_nifti_and_as_dicom_and_is_flagged(be
     assert sum(int(np.count_nonzero(frame)) for frame in seg.pixel_array) == voxels
 
 
-def test_what_was_mended_in_a_dicom_seg_or_why_there_is_none_is_said_at_once(begun, scan, tmp_path):
-    mended = _write_series(scan, tmp_path / "mended", t00100030="19501399")
-    lacking = _write_series(scan, tmp_path / "lacking", t00200052="")
+def test_what_was_mended_in_a_dicom_seg_or_why_there_is_none_is_said_at_once(begun, scan, tmp_path, write_series):
+    mended = write_series(scan, tmp_path / "mended", t00100030="19501399")
+    lacking = write_series(scan, tmp_path / "lacking", t00200052="")
     done = predict(PredictParameters(scans=[str(mended), str(lacking)], out=str(tmp_path / "plans")))
     written, not_written = done.planned
     assert "DICOM SEG: PatientBirthDate left empty, as the series' values cannot be copied" in written.remarks
@@ -203,8 +91,8 @@ def test_what_was_mended_in_a_dicom_seg_or_why_there_is_none_is_said_at_once(beg
     assert "PatientBirthDate left empty" in written.page.read_text(encoding="utf-8")
 
 
-def test_what_is_refused_is_named_and_the_others_go_on(begun, scan, rows, tmp_path):
-    magnetic = _write_series(scan, tmp_path / "mr", modality="MR")
+def test_what_is_refused_is_named_and_the_others_go_on(begun, scan, rows, tmp_path, write_series):
+    magnetic = write_series(scan, tmp_path / "mr", modality="MR")
     flat, empty = tmp_path / "flat.nii.gz", tmp_path / "empty"
     nib.save(nib.Nifti1Image(np.zeros((64, 64), np.int16), np.eye(4)), flat)
     empty.mkdir()
@@ -255,11 +143,12 @@ def test_a_fault_of_ours_is_that_scans_and_says_so(begun, scan, rows, tmp_path, 
     assert rows("SELECT error FROM prediction WHERE status = 'failed'") == [(reason,)]
 
 
-def test_a_scan_without_a_kidney_is_an_error_that_says_so(begun, scan, rows, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("begun")
+def test_a_scan_without_a_kidney_is_an_error_that_says_so(painted, scan, rows, tmp_path, monkeypatch):
     def nothing(_self, images):
         return np.broadcast_to(np.float32([1, 0, 0]), (*images.shape[:4], 3))
 
-    monkeypatch.setattr(Painted, "predict_on_batch", nothing)
+    monkeypatch.setattr(painted, "predict_on_batch", nothing)
     with pytest.raises(KitsError, match="case_00000: expected a kidney in the segmentation, got nothing labelled"):
         predict(PredictParameters(scans=[str(scan)], out=str(tmp_path / "plans")))
     ((status, error),) = rows("SELECT status, error FROM prediction_overview")

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from kits_core.errors import CaseError
-from kits_core.results import NOTE, check_replaceable, put_in_place, working_folder
+from kits_core.errors import CaseError, KitsError
+from kits_core.results import NOTE, check_own_page, check_replaceable, put_in_place, sealed, working_folder
 
 LAST = "plan.json"
 
@@ -100,3 +100,18 @@ def test_killed_at_any_step_the_next_call_goes_on(place, monkeypatch, kill):
             assert kill <= 2 or "plan.json" not in _texts(place) or kill == 6
     put_in_place("a", work, place, LAST)
     assert set(_texts(place).values()) == {"2"}
+
+
+def test_a_page_tells_whether_someone_changed_it(tmp_path):
+    page = tmp_path / "page.html"
+    check_own_page(page)
+    page.write_text(sealed("<p>ü</p>"), encoding="utf-8")
+    check_own_page(page)
+    for text in (sealed("<p>ü</p>").replace("ü", "my note"), "<p>ü</p>", sealed("a") + "b", ""):
+        page.write_text(text, encoding="utf-8")
+        with pytest.raises(KitsError, match=r"page.html: expected no page there, or one as kits wrote it"):
+            check_own_page(page)
+    page.unlink()
+    page.mkdir()
+    with pytest.raises(KitsError, match=r"page.html"):
+        check_own_page(page)

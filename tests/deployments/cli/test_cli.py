@@ -87,6 +87,12 @@ def test_sql_prints_a_table_json_and_csv_and_cannot_write(some_rows, tmp_path):
     assert json.loads(_kits("sql", query, "--json").stdout) == [{"case_name": "case_00007", "stage": "ingest"}]
     _kits("sql", query, "--csv", str(tmp_path / "a.csv"))
     assert (tmp_path / "a.csv").read_text().splitlines() == ["case_name,stage", "case_00007,ingest"]
+    before = (tmp_path / "a.csv").read_bytes()
+    for option in ("--csv", "--parquet"):
+        refused = _kits("sql", "SELECT 1", option, str(tmp_path / "a.csv"), check=1)
+        assert "a.csv: expected no file there yet, got one of 34 bytes, which is never replaced" in refused.stderr
+    assert (tmp_path / "a.csv").read_bytes() == before
+    assert _kits("sql", query, "--csv", "/dev/stdout").stdout.startswith("case_name,stage\ncase_00007,ingest\n")
     _kits("sql", query, "--parquet", str(tmp_path / "a.parquet"))
     assert pd.read_parquet(tmp_path / "a.parquet").to_dict("records") == [
         {"case_name": "case_00007", "stage": "ingest"}

@@ -4,7 +4,7 @@ import pytest
 from rich.progress import Progress
 
 from deployments.cli.output import SafeConsole
-from deployments.cli.table import layout
+from deployments.cli.table import facts_layout, layout
 
 STEERING = {
     "title": "\x1b]0;pwned\x07",
@@ -36,6 +36,14 @@ def test_no_text_steers_the_terminal(terminal, name):
     assert "case" in shown
     assert "end" in shown
     assert "\ufffd" in shown or name in {"back", "line"}  # which Rich leaves out
+
+
+def test_no_letter_is_lost_beside_a_mark():
+    console = _console(terminal=False)
+    console.print(facts_layout({"patient": "Doe, Jane \x1b[2J"}, 80))
+    console.print(layout([{"patient": "Doe, Jim \x9b2J", "dice": 0.5}], None, 80))
+    assert "Doe, Jane \ufffd[2J" in console.file.getvalue()
+    assert "Doe, Jim \ufffd2J" in console.file.getvalue()
 
 
 def test_styles_and_lines_of_our_own_stay():

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -60,6 +61,20 @@ def test_all_scored_in_a_table_and_a_long_csv_and_no_catalog_made(kits, predicti
     assert len(rows) == 4 * sum(len(metrics_of(region)) for region in REGIONS)
     assert all(0 < float(row["value"]) < 1 for row in rows if (row["region"], row["metric"]) == ("kidney", "dice"))
     assert not (tmp_path / "kits-home").exists()
+
+
+def test_a_name_is_no_formula_and_no_file_is_replaced(kits, references, tmp_path):
+    for folder in ("predictions", "truth"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(references / "case_00000" / "segmentation.nii.gz", tmp_path / folder / "=1+1\x1b[2J.nii.gz")
+    (tmp_path / "theirs.csv").write_text("mine")
+    refused = kits("score", "predictions", "truth", "--csv", "theirs.csv", status=1)
+    assert "theirs.csv: expected no file there yet, got one of 4 bytes" in refused.stderr
+    assert "official" not in refused.stdout
+    kits("score", "predictions", "truth", "--csv", "scores.csv")
+    cases = {line.partition(",")[0] for line in (tmp_path / "scores.csv").read_text("utf-8").splitlines()[1:]}
+    assert cases == {"'=1+1\ufffd[2J"}
+    assert (tmp_path / "theirs.csv").read_text() == "mine"
 
 
 def test_one_worker_and_two_measure_the_same(kits, predictions, references):

@@ -91,8 +91,8 @@ def test_adams_variables_are_made_before_the_first_step_which_is_traced_once_the
 
 def test_the_configuration_lies_beside_the_result(unbroken):
     folder = unbroken[2]
-    assert TrainingConfig.model_validate_json((folder / "config.json").read_text()) == CONFIG
-    assert Recipe.model_validate_json((folder / "recipe.json").read_text()) == RECIPE
+    assert TrainingConfig.from_stored(json.loads((folder / "config.json").read_text())) == CONFIG
+    assert Recipe.from_stored(json.loads((folder / "recipe.json").read_text())) == RECIPE
 
 
 def test_killed_within_an_epoch_and_started_again_the_curve_is_that_of_the_unbroken_run(unbroken, prepared, tmp_path):

@@ -8,7 +8,7 @@ from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Rules
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
 from kits_core.report.card import model_card
-from kits_core.report.figures import score_distribution
+from kits_core.report.figures import score_distribution, subgroup_forest
 from kits_core.report.methods import Inference, Lineage, cleanup_sentence, methods_paragraph, training_paragraph
 from kits_core.report.page import Report, render
 from kits_core.report.tables import case_rows, score_rows, subgroup_rows
@@ -163,6 +163,32 @@ def test_the_page_opens_without_an_error_or_a_request_and_fits_a_laptop_and_a_ph
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     assert wrong == []
     assert serious(page) == {}
+    page.close()
+
+
+def test_texts_of_strangers_are_shown_and_not_obeyed(scores, browser, tmp_path):
+    evil = "<script>document.title='owned'</script> $\\frac{ $ ![x](http://outside.example/x.png) \u202e\x1b[2J"
+    facts = pd.DataFrame({"case": ["case_00001", "case_00002"], "sex": [evil, "female"]})
+    subgroups = pd.DataFrame(
+        [("tumor", "sex", level, 1, 0.5, 0.4, 0.6, 0.9) for level in facts["sex"]],
+        columns=["region", "subgroup", "level", "cases", "mean", "low", "high", "ceiling"],
+    )
+    assert subgroup_forest(subgroups, 0.5).startswith(b"\x89PNG")
+    lineage = replace(LINEAGE, dataset=evil, source=evil, environment={evil: evil})
+    card = model_card(lineage, "e" * 64)
+    assert not re.search(r"(?<!\\)<|(?<!\\)\]\(", card)
+    text = _page(scores.replace("case_00001", evil), lineage=lineage)
+    assert "\u202e" not in text
+    assert "\x1b" not in text
+    path = tmp_path / "report.html"
+    path.write_text(text, encoding="utf-8")
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    assert "<script>" in page.locator("body").inner_text()
+    assert page.title() != "owned"
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     page.close()
 
 

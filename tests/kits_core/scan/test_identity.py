@@ -1,5 +1,7 @@
 """Whose scan it is, as hospitals' headers have it, whatever is wrong with them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -23,6 +25,13 @@ def test_of_a_series_name_number_day_and_description(series):
     found = identity_of(series(PatientName="Doe^Jane^M^Dr", PatientID=" 4711 ", StudyDate="20240301"))
     assert found == Identity("Doe, Jane M Dr", "4711", "2024-03-01", "Abdomen 2.0")
     assert list(found.facts) == ["Patient", "Patient ID", "Study date", "Series"]
+
+
+def test_a_title_names_what_is_known_and_no_more(series):
+    scan = series(PatientName="Doe^Jane", PatientID="4711", StudyDate="")
+    assert identity_of(scan).line == "Doe, Jane · 4711 · Abdomen 2.0"
+    assert Identity().line == ""
+    assert identity_of(replace(scan, series_uid="1.2.3")).series_uid == "1.2.3"
 
 
 def test_a_japanese_name_has_its_groups_even_where_the_first_character_set_is_empty(series):

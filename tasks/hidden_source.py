@@ -1,0 +1,65 @@
+"""A source whose cases and place are told under pseudonyms; the files are fetched from where they are."""
+
+from dataclasses import replace
+
+from kits_core.source.layout import CaseLocations, FolderSource, Location, Source
+from kits_core.source.selection import choose
+from tasks.log import scrub
+from tasks.names import hide, hide_path, pseudonyms, scrubbed_errors
+
+CASE = "case"
+"""The kind of the pseudonyms of cases."""
+
+
+class HiddenSource:
+    """See `Source`. From now on logs and errors name neither it nor its cases."""
+
+    def __init__(self, source: Source, dataset: str | None) -> None:
+        """`dataset`: its name in the catalog, with which its cases have their pseudonyms; None takes `name`."""
+        self._source = source
+        self.address = hide_path(source.address) if isinstance(source, FolderSource) else hide(source.address)
+        self._names = {hidden_case(dataset or self.address, case): case for case in source.cases()}
+
+    @property
+    def name(self) -> str:
+        """Its pseudonym: a folder is often called for whom it is of."""
+        return self.address
+
+    @property
+    def revision(self) -> str | None:
+        """See `Source`."""
+        return self._source.revision
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `Source`."""
+        return tuple(map(scrub, self._source.notes))
+
+    def cases(self) -> tuple[str, ...]:
+        """Pseudonyms, sorted."""
+        return tuple(sorted(self._names))
+
+    def choose(self, cases: str | None) -> tuple[str, ...]:
+        """The pseudonyms of the cases that a selection of real names chooses; see `selection.choose`."""
+        chosen = set(choose(self._names.values(), cases))
+        return tuple(sorted(name for name, case in self._names.items() if case in chosen))
+
+    def locate(self, case: str) -> CaseLocations:
+        """Where the files of the case with a pseudonym are. Raises `CaseError`, which names the pseudonym."""
+        with scrubbed_errors(case):
+            return replace(self._source.locate(self._names[case]), case=case)
+
+    def clinical(self) -> Location | None:
+        """See `Source`."""
+        return self._source.clinical()
+
+    def phase(self, case: str) -> str | None:
+        """See `Source`."""
+        return self._source.phase(self._names[case])
+
+
+def hidden_case(dataset: str, case: str) -> str:
+    """The pseudonym of a case of a dataset; its real name is scrubbed from now on."""
+    pseudonym = pseudonyms().of(CASE, dataset, case, dataset=dataset, case=case)
+    scrub.add(case, pseudonym)
+    return pseudonym
