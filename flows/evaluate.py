@@ -187,6 +187,7 @@ def _markdown(written: Written) -> str:
     parts = [
         f"# {markdown(report.title)}",
         "Research only; not a medical device.",
+        *(f"**{markdown(sentence)}.**" for sentence in report.stale),
         *(table(rows) for rows in _narrow_tables(score_rows(report.scores, report.ceilings))),
         table(official_rows(report.official)),
         markdown(comparability(report.official)),

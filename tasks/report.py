@@ -76,6 +76,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
         lineage = lineage_of(session, model)
         cleanup = NOT_CHOSEN if evaluation.cleanup is None else Choice.from_json(evaluation.cleanup)
         inference = Inference(evaluation.flips, cleanup, evaluation.locator_id)
+        stale = queries.what_is_stale(session, evaluation_id)
         runs = {"training": run.flow_run_id, "evaluation": evaluation.flow_run_id}
     return Report(
         title=f"Evaluation {evaluation_id}: model {lineage.model_id} on {len(subset)} {evaluation.subset} cases",
@@ -90,6 +91,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
         created=now().strftime("%Y-%m-%d %H:%M UTC"),
         cases_pictured=_pictures(scores, subset, evaluation_id, workers),
         flow_runs={what: flow_run for what, flow_run in runs.items() if flow_run is not None},
+        stale=stale,
         dashboard=(PREFECT_UI_URL.value() or (PREFECT_API_URL.value() or "").removesuffix("/api")).rstrip("/"),
     )
 

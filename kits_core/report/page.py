@@ -1,6 +1,6 @@
 """The evaluation report: one HTML file without any outside reference, to mail, print or keep."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -23,6 +23,7 @@ class Report:
     no plans. `ceilings`: Dice of a perfect model through the recipe, by region. `subgroups`: rows of
     `metrics.subgroup.by_subgroup`. `history`: a row an epoch. `cases_pictured`: by title, a PNG by caption.
     `flow_runs`: Prefect's ids of the runs that made this, by what they did. `dashboard`: its address at that time.
+    `stale`: a sentence for each thing that this rests on and that was made from files which are others by now.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Report:
     cases_pictured: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     flow_runs: Mapping[str, str] = field(default_factory=dict)
     dashboard: str = ""
+    stale: Sequence[str] = ()
 
     @property
     def official(self) -> OfficialSummary:
@@ -81,6 +83,7 @@ def render(report: Report, drawn: Mapping[str, bytes]) -> str:
             subset=report.subset,
             created=report.created,
             missing=report.missing,
+            stale=report.stale,
             score_rows=rows,
             score_tables=two_tables(rows),
             official=report.official,

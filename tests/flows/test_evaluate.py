@@ -189,7 +189,10 @@ def test_a_corrected_reference_is_scored_against_and_until_then_its_scores_are_s
     assert sorted(predicted) == sorted([corrected, other] * 2)
     assert Choice.from_json(json.loads(rows("SELECT cleanup FROM evaluation")[0][0])).rules.foreground_mm3 > 0
     assert rows("SELECT status, cases FROM leaderboard") == [("completed", 2)]
-    # The network itself has learnt from other files, which stays true.
+    # The network itself has learnt from other files, which stays true, and stands at the head of the report.
+    assert (
+        f"training run 1 rests on files that were replaced since ({corrected}); kits train" in again.report.read_text()
+    )
     assert rows("SELECT what, case_name FROM stale WHERE what = 'training_run'") == [("training_run", corrected)]
 
 
