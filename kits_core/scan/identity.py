@@ -44,7 +44,7 @@ class Identity:
     def line(self) -> str:
         """What is known in one line, for a title; empty where nothing is."""
         known = (self.patient, self.patient_id, self.study_date, self.series, self.file)
-        return " · ".join(text for text in known if text)
+        return " · ".join(dict.fromkeys(text for text in known if text))  # a pseudonym stands for name and id
 
 
 def identity_of(scan: Scan) -> Identity:

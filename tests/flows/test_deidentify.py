@@ -129,7 +129,8 @@ def test_nothing_of_a_patient_is_left_by_a_prediction(begun, series, kits, found
     plan = json.loads((folders[0] / "plan.json").read_text(encoding="utf-8"))
     patient = plan["identity"]["patient"]
     assert (plan["scan"], plan["source"]) == (folders[0].name, folders[0].name)
-    assert f"<title>Surgical plan: {folders[0].name} · {patient}" in (folders[0] / "plan.html").read_text("utf-8")
+    page = (folders[0] / "plan.html").read_text(encoding="utf-8")
+    assert f"<title>Surgical plan: {folders[0].name} · {patient}</title>" in page
     told = json.loads(kits("reidentify", folders[0].name, "--json"))
     assert (told["source"], told["series UID"]) == (str(series), PATIENT["SeriesInstanceUID"])
     assert json.loads(kits("reidentify", patient, "--json"))["patient ID"] == PATIENT["PatientID"]
