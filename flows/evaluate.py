@@ -18,7 +18,6 @@ from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError, why
 from kits_core.report.methods import comparability
 from kits_core.report.tables import Rows, case_rows, official_rows, score_rows, two_tables
-from kits_core.results import check_own_page
 from tasks.cancel import end_as_cancelled
 from tasks.catalog import reading
 from tasks.evaluate import (
@@ -28,13 +27,13 @@ from tasks.evaluate import (
     end_evaluation,
     find_evaluation,
     find_islands,
-    one_at_a_time,
     plan_evaluation,
     predict_case,
     score_case,
     score_missing_case,
 )
-from tasks.report import Written, report_path, write_report
+from tasks.report import Written, write_report
+from tasks.turns import take_turns
 
 # Islands are counted beside the next case's prediction; more would hold more scans in memory than it gains.
 _PREDICTED_AT_ONCE = 2
@@ -78,12 +77,12 @@ def evaluate(parameters: EvaluateParameters) -> Evaluated:
     A case that the recipe refuses counts as zero; whatever else fails, fails the flow, and the next run goes on there.
     """
     evaluation_id = find_evaluation(parameters.model, parameters.subset, parameters.flips)
-    with one_at_a_time(evaluation_id):
+    # An automation may start what a person has started already: the second finds everything done.
+    with take_turns(f"evaluation-{evaluation_id}", f"is at evaluation {evaluation_id}"):
         return _evaluate(plan_evaluation(evaluation_id, parameters.workers))
 
 
 def _evaluate(plan: EvaluationPlan) -> Evaluated:
-    check_own_page(report_path(plan.evaluation_id))  # before the work whose result it is to hold
     predicted = fan_out(
         "predict", plan.missing, lambda case: _predict(case, plan), workers=_PREDICTED_AT_ONCE, name=_name
     )

@@ -24,6 +24,7 @@ from tasks.predict import (
     plan_segmented_scan,
     segment_scan,
 )
+from tasks.turns import take_turns
 
 # The next scan is segmented while one is measured.
 _AT_ONCE = 1
@@ -66,8 +67,9 @@ def predict(parameters: PredictParameters) -> Predicted:
         settle_seconds=parameters.settle_seconds if parameters.watch else None,
         deidentify=parameters.deidentify,
     )
-    plan = plan_predictions(asked)
-    done = _work(plan) if plan.todo else Predicted([], plan.done, plan.refused)
+    with take_turns(asked.turn, f"writes to {asked.results}"):
+        plan = plan_predictions(asked)
+        done = _work(plan) if plan.todo else Predicted([], plan.done, plan.refused)
     if done.planned or done.refused:
         create_markdown_artifact(_markdown(done), key="predict", description="Plans of scans")
     if done.refused and not (done.planned or done.done):

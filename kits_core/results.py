@@ -8,9 +8,10 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 
-from kits_core.errors import CaseError, KitsError
+from kits_core.errors import CaseError
 from kits_core.files import sha256_of, write_text_atomically, written_aside
 
 NOTE = "kits-files.json"
@@ -25,16 +26,19 @@ def sealed(page: str) -> str:
     return f"{body}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()} -->\n"
 
 
-def check_own_page(path: Path) -> None:
-    """Raise `KitsError` if a page lies at `path` that is not as `sealed` made it."""
+def set_aside_page(path: Path) -> Path | None:
+    """Give a page another name that is not as `sealed` made it, as `page.kept-1.html`; that name, None without one.
+
+    Someone has changed it, or it is from a release that sealed none.
+    """
     if not path.exists() and not path.is_symlink():
-        return
+        return None
     body, _, seal = path.read_bytes().rpartition(_SEAL.encode()) if path.is_file() else (b"", b"", b"")
-    if seal != f"{hashlib.sha256(body).hexdigest()} -->\n".encode():
-        raise KitsError(
-            f"{path}: expected no page there, or one as kits wrote it, got one that was changed since, or that an "
-            "older version or someone else wrote; nothing was changed: give it another name, then run this again"
-        )
+    if seal == f"{hashlib.sha256(body).hexdigest()} -->\n".encode() and not path.is_symlink():
+        return None
+    names = (path.with_name(f"{path.stem}.kept-{number}{path.suffix}") for number in count(1))
+    kept = next(name for name in names if not name.exists() and not name.is_symlink())
+    return path.rename(kept)
 
 
 def working_folder(folder: Path) -> Path:

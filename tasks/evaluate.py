@@ -1,8 +1,5 @@
 """A model's predictions on original grids, and their scores. Keras is imported where a model is loaded."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +75,7 @@ def find_evaluation(model: str, subset: str, flips: bool) -> int:
 
 @task(name="plan-evaluation", **CATALOG)
 def plan_evaluation(evaluation_id: int, workers: int) -> EvaluationPlan:
-    """Find what an evaluation lacks, and take it up. Call it `one_at_a_time`."""
+    """Find what an evaluation lacks, and take it up. Call it while it is this run's turn."""
     with catalog() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         row, flips = evaluation.model, evaluation.flips
@@ -183,23 +180,6 @@ def score_missing_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
     scores = run_isolated(plan.workers, score_missing, case.name, files.image, files.reference).result
     with catalog() as session:
         queries.record_scores(session, plan.evaluation_id, case.case_id, scores, sha256=files.sha256)
-
-
-@contextmanager
-def one_at_a_time(evaluation_id: int) -> Iterator[None]:
-    """Wait until no other process is at this evaluation; the system lets go of it however that one ends.
-
-    An automation may start what a person has started already: the second finds everything done.
-    """
-    path = current_settings().predictions / f"evaluation_{evaluation_id:05d}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            get_run_logger().info("another run is at evaluation %d: waiting for it", evaluation_id)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def end_evaluation(evaluation_id: int, status: RunStatus, report: Path | None) -> None:

@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 
 from db.settings import current_settings
 from kits_core.errors import KitsError
+from tasks.turns import take_turns
 
 DOWNLOADS = "kits-downloads"
 """Name of the global concurrency limit whose number says how many cases all flow runs together download at once."""
@@ -70,8 +71,7 @@ def _held(slots: int, limit: int) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         free = [folder / f"{place}.lock" for place in range(limit)]
-        with (folder / "turn.lock").open("a") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
+        with take_turns(DOWNLOADS, "waits for its downloads"):
             while len(free) > limit - slots:
                 for path in free[:]:
                     if len(free) > limit - slots and (lock := _taken(path)):

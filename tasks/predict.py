@@ -72,6 +72,16 @@ class Asked:
     settle_seconds: int | None
     deidentify: bool = False
 
+    @property
+    def results(self) -> Path:
+        """The folder for the results of all scans."""
+        return self.out or current_settings().predictions / _SCANS
+
+    @property
+    def turn(self) -> str:
+        """Name of the lock that runs hold while they write there: two would make a mixture of their results."""
+        return f"results-{hashlib.sha256(str(self.results.resolve()).encode()).hexdigest()[:16]}"
+
 
 @dataclass(frozen=True)
 class ScanToPredict:
@@ -131,8 +141,7 @@ class Segmented:
 @task(name="plan-predictions", **CATALOG)
 def plan_predictions(asked: Asked) -> PredictionPlan:
     """Find the scans and the models, and note in the catalog what will be predicted."""
-    settings = current_settings()
-    out = asked.out or settings.predictions / _SCANS
+    out = asked.results
     inbox = asked.settle_seconds is not None
     scans, refused = _find(asked)
     todo, done = [], []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ from kits_core.metrics.subgroup import by_subgroup
 from kits_core.report.methods import Inference, Lineage
 from kits_core.report.page import Report, render
 from kits_core.report.sections import Section, scored_sections
-from kits_core.results import check_own_page, sealed
+from kits_core.results import sealed, set_aside_page
 from tasks.catalog import file_of, reading
 from tasks.evaluate import prediction_path
 from tasks.isolated import run_isolated
@@ -45,13 +45,14 @@ class Written:
 def write_report(evaluation_id: int, workers: int) -> Written:
     """Read an evaluation from the catalog and write its page; done again, it replaces the page.
 
-    Raises `KitsError` for a page that someone has changed.
+    One that someone has changed is kept under another name.
     """
     report = read_report(evaluation_id, workers)
     figures = report.figures()
     path = report_path(evaluation_id)
     page = sealed(render(report, figures))
-    check_own_page(path)
+    if kept := set_aside_page(path):
+        get_run_logger().warning("%s was not as kits wrote it: it is kept as %s", path, kept)
     write_text_atomically(path, page)
     return Written(path, report, figures)
 

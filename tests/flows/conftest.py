@@ -124,6 +124,7 @@ def _register(session, home, recipe, split_id, number):
         session, recipe_id=stored.id, split_id=split_id, config=config.to_stored(),
         config_hash=config.hash, prepared=[], flow_run_id=None,
     )  # fmt: skip
+    training.record_epoch(session, run.id, 1, {"loss": 0.5, "kidney_dice": 0.6, "tumor_dice": 0.4, "score": 0.5})
     path = home / "runs" / f"run_{run.id:05d}" / "best_epoch_00001.keras"
     path.parent.mkdir(parents=True)
     path.write_bytes(bytes([number]))

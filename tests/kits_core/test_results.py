@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from kits_core.errors import CaseError, KitsError
-from kits_core.results import NOTE, check_own_page, check_replaceable, put_in_place, sealed, working_folder
+from kits_core.errors import CaseError
+from kits_core.results import NOTE, check_replaceable, put_in_place, sealed, set_aside_page, working_folder
 
 LAST = "plan.json"
 
@@ -102,16 +102,18 @@ def test_killed_at_any_step_the_next_call_goes_on(place, monkeypatch, kill):
     assert set(_texts(place).values()) == {"2"}
 
 
-def test_a_page_tells_whether_someone_changed_it(tmp_path):
+def test_a_page_that_someone_changed_is_kept_under_another_name(tmp_path):
     page = tmp_path / "page.html"
-    check_own_page(page)
+    assert set_aside_page(page) is None
     page.write_text(sealed("<p>ü</p>"), encoding="utf-8")
-    check_own_page(page)
-    for text in (sealed("<p>ü</p>").replace("ü", "my note"), "<p>ü</p>", sealed("a") + "b", ""):
+    assert set_aside_page(page) is None
+    changed = [sealed("<p>ü</p>").replace("ü", "my note"), "<p>ü</p>", sealed("a") + "b", ""]
+    for number, text in enumerate(changed, start=1):
         page.write_text(text, encoding="utf-8")
-        with pytest.raises(KitsError, match=r"page.html: expected no page there, or one as kits wrote it"):
-            check_own_page(page)
-    page.unlink()
+        assert set_aside_page(page) == tmp_path / f"page.kept-{number}.html"
+    assert [(tmp_path / f"page.kept-{n}.html").read_text(encoding="utf-8") for n in (1, 2, 3, 4)] == changed
     page.mkdir()
-    with pytest.raises(KitsError, match=r"page.html"):
-        check_own_page(page)
+    assert set_aside_page(page).is_dir()
+    page.symlink_to(tmp_path / "page.kept-1.html")
+    assert set_aside_page(page).is_symlink()
+    assert not page.exists()

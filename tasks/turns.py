@@ -1,0 +1,26 @@
+"""Flow runs of one home that would disturb each other take turns."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect import get_run_logger
+
+from db.settings import current_settings
+
+
+@contextmanager
+def take_turns(at: str, told: str) -> Iterator[None]:
+    """Hold the home's lock `at` for the block. Waits, and says what was `told`, while another run holds it.
+
+    The operating system lets go of it however that run ends.
+    """
+    path = current_settings().locks / f"{at}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            get_run_logger().info("waits for another run, which %s", told)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
