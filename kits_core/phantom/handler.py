@@ -23,7 +23,8 @@ _REFUSALS: dict[FaultKind, HTTPStatus] = {
     FaultKind.TOO_MANY_REQUESTS: HTTPStatus.TOO_MANY_REQUESTS,
 }
 _PAGES = {FaultKind.HTML: "text/html", FaultKind.PAGE_AS_FILE: _FILE_TYPE}
-_LAST_ANSWER = (FaultKind.RESET, FaultKind.TRUNCATE, FaultKind.STALL, FaultKind.NO_LENGTH)
+_TERABYTE = 10**12
+_LAST_ANSWER = (FaultKind.RESET, FaultKind.TRUNCATE, FaultKind.STALL, FaultKind.NO_LENGTH, FaultKind.TERABYTE)
 """What the connection does not survive."""
 
 
@@ -97,6 +98,8 @@ class DatasetHandler(BaseHTTPRequestHandler):
             self._text(path, HTTPStatus.OK, body=_PAGE, mime=_PAGES[kind])
         elif kind is FaultKind.REDIRECT_LOOP:
             self._text(path, HTTPStatus.FOUND, headers={"Location": self.path})
+        elif kind is FaultKind.REDIRECT_TO_A_FILE:
+            self._text(path, HTTPStatus.FOUND, headers={"Location": "file:///etc/hostname"})
         elif (elsewhere := self._host.redirect(self.path)) is not None:
             self._text(path, HTTPStatus.FOUND, headers=elsewhere)
         elif file is None:
@@ -150,7 +153,7 @@ class DatasetHandler(BaseHTTPRequestHandler):
             self.close_connection = True
             headers["Connection"] = "close"
         else:
-            headers["Content-Length"] = str(stop - start)
+            headers["Content-Length"] = str(_TERABYTE if kind is FaultKind.TERABYTE else stop - start)
         status = HTTPStatus.OK if asked is None else HTTPStatus.PARTIAL_CONTENT
         self.send_response(status)
         for name, value in {"Content-Type": _FILE_TYPE, **headers}.items():

@@ -145,7 +145,9 @@ def check_status(url: str, response: httpx.Response) -> None:
 
 def _checked(url: str, before: httpx.Request, after: httpx.Request) -> httpx.Request:
     if after.url.scheme not in ("http", "https") or (before.url.scheme, after.url.scheme) == ("https", "http"):
-        raise TransferError(url, f"a redirect from https to {after.url.scheme} is refused", retryable=False)
+        raise TransferError(
+            url, f"a redirect from {before.url.scheme} to {after.url.scheme} is refused", retryable=False
+        )
     return after
 
 

@@ -28,6 +28,7 @@ MENDED: dict[str, list[tuple[FaultKind, int]]] = {
     "another ETag after a cut": [(FaultKind.TRUNCATE, 1), (FaultKind.CHANGED_ETAG, 1)],
     "the rest of another version after a cut": [(FaultKind.TRUNCATE, 1), (FaultKind.SPLICE, 1)],
     "an error page with status 200": [(FaultKind.HTML, 1)],
+    "a length of a terabyte": [(FaultKind.TERABYTE, 1)],
 }
 """What any host can do, and retries mend within one run."""
 
@@ -45,6 +46,7 @@ UNSEEN: dict[str, list[tuple[FaultKind, int]]] = {
 
 LASTING: dict[str, tuple[FaultKind, str]] = {
     "a redirect loop": (FaultKind.REDIRECT_LOOP, "more than 10 redirects"),
+    "a redirect to a file of this machine": (FaultKind.REDIRECT_TO_A_FILE, "a redirect from http to file is refused"),
     "no file": (FaultKind.STATUS_404, "HTTP status 404"),
     "503 for ever": (FaultKind.STATUS_503, "HTTP status 503"),
     "a page for ever": (FaultKind.HTML, "a web page came instead of the file"),
