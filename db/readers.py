@@ -56,9 +56,8 @@ def not_a_reader(url: str, power: str) -> KitsError:
     asked = address(url)
     return KitsError(
         f"kits sql as {asked.username}: expected a role that cannot do more than read the catalog, but {power}, and a "
-        "query could read the server's files or run programs there; make a reader, then ask as it:\n"
-        "  kits catalog grant reader\n"
-        f'  KITS_DATABASE_URL={_for_role(url, "reader", "PASSWORD")} kits sql "SELECT …"'
+        "query could read the server's files or run programs there; make a reader by `kits catalog grant reader`, then "
+        f"ask as it by `KITS_DATABASE_URL={_for_role(url, 'reader', 'PASSWORD')} kits sql QUERY`"
     )
 
 

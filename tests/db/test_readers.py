@@ -57,7 +57,7 @@ def test_a_reader_reads_everything_and_changes_nothing(settings, small, cluster,
     reader = _as(settings, cluster, role)
     assert run_query(reader, ASK)[1] == [(1,)]
     for view in VIEWS:
-        assert run_query(reader, f"SELECT * FROM {view.name}")[1]
+        assert len(run_query(reader, f"SELECT COUNT(*) FROM {view.name}")[1]) == 1
     with psycopg.connect(cluster.url(_database(settings), role.replace(" ", "%20"))) as connection:
         for statement in ("DELETE FROM case_metric", "DROP VIEW leaderboard", "SELECT pg_read_file('postgresql.conf')"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -105,14 +105,15 @@ def test_the_password_opens_the_door(settings, cluster, role):
 
 
 def test_a_superuser_and_who_can_become_one_are_refused_with_the_two_commands(settings, small, cluster, role):
-    told = r"kits catalog grant reader\n  KITS_DATABASE_URL=postgresql://reader:PASSWORD@127.0.0.1:\d+/\w+ kits sql"
+    address = r"KITS_DATABASE_URL=postgresql://reader:PASSWORD@127.0.0.1:\d+/\w+"
+    told = rf"by `kits catalog grant reader`, then ask as it by `{address} kits sql QUERY`"
     postgres = Settings(home=settings.home, database_url=cluster.url(_database(settings), "postgres"))
-    with pytest.raises(KitsError, match=rf"kits sql as postgres: .* but it is a superuser, (.|\n)*{told}"):
+    with pytest.raises(KitsError, match=rf"kits sql as postgres: .* but it is a superuser, .*{told}"):
         run_query(postgres, FILE)
     assert run_query(postgres, ASK, trusted=True)[1] == [(1,)]  # kits status
     grant_reader(settings, role)
     cluster.execute(f'GRANT postgres TO "{role}"', role="postgres")
-    with pytest.raises(KitsError, match=rf"but it can become postgres, (.|\n)*{told}"):
+    with pytest.raises(KitsError, match=rf"but it can become postgres, .*{told}"):
         run_query(_as(settings, cluster, role), FILE)
 
 

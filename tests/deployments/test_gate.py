@@ -54,7 +54,7 @@ def password(_server):
 
 
 def test_without_the_password_every_route_of_the_api_answers_401(prefect_api):
-    with httpx.Client(base_url=prefect_api.removesuffix("/api"), trust_env=False) as client:
+    with httpx.Client(base_url=prefect_api.removesuffix("/api"), timeout=60, trust_env=False) as client:
         paths = client.get("/openapi.json").json()["paths"]
         routes = {(method.upper(), path) for path, methods in paths.items() for method in methods}
         assert len(routes) > 150
