@@ -4,11 +4,12 @@ import json
 import re
 import shutil
 
-import httpx
 import pytest
 from playwright.sync_api import sync_playwright
 from pydicom import dcmread
 
+from deployments.home_note import auth_string
+from deployments.password import login_link
 from flows.ingest import ingest
 from flows.parameters import IngestParameters, PredictParameters
 from flows.predict import predict
@@ -54,13 +55,14 @@ def series(scan, write_series, tmp_path):
 
 
 def _check_logs(api):
-    found = httpx.post(f"{api}/logs/filter", json={"limit": 200, "sort": "TIMESTAMP_DESC"}).raise_for_status().json()
+    asked = api.post("logs/filter", json={"limit": 200, "sort": "TIMESTAMP_DESC"})
+    found = asked.raise_for_status().json()
     assert found
     assert not [one["message"] for one in found if STEERING.search(one["message"])]
 
 
 @pytest.mark.usefixtures("begun")
-def test_a_scan_and_a_path_of_strangers(series, prefect_api, artifact, chromium, tmp_path):
+def test_a_scan_and_a_path_of_strangers(series, _server, api, artifact, chromium, tmp_path):
     asked = PredictParameters(scans=[str(series), str(tmp_path / HOSTILE)], out=str(tmp_path / "plans"))
     done = predict(asked)
     (planned,), (reason,) = done.planned, done.refused
@@ -71,13 +73,16 @@ def test_a_scan_and_a_path_of_strangers(series, prefect_api, artifact, chromium,
     assert identity["series"] == SCRIPT  # a machine reads what stands there
     made = artifact("predict")
     assert not MARKUP.search(made["data"])
-    _check_logs(prefect_api)
+    _check_logs(api)
 
     chromium.goto(planned.page.as_uri(), wait_until="load")
     chromium.wait_for_selector("#view3d canvas")
     assert SCRIPT in chromium.locator(".who").inner_text()
     assert chromium.title().startswith("Surgical plan: ")
-    dashboard = prefect_api.removesuffix("/api")
+    home, url = _server
+    dashboard = url.removesuffix("/api")
+    chromium.goto(login_link(dashboard, auth_string(home, url)), wait_until="commit")
+    chromium.wait_for_url(lambda address: "/kits/login" not in address, wait_until="commit")
     for version in ("", "/v2"):
         chromium.goto(f"{dashboard}{version}/artifacts/artifact/{made['latest_id']}", wait_until="commit")
         chromium.get_by_text("nothing at this path").first.wait_for(timeout=60_000)
@@ -87,7 +92,7 @@ def test_a_scan_and_a_path_of_strangers(series, prefect_api, artifact, chromium,
 
 
 @pytest.mark.usefixtures("begun")
-def test_clinical_records_of_strangers(phantoms, prefect_api, artifact, kits, tmp_path):
+def test_clinical_records_of_strangers(phantoms, api, artifact, kits, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(phantoms, source, ignore=shutil.ignore_patterns("SHA256SUMS"))
     records = json.loads((source / "kits23.json").read_text(encoding="utf-8"))
@@ -98,7 +103,7 @@ def test_clinical_records_of_strangers(phantoms, prefect_api, artifact, kits, tm
     text = artifact("ingest")["data"]
     assert "owned" in text
     assert not MARKUP.search(text)
-    _check_logs(prefect_api)
+    _check_logs(api)
 
     shown = kits("status")
     assert "owned" in shown
