@@ -34,14 +34,28 @@ class Progress:
 
 
 def load_network(path: Path) -> ResNetUNet:
-    """The network of a `.keras` file, for prediction: in the precision it was trained in, in float32 on a CPU."""
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    """The network of a `.keras` file, for prediction: in the precision it was trained in, in float32 on a CPU.
+
+    Raises `KitsError` for another model, and for one that cannot be loaded without running code of its own.
+    """
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, BadZipFile) as error:
+        raise _no_network(path, f"one that cannot be loaded safely ({type(error).__name__}: {error!s:.200})") from error
+    if not isinstance(model, ResNetUNet):
+        raise _no_network(path, f"a {type(model).__name__}")
     if choose_device("auto") == "cpu" and model.policy != (wanted := choose_policy("auto", "cpu")):
         weights = model.get_weights()
         model = ResNetUNet.from_config({**model.get_config(), "policy": wanted})
         model.set_weights(weights)
     model.jit_compile = uses_xla()
     return model
+
+
+def _no_network(path: Path, got: str) -> KitsError:
+    return KitsError(
+        f"{path}: expected a network that kits train has left, got {got}; put the right file back, or train again"
+    )
 
 
 def save_state(folder: Path, model: Any, progress: Progress) -> None:

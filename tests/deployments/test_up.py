@@ -269,6 +269,20 @@ def test_the_password_stands_in_its_file_alone_and_on_no_command_line(up, pipeli
     assert not [env for env in environments.values() if "PREFECT_SERVER_API_AUTH_STRING" in env]
 
 
+def test_two_at_the_same_instant_are_one(start_up, with_prefects_tables, tmp_path):
+    home = with_prefects_tables(tmp_path / "home")
+    running, refused = [], []
+    with ThreadPoolExecutor(2) as pool:
+        for start in [pool.submit(start_up, home) for _ in range(2)]:
+            try:
+                running.append(start.result())
+            except AssertionError as ended:
+                refused.append(str(ended))
+    (one,), (told,) = running, refused
+    assert f"it is up already: http://127.0.0.1:{one.port}" in told
+    one.end()
+
+
 def test_a_server_for_others_needs_a_password(start_up, tmp_path):
     done = subprocess.run(
         [*start_up.KITS, "up", "--host", "0.0.0.0", "--no-password"],

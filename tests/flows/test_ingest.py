@@ -453,3 +453,18 @@ def test_a_bag_with_sha512_alone_is_compared_with_it(phantoms, rows, tmp_path):
     (bag / "manifest-sha512.txt").write_text("".join(lines))
     assert _ingest(bag).brought_in == 1
     assert _ingest(bag).brought_in == 0
+
+
+def test_a_link_that_leads_out_of_the_source_is_read_and_never_written_to(home, phantoms, tmp_path, rows):
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(phantoms / "case_00000", elsewhere)
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in elsewhere.iterdir()}
+    source = tmp_path / "source" / "case_00000"
+    source.mkdir(parents=True)
+    for path in elsewhere.iterdir():
+        (source / path.name).symlink_to(path)
+    for keep in (False, True):
+        ingest(IngestParameters(source=str(source.parent), dataset=f"linked-{keep}", keep_archives=keep))
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in elsewhere.iterdir()} == before
+    assert not [path for path in home.rglob("*") if path.is_symlink()]
+    assert rows("SELECT COUNT(*) FROM case_file") == [(4,)]

@@ -2,6 +2,7 @@ import fcntl
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -445,3 +446,30 @@ def test_what_lies_outside_the_grid_counts_as_missed(prepared, unbroken):
     assert half["kidney_dice"] < inside["kidney_dice"]
     assert half["tumor_dice"] == inside["tumor_dice"]
     assert Validator(network, [replace(prepared[0], tumor_kept=0.0)], RECIPE).scores()["tumor_dice"] == 0
+
+
+class Touch(keras.layers.Layer):
+    """A stranger's layer, which writes a file wherever it is built."""
+
+    def __init__(self, file, **named):
+        super().__init__(**named)
+        self.file = file
+        Path(file).touch()
+
+    def get_config(self):
+        return super().get_config() | {"file": self.file}
+
+
+def _lambda(file):
+    return keras.layers.Lambda(lambda x: open(file, "w") and x, output_shape=(4,))  # noqa: PTH123
+
+
+@pytest.mark.parametrize("make", [_lambda, Touch, lambda _: keras.layers.Dense(4)], ids=["lambda", "layer", "dense"])
+def test_a_model_of_strangers_is_refused_and_none_of_its_code_runs(tmp_path, make):
+    ran = tmp_path / "ran"
+    model = keras.Sequential([keras.Input((4,)), make(str(ran))])
+    model.save(tmp_path / "model.keras")
+    ran.unlink(missing_ok=True)
+    with pytest.raises(KitsError, match=r"model.keras: expected a network that kits train has left, got .*; put"):
+        load_network(tmp_path / "model.keras")
+    assert not ran.exists()
