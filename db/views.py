@@ -361,16 +361,21 @@ STALE = View(
                   WHERE f.case_id = t.case_id AND f.superseded_at IS NULL
                     AND f.sha256 <> p.source_image_sha256 AND f.sha256 <> p.source_segmentation_sha256)
     UNION ALL
-    SELECT 'evaluation', m.evaluation_id, d.name, c.name, f.kind
-    FROM case_metric m
-    JOIN case_file f ON f.case_id = m.case_id AND f.superseded_at IS NULL
-    LEFT JOIN scored_case k ON k.evaluation_id = m.evaluation_id AND k.case_id = m.case_id
-    JOIN "case" c ON c.id = m.case_id
+    SELECT 'evaluation', k.evaluation_id, d.name, c.name, f.kind
+    FROM scored_case k
+    JOIN case_file f ON f.case_id = k.case_id AND f.superseded_at IS NULL
+    JOIN "case" c ON c.id = k.case_id
     JOIN dataset d ON d.id = c.dataset_id
-    WHERE m.region = 'kidney' AND m.metric = 'dice'
-      AND ((f.kind = 'image' AND f.sha256 <> k.image_sha256)
-           OR (f.kind = 'segmentation' AND f.sha256 <> k.reference_sha256)
-           OR (k.id IS NULL AND f.version > 1))
+    WHERE (f.kind = 'image' AND f.sha256 <> k.image_sha256)
+       OR (f.kind = 'segmentation' AND f.sha256 <> k.reference_sha256)
+    UNION ALL
+    SELECT 'evaluation', m.evaluation_id, d.name, c.name, f.kind
+    FROM case_file f
+    JOIN case_metric m ON m.case_id = f.case_id AND m.region = 'kidney' AND m.metric = 'dice'
+    LEFT JOIN scored_case k ON k.evaluation_id = m.evaluation_id AND k.case_id = m.case_id
+    JOIN "case" c ON c.id = f.case_id
+    JOIN dataset d ON d.id = c.dataset_id
+    WHERE f.superseded_at IS NULL AND f.version > 1 AND k.id IS NULL
     """,
 )
 

@@ -1,7 +1,7 @@
 """What each flow takes: frozen models, which the dashboard turns into forms and refuses before a run exists."""
 
 from collections.abc import Callable
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -141,7 +141,7 @@ class EvaluateParameters(_Parameters):
     """From a model and a subset of its split to scores on the original grid, and a report."""
 
     model: str = Field("champion", pattern=r"^(champion|latest|\d+)$", description="champion, latest, or a model's id.")
-    subset: str = Field("validation", pattern="^(train|validation)$", description="Which side of the split is scored.")
+    subset: Literal["validation", "train"] = Field("validation", description="Which side of the split is scored.")
     flips: bool = Field(False, description="Average what the network says of each scan and of its mirror image.")
     workers: int = Field(2, ge=1, le=64, description="Cases scored at once, each in a process of its own.")
 

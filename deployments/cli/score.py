@@ -183,7 +183,7 @@ def compare(
 
     _check_one_dataset(first, second)
     done = compare_scores(_scores_of(first), _scores_of(second))
-    for evaluation in (int(what) for what in (first, second) if what.isdecimal()):
+    for evaluation in dict.fromkeys(int(what) for what in (first, second) if what.isdecimal()):
         warn_of_stale(evaluation)
     losers = done.pairs[(done.pairs["metric"] == "dice") & (done.pairs["region"] == "tumor") & (done.pairs["gain"] < 0)]
     losers = losers.nsmallest(worst, "gain")
