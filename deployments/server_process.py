@@ -1,8 +1,9 @@
 """The process of a Prefect server of ours.
 
 Prefect's own embedded server outlives a killed parent and then holds its port and database for ever. Run as
-`python -m deployments.server_process HOST PORT`, this one ends when its standard input closes, which the operating
-system does together with the process that started it. `deployments.home_server` is the other way to run it.
+`python -m deployments.server_process HOST PORT [FD]`, this one ends when its standard input closes, which the operating
+system does together with the process that started it. `FD`: a socket of that process which listens there already.
+`deployments.home_server` is the other way to run it.
 """
 
 import gc
@@ -20,9 +21,9 @@ from deployments.gate import Gate, own_origins
 _GRACE_S = 10.0
 
 
-def main(host: str, port: int) -> None:
-    """Serve until standard input closes or a signal asks to stop."""
-    serve(host, port, _wait_for_the_parent)
+def main(host: str, port: int, listener: int | None = None) -> None:
+    """Serve until standard input closes or a signal asks to stop. `listener`: descriptor of a socket that listens."""
+    serve(host, port, _wait_for_the_parent, None if listener is None else [socket.socket(fileno=listener)])
 
 
 def serve(
@@ -91,4 +92,4 @@ def _wait_for_the_parent(_started: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -47,6 +48,8 @@ _STOP_TIMEOUT_S = 20.0
 _LOOK_EVERY_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _TIDY_EVERY_S = 15.0
+_BACKLOG = 2048
+"""Requests that may wait while the server starts again: as many as uvicorn lets wait."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class _Child:
     command: list[str]
     environment: dict[str, str]
     log: Path
+    inherits: tuple[int, ...] = ()
     process: "subprocess.Popen[bytes] | None" = None
     deaths: int = 0
     not_before: float = 0.0
@@ -118,7 +122,7 @@ class _Child:
             # In a session of its own: Ctrl-C reaches us alone, who end the rest in order.
             self.process = subprocess.Popen(  # noqa: S603 - our own modules
                 self.command, env=self.environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                stderr=subprocess.STDOUT, start_new_session=True, pass_fds=self.inherits,
             )  # fmt: skip
 
     def look(self) -> str | None:
@@ -150,26 +154,29 @@ class _Child:
 
 @dataclass
 class Machine:
-    """A running server with its workers. `say` shows a line to whoever started it."""
+    """A running server with its workers.
+
+    It listens itself, and its servers answer: while one that died is started again, requests wait, and no other process
+    can take the port and be told the password.
+    """
 
     place: Place
+    _listener: socket.socket | None = None
     _children: list[_Child] = field(default_factory=list)
     _end: threading.Event = field(default_factory=threading.Event)
     _looked_back_to: datetime | None = None
 
     def start_server(self) -> None:
         """Start the server and wait until it answers. Raises `KitsError` where it does not, or the port is taken."""
-        if answers(self.place.api_url):
-            raise KitsError(
-                f"port {self.place.port}: expected it to be free, got another server that answers there; end that one, "
-                "or choose another with --port"
-            )
+        self._listener = _listen(self.place)
         retire(self.place.home)  # commands use this one from now on
         with starting(self.place.home):
             if self.place.password:
                 make_password(prefect_home(self.place.home), os.environ.get(SERVER_AUTH))
-            module = ["-m", "deployments.server_process", self.place.host, str(self.place.port)]
-            server = self._add("server", module, {SERVER_AUTH: self.place.auth} if self.place.auth else {})
+            listener = self._listener.fileno()
+            module = ["-m", "deployments.server_process", self.place.host, str(self.place.port), str(listener)]
+            auth = {SERVER_AUTH: self.place.auth} if self.place.auth else {}
+            server = self._add("server", module, auth, inherits=(listener,))
             deadline = time.monotonic() + _START_TIMEOUT_S
             while not answers(self.place.api_url):
                 if time.monotonic() > deadline or server.process is None or server.process.poll() is not None:
@@ -239,13 +246,27 @@ class Machine:
         """Workers first: one whose server is gone ignores a signal for long."""
         for child in reversed(self._children):
             child.stop()
+        if self._listener is not None:
+            self._listener.close()
 
-    def _add(self, name: str, module: list[str], more: dict[str, str]) -> _Child:
+    def _add(self, name: str, module: list[str], more: dict[str, str], inherits: tuple[int, ...] = ()) -> _Child:
         log = prefect_home(self.place.home) / f"{name}.log"
-        child = _Child(name, [sys.executable, *module], self.place.environment() | more, log)
+        child = _Child(name, [sys.executable, *module], self.place.environment() | more, log, inherits)
         self._children.append(child)
         child.start()
         return child
+
+
+def _listen(place: Place) -> socket.socket:
+    """A socket that listens at a place. Raises `KitsError` where that cannot be, at once."""
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    try:
+        return socket.create_server((place.host, place.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise KitsError(
+            f"{place.host}, port {place.port}: expected it to be free for the Prefect server, got: {error.strerror}; "
+            "end what listens there, or choose another with --port"
+        ) from error
 
 
 @contextmanager
