@@ -63,7 +63,7 @@ def main() -> None:
             words = verbs[number % len(verbs)]
             process = subprocess.Popen([*KITS, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
-                process.wait(rng.uniform(2, 25))
+                process.wait(rng.uniform(1, 12))
                 ended[words[0]] += 1
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
