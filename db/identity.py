@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from kits_core.errors import KitsError
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
 from kits_core.stored import StoredSettings
@@ -19,16 +20,26 @@ def name_by_settings(connection: Connection) -> None:
     """Give each row the hash that this release gives to its settings, so that the same settings find it again.
 
     Of several rows with the same settings, as older releases made them when a field was added, the newest that is free
-    to have the name gets it; the others keep theirs.
+    to have the name gets it; the others keep theirs. So do settings that this release cannot read: they stop no
+    upgrade.
     """
     for table, settings, digest, model in _HASHED:
         rows = connection.execute(text(f"SELECT id, {settings}, {digest} FROM {table} ORDER BY id DESC")).all()  # noqa: S608
         for row_id, stored, before in rows:
             found = read_json(stored)
-            name = model.hash_of_stored(found) if "schema" in found else before
+            name = _name(model, found) or before
             if name != before and not _is_taken(connection, table, row_id, digest, name):
                 rename = text(f"UPDATE {table} SET {digest} = :name WHERE id = :id")  # noqa: S608
                 connection.execute(rename, {"name": name, "id": row_id})
+
+
+def _name(model: type[StoredSettings], stored: dict[str, Any]) -> str | None:
+    if "schema" not in stored:
+        return None
+    try:
+        return model.hash_of_stored(stored)
+    except (KitsError, ValueError):  # of a newer release, or with a field that went before there were versions
+        return None
 
 
 def read_json(stored: Any) -> dict[str, Any]:

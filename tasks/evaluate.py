@@ -99,7 +99,8 @@ def plan_evaluation(evaluation_id: int, workers: int) -> EvaluationPlan:
         if missing and cleanup is None:  # what was scored before the rules were known is scored again
             missing = [CaseToEvaluate(m.case_id, m.case.name) for m in members]
         if missing:  # until all are scored, its values are not one evaluation's
-            evaluation.status = RunStatus.RUNNING
+            evaluation.status, evaluation.ended_at = RunStatus.RUNNING, None
+            evaluation.flow_run_id = flow_run_id()
         return EvaluationPlan(
             evaluation.id, row.id, evaluation.locator_id, flips, cleanup, len(members), missing, workers
         )

@@ -212,3 +212,16 @@ def test_of_two_rows_with_the_same_settings_the_newest_gets_the_name(old):
     with catalog_session(old) as session:
         names = {number: session.get_one(models.TrainingRun, number).config_hash for number in (1, 2)}
     assert names == {1: "170db31f77404c58", 2: TrainingConfig.from_stored(OLD_CONFIG).hash}
+
+
+def test_settings_that_no_release_can_read_any_more_keep_their_name_and_stop_no_upgrade(old):
+    with make_engine(old.catalog_url).begin() as connection:
+        value = ":config" if connection.dialect.name == "sqlite" else "CAST(:config AS JSONB)"
+        gone = {"config": json.dumps(OLD_CONFIG | {"warm_up": 30})}
+        connection.execute(sa.text(f"UPDATE training_run SET config = {value} WHERE id = 1"), gone)
+    with catalog_session(old) as session:
+        assert session.get_one(models.TrainingRun, 1).config_hash == "170db31f77404c58"
+        assert (
+            session.get_one(models.TrainingRun, 2).config_hash
+            == TrainingConfig(epochs=1, batch_size=2, filters=4, learning_rate=3e-3, seed=24).hash
+        )
