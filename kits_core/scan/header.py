@@ -21,7 +21,8 @@ MEDIA_DIRECTORY = UID("1.2.840.10008.1.3.10")
 """SOP class of a DICOMDIR, the table of contents of a disc."""
 
 _TAGS = [
-    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType"),
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"),
+    *("SeriesDescription", "Modality", "ImageType"),
     *("InstanceNumber", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "LossyImageCompression"),
@@ -52,6 +53,8 @@ class Header:
     sop_class: str
     instance: str
     series: str
+    study: str
+    frame_of_reference: str
     description: str
     modality: str
     localizer: bool
@@ -116,6 +119,8 @@ def _header(path: Path, data: Dataset) -> Header:
         sop_class=_text(data, "SOPClassUID"),
         instance=_text(data, "SOPInstanceUID"),
         series=_text(data, "SeriesInstanceUID"),
+        study=_text(data, "StudyInstanceUID"),
+        frame_of_reference=_text(data, "FrameOfReferenceUID"),
         description=_text(data, "SeriesDescription"),
         modality=_text(data, "Modality"),
         localizer="LOCALIZER" in _text(data, "ImageType").upper(),

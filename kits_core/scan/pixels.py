@@ -40,7 +40,10 @@ def load_pixels(case: str, slices: Sequence[Header]) -> NDArray[Any]:
 
 def load_slice(case: str, header: Header) -> NDArray[Any]:
     """HU of one slice, `(row, column)`, of GDCM's type. Raises `CaseError` as `load_pixels`."""
-    if reason := _wrong_length(header):
+    size = header.rows * header.columns * header.samples * header.bits // 8
+    # Some exporters pad; a whole row or column more means that the header states another size than the picture has.
+    padding = min(header.rows, header.columns) * header.samples * header.bits // 8
+    if reason := wrong_length(header.path, size, max(padding, 2)):
         raise CaseError(case, expected=f"whole pixel data in {header.path.name}", got=reason, next_step=_AGAIN)
     try:
         image = SimpleITK.ReadImage(str(header.path), imageIO="GDCMImageIO")
@@ -71,12 +74,12 @@ def _fits_int16(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "iu" or bool(np.array_equal(values, np.rint(values)))
 
 
-def _wrong_length(header: Header) -> str | None:
-    """How much is missing at the end of a file, or too much for the size that it states.
+def wrong_length(path: Path, size: int, padding: int) -> str | None:
+    """How much of `size` bytes of pixels is missing at the end of a file, or that there are `padding` or more too many.
 
-    GDCM decodes some compressed slices that are cut off without a word.
+    GDCM and pydicom decode some files that are cut off without a word. Of compressed pixels, whether they end properly.
     """
-    with header.path.open("rb") as file:
+    with path.open("rb") as file:
         data = dcmread(file, stop_before_pixels=True, specific_tags=[], force=True)
         syntax = data.file_meta.get("TransferSyntaxUID")
         if syntax is not None and syntax.is_deflated:
@@ -87,11 +90,8 @@ def _wrong_length(header: Header) -> str | None:
             return "none"
         if length == _UNDEFINED:
             return None if _ends_properly(file) else "compressed data that end early"
-        padding = min(header.rows, header.columns) * header.samples * header.bits // 8
-        size = header.rows * header.columns * header.samples * header.bits // 8
-        there = min(length, _size(header.path) - file.tell())
-    # Some exporters pad; a whole row or column more means that the header states another size than the picture has.
-    return None if size <= there < size + max(padding, 2) else f"{there} of {size} bytes"
+        there = min(length, _size(path) - file.tell())
+    return None if size <= there < size + padding else f"{there} of {size} bytes"
 
 
 def _pixel_data_length(file: BinaryIO, *, implicit: bool, order: str) -> int | None:

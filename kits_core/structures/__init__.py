@@ -1,0 +1,19 @@
+"""Segmentations that people have, as DICOM SEG and RTSTRUCT, read onto the grid of their CT series."""
+
+from kits_core.structures.describe import Description, describe
+from kits_core.structures.labels import labels_of
+from kits_core.structures.read import Labelled, read_labels, read_structures
+from kits_core.structures.structure import Code, Reference, Structure, Structures
+
+__all__ = [
+    "Code",
+    "Description",
+    "Labelled",
+    "Reference",
+    "Structure",
+    "Structures",
+    "describe",
+    "labels_of",
+    "read_labels",
+    "read_structures",
+]
