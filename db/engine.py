@@ -150,6 +150,17 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
+def empty_log(settings: Settings) -> None:
+    """Have SQLite write its log of changes into the database and empty it, as far as nobody reads from it just now."""
+    engine = open_catalog(settings)
+    if engine.dialect.name == "sqlite":
+        connection = engine.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
+
+
 def _connect_after_a_restart(dialect: Dialect, _record: object, args: list[Any], named: dict[str, Any]) -> Any:
     attempts = Retrying(
         retry=retry_if_exception_type(dialect.loaded_dbapi.OperationalError),

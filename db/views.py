@@ -130,6 +130,8 @@ LEADERBOARD = View(
         "missing_cases": "cases without a prediction, which count as zero",
         "official_dice": "mean over the challenge's three regions of the mean Dice: what it ranks by",
         "official_surface_dice": "the same of surface Dice",
+        "forgotten_cases": "cases that were scored and removed for good since, which the means no longer have",
+        "forgotten_training_cases": "cases that the model has seen and that were removed for good since",
     },
     """
     SELECT e.id AS evaluation_id, e.model_id, o.run_id, d.name AS dataset, e.subset, p.hash AS recipe_hash, e.split_id,
@@ -145,7 +147,8 @@ LEADERBOARD = View(
            (AVG(CASE WHEN m.region = 'kidney_and_mass' AND m.metric = 'surface_dice' THEN m.value END)
             + AVG(CASE WHEN m.region = 'mass' AND m.metric = 'surface_dice' THEN m.value END)
             + AVG(CASE WHEN m.region = 'tumor' AND m.metric = 'surface_dice' THEN m.value END)) / 3
-            AS official_surface_dice
+            AS official_surface_dice,
+           e.forgotten_cases, r.forgotten_cases AS forgotten_training_cases
     FROM evaluation e
     JOIN model o ON o.id = e.model_id
     JOIN training_run r ON r.id = o.run_id
@@ -154,7 +157,7 @@ LEADERBOARD = View(
     JOIN dataset d ON d.id = s.dataset_id
     LEFT JOIN case_metric m ON m.evaluation_id = e.id AND m.metric IN ('dice', 'surface_dice')
     GROUP BY e.id, e.model_id, o.run_id, d.name, e.subset, p.hash, e.split_id, o.epoch, o.is_champion, e.status,
-             e.flips
+             e.flips, e.forgotten_cases, r.forgotten_cases
     """,
 )
 

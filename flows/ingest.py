@@ -55,8 +55,16 @@ def ingest(parameters: IngestParameters) -> Ingested:
         get_run_logger().warning(LICENCE)
     cap = parameters.megabytes_per_second
     most = cap * _MEGABYTE if cap else None
-    asked = Asked(parameters.source, parameters.workers, most, parameters.deidentify)
-    listing = list_source(asked, parameters.dataset, parameters.cases, keep_archives=parameters.keep_archives)
+    asked = Asked(
+        parameters.source, parameters.workers, most, parameters.deidentify, parameters.layout, parameters.reading
+    )
+    listing = list_source(
+        asked,
+        parameters.dataset,
+        parameters.cases,
+        keep_archives=parameters.keep_archives,
+        replace_source=parameters.replace_source,
+    )
     listing.budget.check()
     get_run_logger().info("%s", listing.budget.describe())
     notes = _write_clinical(asked, listing)

@@ -6,12 +6,15 @@ from typing import Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kits_core.errors import KitsError
+from kits_core.label_map import LabelMap
 from kits_core.network.config import TrainingConfig
 from kits_core.pseudonyms import is_pseudonym
 from kits_core.recipe.recipe import Recipe
 from kits_core.source.address import check_address, check_dataset_name
+from kits_core.source.layouts import Reading, layouts
+from kits_core.source.layouts.pairs import check_pattern
 from kits_core.source.preset import NAME
-from kits_core.source.selection import parse_cases
+from kits_core.source.selection import check_cases
 from kits_core.text import one_line
 
 T = TypeVar("T")
@@ -24,10 +27,53 @@ class _Parameters(BaseModel):
 
 class _SourceParameters(_Parameters):
     source: str = Field(
-        "kits23", description="kits23, or the URL or folder of anything in the official dataset layout."
+        "kits23", description="kits23, a URL in the official dataset layout, or a folder in any of the layouts."
     )
     dataset: str | None = Field(None, description="Name in the catalog; empty takes the source's own name.")
-    cases: str | None = Field(None, description="Case numbers, as 0-9,400; empty takes all.")
+    cases: str | None = Field(
+        None, description="Cases: ids and ranges, as 0-9,400, names, or patterns, as site1_*; empty takes all."
+    )
+
+    layout: str | None = Field(
+        None,
+        description="How a folder's files lie; empty looks.",
+        json_schema_extra={"enum": [None, *layouts()]},
+    )
+    labels: dict[str, Literal["background", "kidney", "tumor", "cyst"]] = Field(
+        default_factory=dict,
+        description="What each name, or each value, of a structure means: kidney, tumor, cyst or background. "
+        "Usual names need none.",
+    )
+    images: str | None = Field(
+        None, description="Where the scans lie below the folder, as scans/{case}_ct.nii.gz; empty looks."
+    )
+    masks: str | None = Field(None, description="The same for the masks; empty, with images given: there are none.")
+    replace_source: bool = Field(False, description="The dataset's data moved: from now on they come from this source.")
+
+    @field_validator("layout")
+    @classmethod
+    def _known(cls, layout: str | None) -> str | None:
+        if layout is not None and layout not in layouts():
+            raise ValueError(f"expected one of {', '.join(layouts())}, got {layout!r}")
+        return layout
+
+    @field_validator("images", "masks")
+    @classmethod
+    def _with_a_place_for_the_case(cls, pattern: str | None) -> str | None:
+        return None if pattern is None else _refused_as_a_value(check_pattern, pattern)
+
+    @model_validator(mode="after")
+    def _patterns_of_pairs(self) -> Self:
+        if self.masks is not None and self.images is None:
+            raise ValueError("masks were given without images: expected patterns of both")
+        if self.images is not None and self.layout not in (None, "pairs"):
+            raise ValueError(f"images and masks are patterns of the layout pairs, got the layout {self.layout}")
+        return self
+
+    @property
+    def reading(self) -> Reading:
+        """What is said of a folder's labels and files. Raises `KitsError` for one name with two labels."""
+        return Reading(LabelMap.of(self.labels), self.images, self.masks)
 
     @field_validator("dataset")
     @classmethod
@@ -38,13 +84,17 @@ class _SourceParameters(_Parameters):
     @classmethod
     def _ids_and_ranges(cls, cases: str | None) -> str | None:
         if cases is not None and not is_pseudonym(cases):
-            _refused_as_a_value(parse_cases, cases)
+            _refused_as_a_value(check_cases, cases)
         return cases
 
     @field_validator("source")
     @classmethod
     def _without_secrets(cls, source: str) -> str:
         return check_address(source)  # raises what shows nothing of the address, unlike a validation error
+
+    def of_ingestion(self) -> "IngestParameters":
+        """What is said here of the source, as the parameters of an ingestion."""
+        return IngestParameters(**self.model_dump(include=set(_SourceParameters.model_fields)))
 
     @property
     def shown_source(self) -> str:
@@ -103,6 +153,17 @@ class SplitParameters(_Parameters):
     validation: float = Field(0.2, gt=0, lt=1, description="Share of the cases held out of training.")
     folds: int | None = Field(None, ge=2, le=20, description="Folds of a cross-validation; empty makes none.")
     seed: int = Field(23, ge=0, description="Another seed, another split.")
+    own: str | None = Field(
+        None,
+        description="File with folds of your own, as the machine sees it that works on it: nnU-Net's "
+        "splits_final.json, or a CSV of case and fold, or of case and subset. Empty makes a split.",
+    )
+
+    @model_validator(mode="after")
+    def _made_or_own(self) -> Self:
+        if self.own is not None and self.model_fields_set & {"validation", "folds", "seed"}:
+            raise ValueError("a file of own folds says all: expected it, or validation, folds and seed, got both")
+        return self
 
 
 class TrainParameters(_Parameters):

@@ -8,7 +8,6 @@ from flows.evaluate import Evaluated, evaluate
 from flows.ingest import ingest
 from flows.parameters import (
     EvaluateParameters,
-    IngestParameters,
     PipelineParameters,
     PrepareParameters,
     SplitParameters,
@@ -23,7 +22,7 @@ from tasks.cancel import end_as_cancelled
 @flow(name="pipeline", flow_run_name="pipeline · {parameters.shown_source}", on_cancellation=[end_as_cancelled])
 def pipeline(parameters: PipelineParameters) -> Evaluated:
     """Ingest, prepare, split, train, evaluate. What an earlier run has finished is not done again."""
-    ingested = ingest(IngestParameters(source=parameters.source, dataset=parameters.dataset, cases=parameters.cases))
+    ingested = ingest(parameters.of_ingestion())
     dataset = ingested.dataset
     prepared = prepare(PrepareParameters(dataset=dataset, recipe=parameters.recipe))
     made = split(SplitParameters(dataset=dataset, validation=parameters.validation, seed=parameters.split_seed))

@@ -6,15 +6,14 @@ from prefect.artifacts import create_markdown_artifact
 from flows.artifacts import markdown, table
 from flows.parameters import SplitParameters
 from tasks.cancel import end_as_cancelled
-from tasks.split import SplitMade, split_dataset
+from tasks.split import SplitMade, Wanted, split_dataset
 
 
 @flow(name="split", flow_run_name="split · seed {parameters.seed}", on_cancellation=[end_as_cancelled])
 def split(parameters: SplitParameters) -> SplitMade:
     """Make the split, or find it, and set its sides beside each other."""
-    made = split_dataset(
-        parameters.dataset, validation=parameters.validation, folds=parameters.folds, seed=parameters.seed
-    )
+    wanted = Wanted(parameters.validation, parameters.folds, parameters.seed, parameters.own)
+    made = split_dataset(parameters.dataset, wanted)
     create_markdown_artifact(
         f"# Split {made.split_id} of {markdown(made.dataset)}\n\n{table(made.comparison)}\n",
         key="split",

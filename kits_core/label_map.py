@@ -112,6 +112,11 @@ class LabelMap:
         return mine.get(key, _LABEL_OF_USUAL.get(key, mine.get(ALL_OTHERS)))
 
 
+def words_of(options: Iterable[str]) -> dict[str, str]:
+    """The word for a label by name, of `NAME=LABEL` options. Raises as `LabelMap.parse`."""
+    return {name: label.name.lower() for name, label in LabelMap.parse(options).entries}
+
+
 def relabel(case: str, values: NDArray[Any], lookup: Mapping[int, Label]) -> NDArray[np.uint8]:
     """Voxel values, whole numbers of any shape and dtype, as labels: uint8 of the same shape and memory order.
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -81,6 +82,28 @@ def put_in_place(case: str, work: Path, folder: Path, last: str) -> None:
         with written_aside(folder / name) as aside:
             shutil.copyfile(made[name], aside)
     _write_note(folder, {name: [sha256] for name, sha256 in hashes.items()})
+
+
+def others_in(folder: Path, names: Iterable[str], last: str) -> list[Path]:
+    """Files of `names`, or of the folder's note, that kits did not write or that were changed since."""
+    return [folder / name for name in _others(folder, names, last)]
+
+
+def remove_results(folder: Path, names: Iterable[str], last: str) -> None:
+    """Remove what `put_in_place` wrote to a folder and nobody has changed since; the folder, too, if it is empty."""
+    noted = _noted(folder)
+    for name in sorted({*names, *noted}):
+        if _is_ours(folder, name, noted, last) and name != last:
+            (folder / name).unlink(missing_ok=True)
+    if _is_ours(folder, last, noted, last):
+        (folder / last).unlink(missing_ok=True)
+    (folder / NOTE).unlink(missing_ok=True)
+    shutil.rmtree(working_folder(folder), ignore_errors=True)
+    for place in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        with suppress(OSError):
+            place.rmdir()
+    with suppress(OSError):
+        folder.rmdir()  # which an empty folder alone allows
 
 
 def _others(folder: Path, names: Iterable[str], last: str) -> list[str]:

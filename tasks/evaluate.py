@@ -13,6 +13,7 @@ from db.queries import ingest as ingest_queries
 from db.queries import split as split_queries
 from db.queries.training import find_model
 from db.settings import Settings, current_settings
+from kits_core.case_names import folder_name
 from kits_core.geometry import Volume, read_volume, write_volume
 from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Islands, Rules, choose
 from kits_core.inference.files import is_prediction, islands_of, note_of, score_missing, score_prediction
@@ -192,7 +193,7 @@ def end_evaluation(evaluation_id: int, status: RunStatus, report: Path | None) -
 
 def prediction_path(settings: Settings, evaluation_id: int, case: str) -> Path:
     """Where the labels are that an evaluation scored; the folder is one that `kits score` takes."""
-    return settings.predictions / f"evaluation_{evaluation_id:05d}" / f"{case}.nii.gz"
+    return settings.predictions / f"evaluation_{evaluation_id:05d}" / f"{folder_name(case)}.nii.gz"
 
 
 def _known_cleanup(session: Session, evaluation: Evaluation) -> Choice | None:

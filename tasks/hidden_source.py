@@ -1,8 +1,10 @@
 """A source whose cases and place are told under pseudonyms; the files are fetched from where they are."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from kits_core.source.layout import CaseLocations, FolderSource, Location, Source
+from kits_core.labels import Label
+from kits_core.source.location import CaseLocations, Location, Source
 from kits_core.source.selection import choose
 from tasks.log import scrub
 from tasks.names import hide, hide_path, pseudonyms, scrubbed_errors
@@ -17,7 +19,7 @@ class HiddenSource:
     def __init__(self, source: Source, dataset: str | None) -> None:
         """`dataset`: its name in the catalog, with which its cases have their pseudonyms; None takes `name`."""
         self._source = source
-        self.address = hide_path(source.address) if isinstance(source, FolderSource) else hide(source.address)
+        self.address = hide(source.address) if "://" in source.address else hide_path(source.address)
         self._names = {hidden_case(dataset or self.address, case): case for case in source.cases()}
 
     @property
@@ -35,6 +37,16 @@ class HiddenSource:
         """See `Source`."""
         return tuple(map(scrub, self._source.notes))
 
+    @property
+    def layout(self) -> str:
+        """See `Source`."""
+        return self._source.layout
+
+    @property
+    def values(self) -> Mapping[int, Label] | None:
+        """See `Source`."""
+        return self._source.values
+
     def cases(self) -> tuple[str, ...]:
         """Pseudonyms, sorted."""
         return tuple(sorted(self._names))
@@ -47,7 +59,8 @@ class HiddenSource:
     def locate(self, case: str) -> CaseLocations:
         """Where the files of the case with a pseudonym are. Raises `CaseError`, which names the pseudonym."""
         with scrubbed_errors(case):
-            return replace(self._source.locate(self._names[case]), case=case)
+            found = self._source.locate(self._names[case])
+            return replace(found, case=case, patient=hidden_patient(found.patient) if found.patient else None)
 
     def clinical(self) -> Location | None:
         """See `Source`."""
@@ -56,6 +69,11 @@ class HiddenSource:
     def phase(self, case: str) -> str | None:
         """See `Source`."""
         return self._source.phase(self._names[case])
+
+
+def hidden_patient(text: str) -> str:
+    """The pseudonym of a patient's id."""
+    return pseudonyms().of("patient", text, **{"patient ID": text})
 
 
 def hidden_case(dataset: str, case: str) -> str:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from db.models import FileKind
 from db.settings import current_settings
+from kits_core.case_names import folder_name
 from kits_core.source.download import guard_file
-from kits_core.source.layout import IMAGE_NAME, SEGMENTATION_NAME
+from kits_core.source.sums import IMAGE_NAME, SEGMENTATION_NAME
 from kits_core.source.transfer import Fetched
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ STAGING = ".staging"
 
 def incoming_folder(case: "CaseToIngest") -> Path:
     """Where a case's archives lie until they are converted."""
-    return current_settings().incoming / case.dataset / case.name
+    return current_settings().incoming / case.dataset / folder_name(case.name)
 
 
 def raw_folder(case: "CaseToIngest") -> Path:
     """Where a case's converted files lie."""
-    return current_settings().raw / case.dataset / case.name
+    return current_settings().raw / case.dataset / folder_name(case.name)
 
 
 @contextmanager
@@ -93,7 +94,8 @@ def facts_file(archive: Path) -> Path:
 
 def read_facts(archive: Path) -> Fetched:
     """What was noted of an archive when it was fetched. Raises `OSError` or `ValueError` without a whole note."""
-    return Fetched(**json.loads(facts_file(archive).read_text(encoding="utf-8")))
+    facts = json.loads(facts_file(archive).read_text(encoding="utf-8"))
+    return Fetched(**{**facts, "notes": tuple(facts.get("notes", ()))})
 
 
 def known_facts(archive: Path) -> Fetched | None:

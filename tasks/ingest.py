@@ -16,18 +16,22 @@ from prefect import get_run_logger, task
 from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
 from db.settings import current_settings
+from kits_core.case_names import folder_name
 from kits_core.errors import CaseError, KitsError, is_case_name, why
 from kits_core.files import sha256_of, sync_folder, written_aside
+from kits_core.scan.itk import is_itk, itk_to_nifti
 from kits_core.source.clinical import Clinical, read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
 from kits_core.source.deidentify import deidentified
 from kits_core.source.growing import Growing, read_on_arrival
-from kits_core.source.layout import IMAGE_NAME, RECORDS_NAME, Location
+from kits_core.source.local_dicom import fetch_dicom
+from kits_core.source.location import Location
 from kits_core.source.nifti import NiftiFacts
+from kits_core.source.sums import IMAGE_NAME, RECORDS_NAME
 from kits_core.source.transfer import Fetched, Known, TransferError, redacted
 from kits_core.source.verify import check_hounsfield, check_pair, check_shape
 from tasks.catalog import catalog, flow_run_id, reading
-from tasks.hidden_source import hidden_case
+from tasks.hidden_source import hidden_case, hidden_patient
 from tasks.incoming import (
     ARCHIVES,
     facts_file,
@@ -41,7 +45,7 @@ from tasks.incoming import (
 )
 from tasks.listing import STAGE, CaseToIngest, quarantine
 from tasks.log import scrub
-from tasks.names import pseudonyms, scrubbed_errors
+from tasks.names import scrubbed_errors
 from tasks.policy import DOWNLOAD
 from tasks.source import Asked
 
@@ -67,7 +71,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
             if not archives and _brought_by_another(case):
                 return ()
             brought = {
-                kind: arrived.get(kind) or (read_facts(archive), _convert(case, kind, archive, staging))
+                kind: arrived.get(kind) or _with_notes(read_facts(archive), _convert(case, kind, archive, staging))
                 for kind, archive in archives.items()
             }
             with reading() as session:
@@ -115,11 +119,7 @@ def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> l
 
 def _hidden_clinical(clinical: Clinical, dataset: str) -> Clinical:
     """The records under pseudonyms, without what tells who a patient is; values of those that are left out unsaid."""
-
-    def patient(text: str) -> str:
-        return pseudonyms().of("patient", text, **{"patient ID": text})
-
-    records = [deidentified(one, hidden_case(dataset, one["case_id"]), patient) for one in clinical.records]
+    records = [deidentified(one, hidden_case(dataset, one["case_id"]), hidden_patient) for one in clinical.records]
     problems = [
         CaseError(
             hidden_case(dataset, one.case) if is_case_name(one.case) else one.case,
@@ -183,6 +183,12 @@ def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKi
         archive = incoming_folder(case) / ARCHIVES[kind]
         if _is_here(asked, location, archive):
             continue
+        if location.dicom is not None:
+            _keep_facts(asked, fetch_dicom(location.dicom, archive, case=case.name), archive)
+            continue
+        if location.form != "nifti":  # converted once it is here
+            _fetch(asked, location, archive)
+            continue
         try:
             fetched, converted = read_on_arrival(
                 archive, partial(_fetch, asked, location, archive), partial(_convert, case, kind, staging=staging)
@@ -201,7 +207,7 @@ def _is_here(asked: Asked, location: Location, target: Path) -> bool:
     facts = known_facts(target) if target.is_file() else None
     if facts is not None:
         known = Known(etag=facts.etag, last_modified=facts.last_modified, bytes=facts.bytes)
-        return not asked.transfer().probe(location, known).changed
+        return not asked.probe(location, known).changed
     if target.is_file() and location.sha256 == sha256_of(target):
         # Killed between the archive's rename and its note.
         place = redacted(location.address)
@@ -215,12 +221,18 @@ def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | No
     """Fetch one file and write its facts beside it."""
     start = time.perf_counter()
     fetched = asked.transfer().fetch(location, target, growing=growing, on_retry=_tell_retry)
-    if asked.deidentify:
-        fetched = replace(fetched, url=scrub(fetched.url))
     _check_sha512(location, target)
-    write_facts(target, fetched)
+    fetched = _keep_facts(asked, fetched, target)
     seconds = time.perf_counter() - start
     get_run_logger().info("%s: %.1f MB in %.1f s", target.name, fetched.bytes / 1e6, seconds)
+    return fetched
+
+
+def _keep_facts(asked: Asked, fetched: Fetched, target: Path) -> Fetched:
+    """Write what is known of a file beside it, and return that."""
+    if asked.deidentify:
+        fetched = replace(fetched, url=scrub(fetched.url), notes=tuple(map(scrub, fetched.notes)))
+    write_facts(target, fetched)
     return fetched
 
 
@@ -241,8 +253,17 @@ def _tell_retry(error: TransferError, wait_s: float) -> None:
 
 
 def _convert(case: CaseToIngest, kind: FileKind, archive: Path | Growing, staging: Path) -> Converted:
-    convert = convert_image if kind is FileKind.IMAGE else convert_segmentation
-    return convert(archive, staging / archive.name.removesuffix(".gz"), case=case.name)
+    target = staging / archive.name.removesuffix(".gz")
+    if isinstance(archive, Path) and is_itk(archive):
+        archive = itk_to_nifti(archive, staging / f"read-{target.name}", case=case.name)
+    if kind is FileKind.IMAGE:
+        return convert_image(archive, target, case=case.name)
+    return convert_segmentation(archive, target, case=case.name, values=case.values)
+
+
+def _with_notes(fetched: Fetched, converted: Converted) -> Brought:
+    """An archive and its file, which has what was noted of both."""
+    return fetched, replace(converted, notes=(*fetched.notes, *converted.notes))
 
 
 def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: Mapping[FileKind, CaseFile]) -> None:
@@ -368,4 +389,4 @@ def _version_folder(case: CaseToIngest, version: int) -> Path:
 
 
 def _quarantine_folder(case: CaseToIngest) -> Path:
-    return current_settings().quarantine / case.dataset / case.name
+    return current_settings().quarantine / case.dataset / folder_name(case.name)

@@ -13,6 +13,7 @@ from db.engine import reading_session
 from db.models import CaseFile
 from db.queries import ingest as queries
 from db.settings import current_settings
+from kits_core.case_names import case_of_folder, folder_name
 from kits_core.files import is_aside
 from kits_core.source.download import guard_file, partial_file
 from tasks.incoming import ARCHIVES, STAGING, abandoned, facts_file, is_held, known_facts, locked
@@ -40,7 +41,7 @@ def find_leftovers(dataset: str | None = None, *, remove: bool = False) -> list[
     found = []
     with reading_session(settings) as session:
         for name, case in _case_folders(dataset):
-            raw = settings.raw / name / case
+            raw = settings.raw / name / folder_name(case)
             if remove:
                 raw.mkdir(parents=True, exist_ok=True)
             with locked(raw, wait=True) if remove else nullcontext():
@@ -48,7 +49,7 @@ def find_leftovers(dataset: str | None = None, *, remove: bool = False) -> list[
                 for leftover in of_case if remove else ():
                     _remove(leftover.path)
             found += of_case
-            for folder in (raw, settings.incoming / name / case) if remove else ():
+            for folder in (raw, settings.incoming / name / folder_name(case)) if remove else ():
                 with suppress(OSError):
                     folder.rmdir()  # which an empty folder alone allows
     asides = list(_asides(dataset))
@@ -61,12 +62,12 @@ def _case_folders(dataset: str | None) -> list[tuple[str, str]]:
     """Dataset and case of all that has a folder of converted files or one of downloads."""
     settings = current_settings()
     folders = [folder for root in (settings.raw, settings.incoming) for folder in root.glob(f"{dataset or '*'}/*/")]
-    return sorted({(folder.parent.name, folder.name) for folder in folders})
+    return sorted({(folder.parent.name, case_of_folder(folder.name)) for folder in folders})
 
 
 def _of_case(session: Session, dataset: str, case: str) -> Iterator[Leftover]:
     settings = current_settings()
-    raw, incoming = settings.raw / dataset / case, settings.incoming / dataset / case
+    raw, incoming = (root / dataset / folder_name(case) for root in (settings.raw, settings.incoming))
     for folder in abandoned(raw):
         yield _leftover(folder, "files of an ingestion that was killed, not verified")
     if any(is_held(folder) for folder in raw.glob(f"{STAGING}-*")):

@@ -13,12 +13,15 @@ from db.models.base import now
 from db.queries import ingest as queries
 from db.settings import current_settings
 from kits_core.errors import CaseError
+from kits_core.label_map import LabelMap
+from kits_core.labels import Label
 from kits_core.source.address import check_dataset_name
 from kits_core.source.budget import Budget, FileCost, add_up
-from kits_core.source.layout import CaseLocations, Location, Source
+from kits_core.source.location import CaseLocations, Location, Source
 from kits_core.source.selection import choose
 from kits_core.source.transfer import Known, Probe, TransferError
 from tasks.catalog import catalog, flow_run_id
+from tasks.forgotten import without_forgotten
 from tasks.hidden_source import HiddenSource
 from tasks.names import hide_path, reveal, scrubbed_errors
 from tasks.policy import CATALOG
@@ -37,7 +40,7 @@ class CaseToIngest:
     """A case with files to bring in: `files` are those, the others of the case stay as they are.
 
     `listed_at`: when the source was asked; files of the case in the catalog that are newer were brought by someone
-    else since.
+    else since. `values`: what those of its segmentation mean; None where they are KiTS's.
     """
 
     dataset: str
@@ -46,6 +49,7 @@ class CaseToIngest:
     listed_at: datetime
     files: Mapping[FileKind, Location] = field(default_factory=dict)
     deidentify: bool = False
+    values: Mapping[int, Label] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,16 +99,32 @@ class _Answer:
 
 
 @task(name="list-source", task_run_name="list {asked.shown}", **CATALOG)
-def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_archives: bool) -> Listing:
-    """Ask the source for its cases, note them in the catalog, and find what is new, changed, lost or gone."""
+def list_source(
+    asked: Asked, dataset: str | None, cases: str | None, *, keep_archives: bool, replace_source: bool = False
+) -> Listing:
+    """Ask the source for its cases, note them in the catalog, and find what is new, changed, lost or gone.
+
+    Raises `KitsError` where the dataset has cases from another source, unless `replace_source` says that it moved.
+    """
     with scrubbed_errors(asked.source, when=asked.deidentify):
         opened, names = _open(asked, dataset, reveal(cases) if cases else None)
     name = check_dataset_name(dataset or opened.name)
     listed_at = now()
+    notes = list(opened.notes)
     with catalog() as session:
         row = queries.ensure_dataset(
-            session, name=name, source=opened.address, revision=opened.revision, flow_run_id=flow_run_id()
+            session,
+            name=name,
+            source=opened.address,
+            revision=opened.revision,
+            layout=opened.layout,
+            label_values=_as_stored(opened.values, asked.reading.labels),
+            replace=replace_source,
+            flow_run_id=flow_run_id(),
         )
+        names, forgotten = without_forgotten(session, row.id, names)
+        if forgotten:
+            notes.append(f"{forgotten} cases were forgotten (kits forget) and stay out")
         known = {case.name: case for case in queries.cases_of(session, row.id)}
         for case_name in names:
             if case_name not in known:
@@ -114,9 +134,14 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
         known = {case.name: case for case in queries.cases_of(session, row.id)}
         dataset_id = row.id
     located, refused = _locate(opened, names, known)
+    with catalog() as session:
+        queries.record_patients(session, {known[one.case].id: one.patient for one in located if one.patient})
     files = [file for locations in located for file in _files(locations, known[locations.case])]
     answers = dict(zip(files, _ask_all(asked, files), strict=True))
-    missing = _missing(name, known, listed_at, answers, deidentify=asked.deidentify)
+    missing = [
+        CaseToIngest(name, known[case].id, case, listed_at, wanted, asked.deidentify, opened.values)
+        for case, wanted in _missing(answers).items()
+    ]
     looked_at = [case for case in known.values() if cases is None or case.name in names]
     vanished = _settle(looked_at, answers, {case.name for case in missing} | {case_name for case_name, _ in refused})
     settings = current_settings()
@@ -127,7 +152,7 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
         under_way=_FILES_UNDER_WAY * asked.connections,
         keep_archives=keep_archives,
     )
-    for note in opened.notes:
+    for note in notes:
         get_run_logger().warning("%s: %s", opened.name, note)
     return Listing(
         dataset_id,
@@ -139,7 +164,7 @@ def list_source(asked: Asked, dataset: str | None, cases: str | None, *, keep_ar
         vanished,
         opened.clinical(),
         budget,
-        opened.notes,
+        tuple(notes),
     )
 
 
@@ -152,6 +177,12 @@ def _open(asked: Asked, dataset: str | None, cases: str | None) -> tuple[Source,
         hide_path(asked.place)
     hidden = HiddenSource(asked.open(), dataset)
     return hidden, hidden.choose(cases)
+
+
+def _as_stored(values: Mapping[int, Label] | None, said: LabelMap) -> dict[str, str] | None:
+    """What values mean, or what was said of names; None where the usual counts."""
+    meanings = [(str(value), label) for value, label in sorted(values.items())] if values else said.entries
+    return {name: label.name.lower() for name, label in meanings} or None
 
 
 def _locate(
@@ -207,7 +238,7 @@ def _ask(asked: Asked, file: _File) -> _Answer:
     if file.settled:
         return _Answer()
     try:
-        probe = asked.transfer().probe(file.location, file.known if file.kept else None)
+        probe = asked.probe(file.location, file.known if file.kept else None)
     except TransferError as error:
         if error.status in _GONE:
             return _Answer(gone=True)
@@ -221,24 +252,14 @@ def _cost(file: _File, probe: Probe) -> FileCost:
     return FileCost(file.case, probe.bytes, converted)
 
 
-def _missing(
-    dataset: str,
-    known: Mapping[str, Case],
-    listed_at: datetime,
-    answers: Mapping[_File, _Answer],
-    *,
-    deidentify: bool,
-) -> list[CaseToIngest]:
-    """The cases with something to fetch. An image that was never there is asked for, so that its absence is told."""
+def _missing(answers: Mapping[_File, _Answer]) -> dict[str, dict[FileKind, Location]]:
+    """What is to be fetched, by case. An image that was never there is asked for, so that its absence is told."""
     wanted: dict[str, dict[FileKind, Location]] = {}
     for file, answer in answers.items():
         never_there = answer.gone and file.row_id is None and file.kind is FileKind.IMAGE
         if answer.cost is not None or never_there:
             wanted.setdefault(file.case, {})[file.kind] = file.location
-    return [
-        CaseToIngest(dataset, known[name].id, name, listed_at, kinds, deidentify)
-        for name, kinds in sorted(wanted.items())
-    ]
+    return dict(sorted(wanted.items()))
 
 
 def _settle(looked_at: list[Case], answers: Mapping[_File, _Answer], unsettled: set[str]) -> list[str]:

@@ -16,6 +16,7 @@ from db.queries import ingest as ingest_queries
 from db.queries import prepare as queries
 from db.queries.training import model_of_sha256
 from db.settings import Settings, current_settings
+from kits_core.case_names import folder_name
 from kits_core.errors import why
 from kits_core.geometry import GridMap, read_volume
 from kits_core.geometry.body import Box
@@ -86,7 +87,7 @@ def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int, workers: i
             image, segmentation = file_of(row, FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
         image_path = settings.absolute(image.path)
         segmentation_path = settings.absolute(segmentation.path) if segmentation else None
-        folder = settings.prepared / recipe.hash / case.dataset / case.name
+        folder = settings.prepared / recipe.hash / case.dataset / folder_name(case.name)
         kidneys = _locate(case.name, image_path, recipe)
         done = run_isolated(
             workers, partial(prepare, case.name, image_path, segmentation_path, recipe, folder, kidneys=kidneys)

@@ -3,17 +3,19 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from sqlalchemy.orm import Session
 
-from db.models import Case, CaseFile, CaseStatus, FileKind, SplitMember, Subset
+from db.models import Case, CaseFile, CaseStatus, FileKind, Split, SplitMember, Subset
 from db.queries import ingest as ingest_queries
 from db.queries import split as queries
 from db.settings import current_settings
 from kits_core.errors import KitsError
 from kits_core.labels import Label
+from kits_core.own_folds import as_split, check_cases, own_hash, read_folds
 from kits_core.split import StratumFacts, check_leaks, make_split, split_hash
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.policy import CATALOG
@@ -30,8 +32,18 @@ class SplitMade:
     comparison: list[dict[str, str]]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How a dataset is to be split: by shares and a seed, or as the file `own` says."""
+
+    validation: float
+    folds: int | None
+    seed: int
+    own: str | None = None
+
+
 @task(name="split-dataset", **CATALOG)
-def split_dataset(dataset: str | None, *, validation: float, folds: int | None, seed: int) -> SplitMade:
+def split_dataset(dataset: str | None, wanted: Wanted) -> SplitMade:
     """Split the ingested cases that have a reference; the same cases and settings give the row that is there."""
     _tell_images_apart(dataset)
     with catalog() as session:
@@ -39,26 +51,59 @@ def split_dataset(dataset: str | None, *, validation: float, folds: int | None, 
         cases = _cases_with_reference(session, row.id)
         _refuse_twins(cases)
         facts = {case.name: _facts(case) for case in cases}
-        digest = split_hash(facts, validation=validation, folds=folds, seed=seed)
-        split = queries.split_of_hash(session, digest)
-        if split is None:
-            split = queries.record_split(
-                session,
-                dataset_id=row.id,
-                split_hash=digest,
-                seed=seed,
-                validation=validation,
-                folds=folds,
-                plan=make_split(facts, validation=validation, folds=folds, seed=seed),
-                case_ids={case.name: case.id for case in cases},
-                flow_run_id=flow_run_id(),
-            )
-            session.flush()
+        split = (
+            _own(session, row.id, cases, facts, wanted) if wanted.own else _made(session, row.id, cases, facts, wanted)
+        )
         sides = {subset: queries.side(session, split.id, subset, fold=None) for subset in Subset}
         check_members(sides)
         cases_of = {subset.value: [member.case for member in side] for subset, side in sides.items()}
         train, validation = (len(cases_of[subset.value]) for subset in (Subset.TRAIN, Subset.VALIDATION))
         return SplitMade(split.id, row.name, train, validation, _compare(cases_of))
+
+
+def _made(
+    session: Session, dataset_id: int, cases: Sequence[Case], facts: Mapping[str, StratumFacts], wanted: Wanted
+) -> Split:
+    """The split that the settings make of the cases, made only if it is not there."""
+    settings: Any = {"validation": wanted.validation, "folds": wanted.folds, "seed": wanted.seed}
+    digest = split_hash(facts, **settings)
+    return queries.split_of_hash(session, dataset_id, digest) or queries.record_split(
+        session,
+        dataset_id=dataset_id,
+        split_hash=digest,
+        plan=make_split(facts, **settings),
+        case_ids={case.name: case.id for case in cases},
+        flow_run_id=flow_run_id(),
+        **settings,
+    )
+
+
+def _own(
+    session: Session, dataset_id: int, cases: Sequence[Case], facts: Mapping[str, StratumFacts], wanted: Wanted
+) -> Split:
+    """The split that a file says. Cases that it does not name are left out."""
+    file = Path(wanted.own or "").expanduser()
+    folds = read_folds(file)
+    check_cases(file, folds, facts)
+    plan = as_split(folds)
+    check_leaks(
+        {case: f"fold {fold}" for case, fold in plan.folds.items()},
+        patients={case: facts[case].patient for case in plan.folds},
+        images={},
+    )
+    if left_out := len(facts) - len(folds.cases):
+        get_run_logger().warning("%s cases of the dataset are not named in %s and are left out", left_out, file.name)
+    return queries.record_split(
+        session,
+        dataset_id=dataset_id,
+        split_hash=own_hash(plan),
+        seed=0,
+        validation=len(plan.validation) / len(folds.cases),
+        folds=len(folds.held_out) if plan.folds else None,
+        plan=plan,
+        case_ids={case.name: case.id for case in cases},
+        flow_run_id=flow_run_id(),
+    )
 
 
 def _cases_with_reference(session: Session, dataset_id: int) -> list[Case]:

@@ -1,7 +1,18 @@
 """The catalog's tables."""
 
 from db.models.base import Base
-from db.models.dataset import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileKind, LabelVolume, Phase, Problem
+from db.models.dataset import (
+    Case,
+    CaseFile,
+    CaseStatus,
+    ClinicalRecord,
+    Dataset,
+    FileKind,
+    Forgotten,
+    LabelVolume,
+    Phase,
+    Problem,
+)
 from db.models.evaluation import CaseMeasurement, CaseMetric, Evaluation, ScoredCase
 from db.models.prediction import Measurement, Prediction, PredictionModel
 from db.models.preparation import Ceiling, PreparedCase, Recipe
@@ -21,6 +32,7 @@ __all__ = [
     "EpochMetric",
     "Evaluation",
     "FileKind",
+    "Forgotten",
     "LabelVolume",
     "Measurement",
     "Model",

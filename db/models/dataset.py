@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, Made, RowId, checked, now
+from db.models.base import Base, Json, Made, RowId, checked, now
 
 
 class CaseStatus(StrEnum):
@@ -41,6 +41,8 @@ class Dataset(RowId, Made, Base):
     source: Mapped[str]
     revision: Mapped[str | None]
     clinical_sha256: Mapped[str | None]
+    layout: Mapped[str | None]
+    label_values: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
     cases: Mapped[list["Case"]] = relationship(back_populates="dataset", order_by="Case.name")
 
@@ -66,6 +68,17 @@ class Case(RowId, Made, Base):
     def file(self, kind: FileKind) -> "CaseFile | None":
         """The newest version of the case's file of a kind."""
         return next((file for file in self.files if file.kind is kind and file.superseded_at is None), None)
+
+
+class Forgotten(RowId, Base):
+    """That a case was removed for good. `digest`: a keyed hash, by which it is known again and not told."""
+
+    __tablename__ = "forgotten"
+    __table_args__ = (UniqueConstraint("dataset_id", "digest"),)
+
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
+    digest: Mapped[str]
+    forgotten_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class ClinicalRecord(RowId, Base):

@@ -18,7 +18,8 @@ class Evaluation(RowId, Base):
 
     `locator`: the model that found the kidneys for one that needs it. `flips`: whether predictions are the mean of a
     scan and its mirror image. `cleanup`: the rules by which small islands were removed (`kits_core.inference.cleanup`)
-    and what they did on validation cases; NULL until that is decided.
+    and what they did on validation cases; NULL until that is decided. `forgotten_cases`: how many of those that it
+    scored were removed for good since.
     """
 
     __tablename__ = "evaluation"
@@ -34,6 +35,7 @@ class Evaluation(RowId, Base):
     report_path: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(default=now)
     ended_at: Mapped[datetime | None]
+    forgotten_cases: Mapped[int] = mapped_column(default=0, server_default="0")
     flow_run_id: Mapped[str | None] = mapped_column(index=True)
 
     model: Mapped[Model] = relationship(foreign_keys=model_id)

@@ -21,9 +21,10 @@ class Split(RowId, Made, Base):
     """A split of a dataset's cases; the hash covers cases, their strata and the settings."""
 
     __tablename__ = "split"
+    __table_args__ = (UniqueConstraint("dataset_id", "hash"),)
 
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), index=True)
-    hash: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[str]
     seed: Mapped[int]
     validation_fraction: Mapped[float]
     folds: Mapped[int | None]

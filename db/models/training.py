@@ -26,6 +26,7 @@ class TrainingRun(RowId, Base):
     """One training. The same recipe, split, settings and prepared files make one row, however often it was started.
 
     `data_hash`: SHA-256 over the names and hashes of the prepared files, which are in `trained_case` one by one.
+    `forgotten_cases`: how many of them were removed for good since.
     """
 
     __tablename__ = "training_run"
@@ -41,6 +42,7 @@ class TrainingRun(RowId, Base):
     started_at: Mapped[datetime] = mapped_column(default=now)
     ended_at: Mapped[datetime | None]
     error: Mapped[str | None]
+    forgotten_cases: Mapped[int] = mapped_column(default=0, server_default="0")
     flow_run_id: Mapped[str | None] = mapped_column(index=True)
 
     recipe: Mapped[Recipe] = relationship()

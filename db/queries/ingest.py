@@ -10,19 +10,62 @@ from db.models import Case, CaseFile, CaseStatus, ClinicalRecord, Dataset, FileK
 from db.models.base import now
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
+from kits_core.labels import Label
+from kits_core.source.preset import NAME as PRESET
 
 CLINICAL = "clinical"
 """Stage of the problems of clinical records; the case itself is as good as without one."""
+_KITS_VALUES = {str(int(label)): label.name.lower() for label in Label}
 
 
 def ensure_dataset(
-    session: Session, *, name: str, source: str, revision: str | None, flow_run_id: str | None
+    session: Session,
+    *,
+    name: str,
+    source: str,
+    revision: str | None,
+    layout: str = "kits",
+    label_values: dict[str, str] | None = None,
+    replace: bool = False,
+    flow_run_id: str | None,
 ) -> Dataset:
-    """The dataset of a name, made or brought up to date."""
+    """The dataset of a name, made or brought up to date.
+
+    `label_values`: what values of its segmentations mean, or what was said of names of structures; None where the usual
+    counts. Raises `KitsError` where its
+    files came from another source, unless `replace` says that it moved, or with another meaning of their values.
+    """
     dataset = find_or_add(session, Dataset, {"name": name}, flow_run_id=flow_run_id)
+    if dataset.source is not None and _has_files(session, dataset):
+        moved = dataset.source != source and not (name == PRESET and dataset.revision and revision)
+        if moved and not replace:
+            raise KitsError(
+                f"{name}: expected its source, {dataset.source}, got {source}; give the new one a name of its own with "
+                "--dataset NAME, or say with --replace-source that the same data moved"
+            )
+        _refuse_other_meaning(dataset, layout, label_values)
     dataset.source, dataset.revision = source, revision
+    dataset.layout, dataset.label_values = layout, label_values
     session.flush()
     return dataset
+
+
+def _has_files(session: Session, dataset: Dataset) -> bool:
+    of_it = select(CaseFile.id).join(Case).where(Case.dataset_id == dataset.id).limit(1)
+    return session.scalar(of_it) is not None
+
+
+def _refuse_other_meaning(dataset: Dataset, layout: str, label_values: Mapping[str, str] | None) -> None:
+    """What gets a meaning that it did not have is fine: a case with it was refused until now."""
+    usual: Mapping[str, str] = {} if layout == "dicom" else _KITS_VALUES
+    before, now_said = dataset.label_values or usual, label_values or usual
+    other = [value for value in before if value in now_said and before[value] != now_said[value]]
+    if other:
+        was, is_now = (", ".join(f"{value} {meaning[value]}" for value in other) for meaning in (before, now_said))
+        raise KitsError(
+            f"{dataset.name}: expected segmentations that mean what those mean that are here ({was}), got another "
+            f"meaning ({is_now}); give it a name of its own with --dataset NAME"
+        )
 
 
 def find_dataset(session: Session, name: str | None) -> Dataset:
@@ -144,6 +187,17 @@ def record_clinical(
         if problem.case_id not in reasons:
             problem.resolved_at = now()
     return len(known)
+
+
+def record_patients(session: Session, patients: Mapping[int, str]) -> None:
+    """Note whose scans cases are, by the case's id, as their files say."""
+    records = select(ClinicalRecord).where(ClinicalRecord.case_id.in_(patients))
+    known = {record.case_id: record for record in session.scalars(records)}
+    for case_id, patient in patients.items():
+        if case_id in known:
+            known[case_id].patient_id = patient
+        else:
+            session.add(ClinicalRecord(case_id=case_id, patient_id=patient, extra={}))
 
 
 def record_problem(session: Session, case_id: int, stage: str, error: str, flow_run_id: str | None) -> None:

@@ -11,9 +11,9 @@ from kits_core.errors import KitsError
 from kits_core.split import Split as SplitPlan
 
 
-def split_of_hash(session: Session, split_hash: str) -> Split | None:
-    """The split of a hash."""
-    return session.scalar(select(Split).where(Split.hash == split_hash))
+def split_of_hash(session: Session, dataset_id: int, split_hash: str) -> Split | None:
+    """The dataset's split of a hash; another dataset with the same cases may have one of the same hash."""
+    return session.scalar(select(Split).where(Split.dataset_id == dataset_id, Split.hash == split_hash))
 
 
 def record_split(
@@ -33,7 +33,7 @@ def record_split(
     `case_ids` gives the id of each of the plan's names.
     """
     take_turn(session, Split)
-    known = split_of_hash(session, split_hash)
+    known = split_of_hash(session, dataset_id, split_hash)
     if known is not None:
         return known
     counts: dict[str, int] = {}

@@ -26,6 +26,8 @@ def main() -> None:
         data,
         demo,
         doctor,
+        export,
+        forget,
         model,
         predict,
         reidentify,

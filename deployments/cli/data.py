@@ -19,9 +19,33 @@ def given(**options: Any) -> dict[str, Any]:
 def ingest(
     source: Annotated[
         str | None,
-        typer.Option(help="kits23, or the URL or folder of anything in the official layout.", show_default="kits23"),
+        typer.Option(
+            help="kits23, a URL in the official layout, or a folder in any of the layouts.", show_default="kits23"
+        ),
     ] = None,
-    cases: Annotated[str | None, typer.Option(help="Case numbers, as 0-9,400.", show_default="all")] = None,
+    cases: Annotated[
+        str | None, typer.Option(help="Ids, as 0-9,400, names, or patterns, as 'site1_*'.", show_default="all")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="How a folder's files lie: kits, nnunet, msd, pairs, dicom.", show_default="look")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a name or a value of a structure means, as --label 'renal mass=tumor' or --label 2=tumor; "
+            "kidney, tumor, cyst, background. Once for each.",
+            show_default="usual names",
+        ),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Where scans lie below the folder, as 'ct/{case}.nii.gz'.", show_default="look")
+    ] = None,
+    masks: Annotated[
+        str | None, typer.Option(help="Where masks lie, as 'seg/{case}_seg.nii.gz'.", show_default="look")
+    ] = None,
+    replace_source: Annotated[
+        bool | None, typer.Option("--replace-source", help="The dataset's data moved: they come from here from now on.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Cases downloaded at once.", show_default="8")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name in the catalog.", show_default="the source's")] = None,
     megabytes_per_second: Annotated[
@@ -35,15 +59,21 @@ def ingest(
 ) -> None:
     """Download, verify and convert cases. What is there already, unchanged, is not fetched again.
 
-    Example: `kits ingest --source ./hospital --workers 4`
+    Example: `kits ingest --source ./Dataset220_KiTS2023 --label masses=cyst`
     """
     from deployments.running import run_flow
     from flows.parameters import IngestParameters
+    from kits_core.label_map import words_of
     from kits_core.source.preset import LICENCE, NAME
 
     options = given(
         source=source,
         cases=cases,
+        layout=layout,
+        labels=words_of(label) if label else None,
+        images=images,
+        masks=masks,
+        replace_source=replace_source,
         workers=workers,
         dataset=dataset,
         megabytes_per_second=megabytes_per_second,
@@ -105,6 +135,12 @@ def split(
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Folds of a cross-validation.", show_default="none")] = None,
     seed: Seed = None,
+    own: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="File with folds of your own: nnU-Net's splits_final.json, or a CSV.", show_default="none"
+        ),
+    ] = None,
     dataset: Dataset = None,
     as_json: AsJson = False,
 ) -> None:
@@ -115,7 +151,7 @@ def split(
     from deployments.running import run_flow
     from flows.parameters import SplitParameters
 
-    parameters = SplitParameters(**given(validation=validation, folds=folds, seed=seed, dataset=dataset))
+    parameters = SplitParameters(**given(validation=validation, folds=folds, seed=seed, own=own, dataset=dataset))
     made = run_flow("flows.split:split", parameters, err)
     text = f"split {made.split_id} of {made.dataset}: {made.train} for training, {made.validation} for validation"
     show_result(made, as_json=as_json, text=text)

@@ -41,7 +41,7 @@ def demo_parameters(source: str) -> "PipelineParameters":
     from flows.parameters import PipelineParameters
     from kits_core.network.small import CONFIG, RECIPE
 
-    return PipelineParameters(source=source, dataset=DATASET, recipe=RECIPE, config=CONFIG)
+    return PipelineParameters(source=source, dataset=DATASET, replace_source=True, recipe=RECIPE, config=CONFIG)
 
 
 def _make_phantoms(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from kits_core.own_folds import OWN
 from kits_core.report.methods import Lineage, chosen_on, training_paragraph
 from kits_core.text import markdown
 
@@ -12,12 +13,13 @@ def model_card(lineage: Lineage, prepared_sha256: str) -> str:
     lineage = replace(
         lineage, dataset=markdown(lineage.dataset), source=markdown(lineage.source), environment=environment
     )
+    by = "a file of one's own" if lineage.strata == (OWN,) else f"seed {lineage.split_seed}"
     facts = {
         "Checkpoint": f"SHA-256 `{lineage.model_sha256}`, epoch {lineage.model_epoch} of run {lineage.run_id}",
         "Parameters": f"{lineage.parameters:,}",
         "Score": f"{lineage.score:.4f}, mean Dice of kidney and tumour on the recipe's grid over {chosen_on(lineage)}",
         "Dataset": f"{lineage.dataset}, from {lineage.source}",
-        "Split": f"`{lineage.split_hash}` (seed {lineage.split_seed}): {lineage.train_cases} cases for training, "
+        "Split": f"`{lineage.split_hash}` ({by}): {lineage.train_cases} cases for training, "
         f"{lineage.validation_cases} for validation",
         "Recipe": f"`{lineage.recipe.hash}`, frame {lineage.recipe.frame}; all of it in `recipe.json`",
         "Settings": f"`{lineage.config.hash}`; all of them in `config.json`",

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from kits_core.labels import KIDNEY, REGIONS, TUMOR, Label
 from kits_core.metrics.subgroup import SUBGROUPS, TUMOR_CUTS_ML
 from kits_core.report.sections import Section
-from kits_core.report.style import STYLE, label_decades, png_of
+from kits_core.report.style import drawable, label_decades, png_of, style
 from kits_core.text import one_line
 
 REGION_COLORS = dict(zip([r.name for r in REGIONS], sns.color_palette("colorblind").as_hex(), strict=False))
@@ -43,16 +43,16 @@ def _by_region(
     ceilings: Mapping[str, float],
 ) -> bytes:
     """A panel a metric: box and points of every region, its ceiling dashed in the first."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
         panels = np.asarray(figure.subplots(1, len(titles), sharex=True))
         for axes, (metric, title) in zip(panels, titles.items(), strict=True):
             data = values[values["metric"] == metric]
             regions = [region.name for region in REGIONS if (data["region"] == region.name).any()]
-            style = {"data": data, "x": "value", "y": "region", "hue": "region", "order": regions, "ax": axes}
-            style |= {"palette": REGION_COLORS, "legend": False}
-            sns.boxplot(**style, width=0.5, fliersize=0, boxprops={"alpha": 0.35})
-            sns.stripplot(**style, size=3.5, alpha=0.75, jitter=0.18)
+            shared = {"data": data, "x": "value", "y": "region", "hue": "region", "order": regions, "ax": axes}
+            shared |= {"palette": REGION_COLORS, "legend": False}
+            sns.boxplot(**shared, width=0.5, fliersize=0, boxprops={"alpha": 0.35})
+            sns.stripplot(**shared, size=3.5, alpha=0.75, jitter=0.18)
             for place, region in enumerate(regions if metric == "dice" else []):
                 if region in ceilings:
                     axes.plot([ceilings[region]] * 2, [place - 0.4, place + 0.4], color="black", lw=1.5, ls=(0, (2, 1)))
@@ -163,7 +163,7 @@ def case_slices(
 ) -> bytes:
     """One row a case: its three sections with contours. `compared`: what predictions are called; None: no legend."""
     has_predictions = False
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(7.2, 2.55 * len(captions)), layout="constrained")
         grid = np.atleast_2d(np.asarray(figure.subplots(len(captions), 3)))
         for row, sections, caption in zip(grid, cases, captions, strict=True):
@@ -183,7 +183,7 @@ def _plain(text: str) -> str:
     Matplotlib would set what stands between two dollars as a formula, or fail, and would leave the figure no room
     beside a long one.
     """
-    line = one_line(text)
+    line = drawable(one_line(text))
     return (line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…").replace("$", r"\$")
 
 
@@ -193,10 +193,10 @@ def _draw_section(axes: Axes, section: Section) -> None:
     for labels, color in ((section.reference, _REFERENCE_COLOR), (section.prediction, _PREDICTION_COLOR)):
         if labels is None:
             continue
-        for values, style in (((Label.KIDNEY, Label.TUMOR, Label.CYST), ":"), ((Label.TUMOR,), "-")):
+        for values, line in (((Label.KIDNEY, Label.TUMOR, Label.CYST), ":"), ((Label.TUMOR,), "-")):
             mask = np.isin(labels, values)
             if mask.any() and not mask.all():
-                axes.contour(mask, levels=[0.5], colors=[color], linewidths=1.1, linestyles=[style])
+                axes.contour(mask, levels=[0.5], colors=[color], linewidths=1.1, linestyles=[line])
     height, width = picture.shape
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
@@ -216,8 +216,8 @@ def _bland_altman(axes: Axes, means: pd.Series, differences: pd.Series, unit: st
     if len(differences) > 1:
         bias, spread = differences.mean(), 1.96 * differences.std(ddof=1)
         lines = {"mean": (bias, "-"), "+1.96 SD": (bias + spread, "--"), "-1.96 SD": (bias - spread, "--")}
-        for name, (level, style) in lines.items():
-            axes.axhline(level, color="0.35", lw=1, ls=style)
+        for name, (level, dashes) in lines.items():
+            axes.axhline(level, color="0.35", lw=1, ls=dashes)
             axes.annotate(f"{name} {level:+.0f} {unit}", (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 2),
                           textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color="0.35")  # fmt: skip
     return float(abs(bias) + spread)
@@ -234,6 +234,6 @@ def _decades(values: pd.Series) -> tuple[float, float]:
 
 
 def _canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(width_in, height_in), layout="constrained")
         return figure, figure.subplots()

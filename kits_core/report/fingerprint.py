@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from kits_core.report.style import STYLE, label_decades, png_of
+from kits_core.report.style import label_decades, png_of, style
 
 _FAR_OUT = 3.0
 _COLUMNS = 4
@@ -88,7 +88,7 @@ def distributions(frame: pd.DataFrame) -> bytes:
     """A histogram of every property that some case has, a stroke a case below it, as PNG."""
     shown = [column for column in PROPERTIES if not _values(frame, column).empty]
     rows = max(1, -(-len(shown) // _COLUMNS))
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(11.0, 2.3 * rows), layout="constrained")
         grid = np.atleast_1d(np.asarray(figure.subplots(rows, _COLUMNS))).ravel()
         for axes, column in zip(grid, shown, strict=False):

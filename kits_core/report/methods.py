@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kits_core.inference.cleanup import Choice, Rules
 from kits_core.metrics.aggregate import WINNER_DICE, WINNER_SURFACE_DICE, OfficialSummary
 from kits_core.network.config import TrainingConfig
+from kits_core.own_folds import OWN
 from kits_core.recipe.recipe import Recipe
 from kits_core.source.preset import LICENCE, is_kits
 from kits_core.split import stratified_by
@@ -130,10 +131,10 @@ def _data(lineage: Lineage) -> str:
     held_out = "for validation" if fold is None else f"for validation (fold {fold})"
     properties = stratified_by(lineage.strata)
     by = f"stratified by {_listed(properties)}" if properties else "at random"
+    how = "by a file of one's own" if lineage.strata == (OWN,) else f"{by} (seed {lineage.split_seed})"
     return (
         f"{lineage.train_cases + lineage.validation_cases} cases of the dataset {lineage.dataset} ({lineage.source}) were "
-        f"split into {lineage.train_cases} for training and {lineage.validation_cases} {held_out}, {by} "
-        f"(seed {lineage.split_seed})."
+        f"split into {lineage.train_cases} for training and {lineage.validation_cases} {held_out}, {how}."
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from kits_core.case_names import cleaned
 from kits_core.errors import CaseError
 from kits_core.scan.guard import reading_dicom
 from kits_core.scan.header import looks_like_dicom
@@ -13,8 +14,8 @@ from kits_core.scan.series import Series, choose, group, series_below
 
 _NIFTI = (".nii.gz", ".nii")
 _OFFICIAL_IMAGE, _OFFICIAL_LABELS = "imaging", "segmentation"
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST_NAME = 100
+_UNSAFE = re.compile(r"[^\w.-]+")
+_LONGEST_NAME_BYTES = 150
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,11 @@ def _stem(path: Path) -> str | None:
 
 
 def _with_unique_names(scans: Iterable[Scan]) -> Iterator[Scan]:
-    """Safe names, told apart by a number; without regard to case, as file systems of laptops do."""
+    """Safe names in any script, told apart by a number; without regard to case, as file systems of laptops do."""
     taken: set[str] = set()
     for scan in scans:
-        base = _UNSAFE.sub("_", scan.name)[:_LONGEST_NAME].strip("._-") or "scan"
+        base = _UNSAFE.sub("_", cleaned(scan.name)).encode()[:_LONGEST_NAME_BYTES].decode(errors="ignore")
+        base = base.strip("._-") or "scan"
         name, number = base, 2
         while name.casefold() in taken:
             name, number = f"{base}_{number}", number + 1

@@ -9,15 +9,15 @@ from pydicom.config import disable_value_validation
 from kits_core.scan.find import Scan
 from kits_core.scan.header import BROKEN
 
-_TAGS = ["SpecificCharacterSet", "PatientName", "PatientID", "StudyDate", "SeriesDescription"]
+_TAGS = ["SpecificCharacterSet", "PatientName", "PatientID", "StudyDate", "SeriesDescription", "SeriesNumber"]
 
 
 @dataclass(frozen=True)
 class Identity:
     """Texts for people; empty where the scan does not say. A pseudonym goes into `patient` and `patient_id`.
 
-    `study_date`: as 2024-03-01, or as the header has it if it is no date. `series_uid`: SeriesInstanceUID. `file`: name
-    of a NIfTI file.
+    `study_date`: as 2024-03-01, or as the header has it if it is no date. `series_uid`: SeriesInstanceUID;
+    `series_number`: SeriesNumber, within the study. `file`: name of a NIfTI file.
     """
 
     patient: str = ""
@@ -25,6 +25,7 @@ class Identity:
     study_date: str = ""
     series: str = ""
     series_uid: str = ""
+    series_number: str = ""
     file: str = ""
 
     @property
@@ -64,6 +65,7 @@ def identity_of(scan: Scan) -> Identity:
                 study_date=_date(_text(data, "StudyDate")),
                 series=_text(data, "SeriesDescription"),
                 series_uid=scan.series_uid or "",
+                series_number=_text(data, "SeriesNumber"),
             )
     except (OSError, LookupError, *BROKEN):
         return Identity(series_uid=scan.series_uid or "")

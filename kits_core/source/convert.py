@@ -90,7 +90,7 @@ def convert_image(source: Path | Growing, target: Path, *, case: str | None = No
     Voxels become int16 HU with the header's scaling applied where that is lossless, else float32; the header is made
     anew from what was understood of the source's, with the same affine to the last bit. About 30 MB of memory whatever
     the scan's size; a scan that turns out not to fit int16 is read twice. Raises `CaseError` naming `case` (by default
-    the one in the path) for everything that `verify.inspect` refuses, and for NaN, infinity or values beyond float32.
+    the one in the path) for everything that `open_nifti` refuses, and for NaN, infinity or values beyond float32.
     """
     case = case or case_of(source)
     try:
@@ -99,15 +99,17 @@ def convert_image(source: Path | Growing, target: Path, *, case: str | None = No
         return _convert_image(source, target, case, np.dtype(np.float32))
 
 
-def convert_segmentation(source: Path | Growing, target: Path, *, case: str | None = None) -> ConvertedSegmentation:
+def convert_segmentation(
+    source: Path | Growing, target: Path, *, case: str | None = None, values: Mapping[int, Label] | None = None
+) -> ConvertedSegmentation:
     """Write the segmentation `source` as uncompressed uint8 NIfTI to `target`, counting its labels on the way.
 
-    Raises `CaseError` naming `case` for everything that `verify.inspect` refuses and for values that are not within
-    0.01 of 0, 1, 2 or 3.
+    `values`: the label of each value of the file; None where they are those of `Label`. Raises `CaseError` naming
+    `case` for everything that `open_nifti` refuses and for values that are not within 0.01 of one that has a label.
     """
     case = case or case_of(source)
     with open_nifti(source, case) as reader:
-        labels = _Labels(reader)
+        labels = _Labels(reader, values)
         size, digest = _write(reader, target, np.dtype(np.uint8), labels)
         facts = reader.facts
     return ConvertedSegmentation(
@@ -148,12 +150,12 @@ def load_labels(source: Path, *, case: str, next_step: str) -> LoadedLabels:
 class _Labels:
     """Casts chunks to uint8, and counts the voxels of each label."""
 
-    def __init__(self, reader: NiftiReader) -> None:
-        self._reader, self._rounded = reader, False
+    def __init__(self, reader: NiftiReader, meanings: Mapping[int, Label] | None = None) -> None:
+        self._reader, self._rounded, self._meanings = reader, False, meanings
         self.counts = np.zeros(len(Label), np.int64)
 
     def __call__(self, values: Raw) -> Raw:
-        labels, rounded = to_labels(values, self._reader.error)
+        labels, rounded = to_labels(values, self._reader.error, self._meanings)
         self._rounded |= rounded
         # Four comparisons of bytes take an eighth of the time of `bincount`, which widens each to 64 bits.
         self.counts += [np.count_nonzero(labels == label) for label in Label]

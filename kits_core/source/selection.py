@@ -1,5 +1,6 @@
-"""Case names from what people type: `0-9,400`."""
+"""Cases from what people type: `0-9,400`, `site1_*`."""
 
+import fnmatch
 import re
 from collections.abc import Iterable
 
@@ -7,7 +8,7 @@ from kits_core.errors import KitsError
 
 _LARGEST_ID = 99_999
 _PART = re.compile(r"(?:case_)?(\d{1,5})(?:\s*-\s*(?:case_)?(\d{1,5}))?")
-_HOW = "write ids and ranges as in 0-9,400"
+_HOW = "write names, ids and ranges as in 0-9,400, or patterns as in site1_*"
 
 
 def case_name(number: int) -> str:
@@ -17,42 +18,54 @@ def case_name(number: int) -> str:
     return f"case_{number:05d}"
 
 
-def parse_cases(text: str) -> tuple[str, ...]:
-    """Sorted, unique case names of a selection such as `0-9,400` or `case_00003`; ranges include both ends.
+def check_cases(text: str) -> str:
+    """`text` itself if it can be a selection: names, patterns, ids and rising ranges between commas.
 
-    Raises `KitsError` that quotes the part which is no id and no rising range.
+    Raises `KitsError` that quotes the part which is none.
     """
-    return tuple(sorted({case_name(n) for first, last in _ranges(text) for n in range(first, last + 1)}))
+    for part in _parts(text):
+        _range(part, text)
+    return text
 
 
 def choose(available: Iterable[str], text: str | None) -> tuple[str, ...]:
     """Those of the `available` cases that the selection names, sorted; all of them for None.
 
-    A range may span gaps (ids 300 to 399 do not exist). Raises `KitsError` where a part of the selection names no
-    available case at all, which is a typing error more often than a wish.
+    A part is a case's name, an id as `7` or a range of ids as `0-9` (of cases called `case_00007`), or a pattern as
+    `site1_*`. A range may span gaps (ids 300 to 399 do not exist). Raises `KitsError` where a part of the selection
+    names no available case at all, which is a typing error more often than a wish.
     """
     have = set(available)
-    if text is None:
-        return tuple(sorted(have))
+    if text is None or text in have:
+        return tuple(sorted(have if text is None else {text}))
     chosen: set[str] = set()
-    for first, last in _ranges(text):
-        found = have.intersection(case_name(n) for n in range(first, last + 1))
+    for part in _parts(text):
+        found = {part} & have or _numbered(part, text, have) or set(fnmatch.filter(have, part))
         if not found:
-            part = str(first) if first == last else f"{first}-{last}"
             raise KitsError(f"the source has no case {part} (it has {len(have)} cases); {_HOW}")
         chosen |= found
     return tuple(sorted(chosen))
 
 
-def _ranges(text: str) -> list[tuple[int, int]]:
-    found = []
-    for part in text.split(","):
-        match = _PART.fullmatch(part.strip())
-        if match is None:
-            raise KitsError(f"{part.strip()!r} in the selection {text!r} is neither an id nor a range; {_HOW}")
-        first = int(match[1])
-        last = first if match[2] is None else int(match[2])
-        if last < first:
-            raise KitsError(f"the range {part.strip()!r} in {text!r} runs backwards; {_HOW}")
-        found.append((first, last))
-    return found
+def _parts(text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise KitsError(f"{text!r}: expected a case between each two commas, got none; {_HOW}")
+    return parts
+
+
+def _numbered(part: str, text: str, have: set[str]) -> set[str]:
+    numbers = _range(part, text)
+    return have.intersection(map(case_name, numbers)) if numbers is not None else set()
+
+
+def _range(part: str, text: str) -> range | None:
+    """The ids of a part that is one or a range of them; None of other parts."""
+    match = _PART.fullmatch(part)
+    if match is None:
+        return None
+    first = int(match[1])
+    last = first if match[2] is None else int(match[2])
+    if last < first:
+        raise KitsError(f"the range {part!r} in {text!r} runs backwards; {_HOW}")
+    return range(first, last + 1)

@@ -49,13 +49,17 @@ class Addressed(Protocol):
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that arrived. `url`: what was asked for, redacted; `etag`, `last_modified`: to ask later if it changed."""
+    """A file that arrived. `url`: what was asked for, redacted; `etag`, `last_modified`: to ask later if it changed.
+
+    `notes`: what of it a reader should know, for people.
+    """
 
     bytes: int
     sha256: str
     etag: str | None
     last_modified: str | None
     url: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

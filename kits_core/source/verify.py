@@ -14,6 +14,7 @@ from kits_core.source.nifti import NiftiFacts
 
 _NEARLY_WHOLE = 0.01
 """How far a label may be from a whole number, as scale factors of a header leave it (0.996 for 1)."""
+_IDENTITY = {int(label): label for label in Label}
 _AIR_BELOW_HU, _TISSUE_ABOVE_HU, _MOST_BELOW_HU = -200, -100, 500
 
 
@@ -82,26 +83,48 @@ def label_volumes(counts: Sequence[int], voxel_ml: float) -> tuple[LabelVolume, 
     return tuple(LabelVolume(label, int(counts[label]), int(counts[label]) * voxel_ml) for label in Label)
 
 
-def to_labels(values: NDArray[Any], error: Callable[[str, str], CaseError]) -> tuple[NDArray[np.uint8], bool]:
+def to_labels(
+    values: NDArray[Any], error: Callable[[str, str], CaseError], meanings: Mapping[int, Label] | None = None
+) -> tuple[NDArray[np.uint8], bool]:
     """Values of any real type as uint8 labels 0 to 3, and whether some were only nearly whole numbers.
 
-    Raises what `error` makes of what was expected and got for values that are not within 0.01 of a label, NaN included.
+    `meanings`: the label of each value, 0 being background unless it says otherwise; None where values are labels.
+    Raises what `error` makes of what was expected and got for values that are not within 0.01 of a known one, NaN
+    included.
     """
+    known = _IDENTITY if meanings is None else {0: Label.BACKGROUND, **meanings}
     whole = values
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
-            raise _label_error(values, error)
+            raise _label_error(values, error, known)
         whole = np.rint(values)
         if not (np.abs(values - whole) <= _NEARLY_WHOLE).all():
-            raise _label_error(values, error)
-    if whole.size and not (whole.min() >= 0 and whole.max() <= max(Label)):
-        raise _label_error(values, error)
+            raise _label_error(values, error, known)
+    if known is _IDENTITY:
+        labels = whole.astype(np.uint8, copy=False)
+        is_known = not whole.size or (whole.min() >= 0 and whole.max() <= max(Label))
+    else:
+        labels, is_known = _looked_up(whole, known)
+    if not is_known:
+        raise _label_error(values, error, known)
     rounded = whole is not values and not np.array_equal(whole, values)
-    return whole.astype(np.uint8, copy=False), rounded
+    return labels, rounded
 
 
-def _label_error(values: NDArray[Any], error: Callable[[str, str], CaseError]) -> CaseError:
+def _looked_up(whole: NDArray[Any], known: Mapping[int, Label]) -> tuple[NDArray[np.uint8], bool]:
+    """The labels of whole numbers, and whether each has one."""
+    labels = np.zeros(whole.shape, np.uint8)
+    left = whole.size
+    for value, label in known.items():
+        there = whole == value
+        labels[there] = label
+        left -= int(np.count_nonzero(there))
+    return labels, left == 0
+
+
+def _label_error(values: NDArray[Any], error: Callable[[str, str], CaseError], known: Mapping[int, Label]) -> CaseError:
+    found = np.unique(values)
     with np.errstate(invalid="ignore"):  # infinity less infinity
-        near = np.abs(values - np.clip(np.rint(values), 0, max(Label))) <= _NEARLY_WHOLE
-    wrong = np.unique(values[~near])[:5]
-    return error("labels 0, 1, 2 and 3", f"also {[v.item() for v in wrong]}")
+        near = (np.abs(found[:, None].astype(np.float64) - np.array(sorted(known))) <= _NEARLY_WHOLE).any(axis=1)
+    *most, last = map(str, sorted(known))
+    return error(f"labels {', '.join(most)} and {last}", f"also {[v.item() for v in found[~near][:5]]}")

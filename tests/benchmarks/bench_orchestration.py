@@ -30,7 +30,7 @@ def plain(address: str, folder: Path) -> float:
     from kits_core.source.clinical import read_clinical
     from kits_core.source.convert import convert_image, convert_segmentation
     from kits_core.source.growing import read_on_arrival
-    from kits_core.source.layout import open_source
+    from kits_core.source.opening import open_source
     from kits_core.source.transfer import Transfer, TransferPolicy
     from kits_core.source.verify import check_hounsfield, check_pair
 

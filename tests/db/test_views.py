@@ -117,6 +117,8 @@ def test_leaderboard(settings, small):
         "missing_cases": 0,
         "official_dice": None,
         "official_surface_dice": None,
+        "forgotten_cases": 0,
+        "forgotten_training_cases": 0,
     }
 
 

@@ -34,7 +34,7 @@ def test_a_split_is_written_with_its_strata_and_members(settings, small):
     with catalog_session(settings) as session:
         made = _record(session, small, "split-b")
     with catalog_session(settings) as session:
-        found = split.split_of_hash(session, "split-b")
+        found = split.split_of_hash(session, small.dataset, "split-b")
         assert (found.id, found.seed, found.folds, found.strata) == (made.id, 7, 2, {"small": 2, "large": 1})
         assert found.validation_fraction == pytest.approx(1 / 3)
         rows = [(m.case.name, m.subset, m.fold, m.stratum) for m in split.members(session, found.id)]
@@ -57,7 +57,7 @@ def test_a_split_is_written_once(settings, small):
 
 
 def test_a_hash_that_nobody_has_gives_none(session):
-    assert split.split_of_hash(session, "nothing") is None
+    assert split.split_of_hash(session, 1, "nothing") is None
 
 
 def test_members_come_by_subset_with_all_at_hand(settings, small):

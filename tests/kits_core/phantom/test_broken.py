@@ -9,7 +9,7 @@ from kits_core.errors import CaseError
 from kits_core.phantom.broken import Damage, damage
 from kits_core.phantom.dataset import write_phantoms
 from kits_core.source.convert import convert_image, convert_segmentation
-from kits_core.source.layout import open_source
+from kits_core.source.opening import open_source
 from kits_core.source.verify import check_hounsfield, check_pair
 
 

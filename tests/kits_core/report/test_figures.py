@@ -17,6 +17,7 @@ from kits_core.report.figures import (
     tumor_volume_agreement,
 )
 from kits_core.report.sections import _rows, case_sections, scored_sections
+from kits_core.report.style import drawable
 
 SPACING = (4.0, 2.0, 2.0)
 
@@ -143,3 +144,12 @@ def test_a_prediction_that_is_gone_leaves_the_reference(tmp_path):
     write_volume(tmp_path / "case_00001.nii.gz", Volume(labels, _image(labels).affine))
     for section in scored_sections("case_00001", *files, tmp_path / "case_00001.nii.gz"):
         np.testing.assert_array_equal(section.prediction, section.reference)
+
+
+def test_names_in_scripts_without_a_font_are_drawn_by_their_codes():
+    """A warning of a missing glyph would fail this test; two names must stay two."""
+    assert drawable("Müller, A 7") == "Müller, A 7"
+    codes = {drawable(name) for name in ("\u5f20\u4e09", "\u674e\u56db", "\U000e0041")}
+    assert len(codes) == 3
+    assert "U+E0041" in codes
+    assert case_slices([_view(True)], ["\u5f20\u4e09 \U000e0041"], compared=None)

@@ -33,7 +33,7 @@ def test_a_nifti_file_is_named_for_its_stem(tmp_path):
     path = _nifti(tmp_path / "Müller, A.nii.gz")
     scan = _only(find_scans([path]))
     assert (scan.name, scan.kind, scan.path, scan.files, scan.series_uid) == (
-        "M_ller_A", "nifti", path, (path,), None,
+        "Müller_A", "nifti", path, (path,), None,
     )  # fmt: skip
 
 
@@ -51,6 +51,12 @@ def test_a_folder_of_nifti_files_leaves_out_what_is_no_scan(tmp_path):
         _nifti(tmp_path / name)
     (tmp_path / "notes.txt").write_text("none")
     assert [scan.name for scan in find_scans([tmp_path]).scans] == ["a", "b"]
+
+
+def test_names_of_any_script_stay_apart(tmp_path):
+    paths = [_nifti(tmp_path / f"{name}.nii.gz") for name in ("张三", "李四", "Mu\u0308ller A", "x" * 180, "张" * 70)]
+    names = [scan.name for scan in find_scans(paths).scans]
+    assert names == ["张三", "李四", "M\u00fcller_A", "x" * 150, "张" * 50]
 
 
 def test_names_are_unique_whatever_the_case_of_their_letters(tmp_path):

@@ -23,7 +23,7 @@ def series(tmp_path, dicom, stored):
 
 def test_of_a_series_name_number_day_and_description(series):
     found = identity_of(series(PatientName="Doe^Jane^M^Dr", PatientID=" 4711 ", StudyDate="20240301"))
-    assert found == Identity("Doe, Jane M Dr", "4711", "2024-03-01", "Abdomen 2.0")
+    assert found == Identity("Doe, Jane M Dr", "4711", "2024-03-01", "Abdomen 2.0", series_number="3")
     assert list(found.facts) == ["Patient", "Patient ID", "Study date", "Series"]
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from kits_core.errors import KitsError
 from kits_core.source.address import check_address, check_dataset_name
-from kits_core.source.layout import open_source
+from kits_core.source.opening import open_source
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kits_core.errors import CaseError
+from kits_core.labels import Label
 from kits_core.source import convert as module
 from kits_core.source.convert import convert_image, convert_segmentation, load_image
 from kits_core.source.nifti import open_nifti
@@ -186,3 +187,18 @@ def test_the_real_scan_becomes_int16(tmp_path):
     assert (found.source_dtype, found.facts.dtype, found.facts.orientation) == ("int32", "int16", "RAS")
     assert np.array_equal(_data(tmp_path / "t.nii"), _data(scan))
     assert nib.load(tmp_path / "t.nii").affine.tobytes() == nib.load(scan).affine.tobytes()
+
+
+def test_values_of_another_source_become_labels(tmp_path):
+    values = np.zeros((9, 9, 9), np.float32)
+    values[2:4], values[5:6], values[7:8] = 200, 7.001, 4
+    source = _save(tmp_path / "s.nii.gz", values)
+    meanings = {200: Label.KIDNEY, 7: Label.TUMOR, 4: Label.BACKGROUND}
+    found = convert_segmentation(source, tmp_path / "t.nii", values=meanings)
+    expected = np.zeros((9, 9, 9))
+    expected[2:4], expected[5:6] = 1, 2
+    assert np.array_equal(_data(found.path), expected)
+    assert [volume.voxels for volume in found.volumes] == [729 - 243, 162, 81, 0]
+    assert found.notes == ("labels that were nearly whole numbers were rounded",)
+    with pytest.raises(CaseError, match=r"expected labels 0, 7 and 200 in s\.nii\.gz, got also \[4\.0\]"):
+        convert_segmentation(source, tmp_path / "t.nii", values={200: Label.KIDNEY, 7: Label.TUMOR})

@@ -9,7 +9,7 @@ from kits_core.phantom.faults import Fault, FaultKind
 from kits_core.phantom.server import DatasetServer
 from kits_core.source.convert import convert_image
 from kits_core.source.growing import BrokenOffError, Growing, read_on_arrival
-from kits_core.source.layout import Location
+from kits_core.source.location import Location
 from kits_core.source.transfer import Transfer, TransferError, TransferPolicy
 
 _NAME = "case_00000/imaging.nii.gz"

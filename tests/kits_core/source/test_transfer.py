@@ -20,7 +20,7 @@ from kits_core.phantom.faults import Fault, FaultKind
 from kits_core.phantom.mirror import Kits23Mirror
 from kits_core.phantom.server import DatasetServer, Hashes
 from kits_core.source import download
-from kits_core.source.layout import Location
+from kits_core.source.location import Location
 from kits_core.source.transfer import Known, Transfer, TransferError, TransferPolicy, redacted
 
 _BODY = bytes(range(251)) * 4000

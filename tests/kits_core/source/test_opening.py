@@ -8,13 +8,10 @@ import pytest
 from kits_core.errors import CaseError, KitsError
 from kits_core.phantom.faults import Fault, FaultKind
 from kits_core.phantom.server import DatasetServer
-from kits_core.source.layout import (
-    FolderSource,
-    HttpSource,
-    Kits23Source,
-    Source,
-    open_source,
-)
+from kits_core.source.kits23 import Kits23Source
+from kits_core.source.layouts.kits import FolderSource, HttpSource
+from kits_core.source.location import Source
+from kits_core.source.opening import open_source
 from kits_core.source.preset import Kits23Addresses
 from kits_core.source.transfer import Transfer, TransferError, TransferPolicy
 
@@ -60,10 +57,10 @@ def test_the_folder_above_dataset_will_do(folder, tmp_path):
 def test_other_folders_are_refused_with_what_is_expected(folder, tmp_path):
     loose = tmp_path / "loose"
     loose.mkdir()
-    with pytest.raises(KitsError, match="none of these"):
+    with pytest.raises(KitsError, match="got an empty folder"):
         open_source(str(loose))
     (loose / "patient1.nii.gz").write_bytes(b"x")
-    with pytest.raises(KitsError, match=r"expected folders case_00000.*1 loose NIfTI files; move each scan"):
+    with pytest.raises(KitsError, match=r"\[kits\] folders case_00000.*\[nnunet\].*\[pairs\].*; got patient1.nii.gz;"):
         open_source(str(loose))
     for file in folder.glob("*/imaging.nii.gz"):
         file.unlink()

@@ -1,15 +1,16 @@
-"""A source of cases in the official `dataset/` layout: the KiTS23 preset, a URL or a folder, behind one protocol."""
+"""The official `dataset/` layout of KiTS19, 21 and 23, in a folder or below a URL."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 
 from kits_core.errors import CaseError, KitsError, check_case_name
-from kits_core.source.address import check_address
-from kits_core.source.preset import CASES, NAME, Kits23Addresses, phase_of
+from kits_core.labels import Label
+from kits_core.source.layouts.layout import Layout, Reading, values_said
+from kits_core.source.location import CaseLocations, Location
+from kits_core.source.preset import CASES, phase_of
 from kits_core.source.records import parse_records
 from kits_core.source.sums import (
     IMAGE_NAME,
@@ -24,76 +25,8 @@ from kits_core.source.sums import (
 from kits_core.source.text import decode
 from kits_core.source.transfer import Transfer, TransferError
 
-__all__ = [
-    "IMAGE_NAME",
-    "RECORDS_NAME",
-    "SEGMENTATION_NAME",
-    "SUMS_NAMES",
-    "CaseLocations",
-    "FolderSource",
-    "HttpSource",
-    "Kits23Source",
-    "Location",
-    "Source",
-    "open_source",
-]
-
-_LAYOUT = f"folders case_00000, case_00001, ... with {IMAGE_NAME} and, if known, {SEGMENTATION_NAME}"
+CASE_FOLDERS = f"folders case_00000, case_00001, ... with {IMAGE_NAME} and, if known, {SEGMENTATION_NAME}"
 _BAG, _PAYLOAD = "bagit.txt", "data"
-
-
-@dataclass(frozen=True)
-class Location:
-    """One file: a URL or a path, with the SHA-256 or SHA-512 that the source states for it.
-
-    `may_be_missing`: the source does not say whether the file exists, so that a 404 is an answer and no fault.
-    """
-
-    address: str
-    sha256: str | None = None
-    may_be_missing: bool = False
-    sha512: str | None = None
-
-
-@dataclass(frozen=True)
-class CaseLocations:
-    """Where one case's files are. Without a segmentation it is a case to predict."""
-
-    case: str
-    image: Location
-    segmentation: Location | None
-
-
-class Source(Protocol):
-    """Where cases come from. Asking is cheap: what a source knows, it learned when it was opened."""
-
-    @property
-    def name(self) -> str:
-        """Short name for people and the catalog."""
-
-    @property
-    def address(self) -> str:
-        """The preset's name, the base URL or the folder's absolute path."""
-
-    @property
-    def revision(self) -> str | None:
-        """What version of the source is asked for, where it has versions."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What of the source is not used, and why; for people."""
-
-    def cases(self) -> tuple[str, ...]:
-        """Sorted names of the cases it has."""
-
-    def locate(self, case: str) -> CaseLocations:
-        """Where a case's files are. Raises `CaseError` if it has no such case or no image for it."""
-
-    def clinical(self) -> Location | None:
-        """Where the clinical records are; None without any."""
-
-    def phase(self, case: str) -> str | None:
-        """Contrast phase where the source's makers told it."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +34,15 @@ class FolderSource:
     """A folder in the official layout.
 
     `sums`: hash by relative path from its `SHA256SUMS` or BagIt manifest, see `Sums`; empty without one. `bag`: the
-    name of the BagIt bag whose payload it is.
+    name of the BagIt bag whose payload it is. `is_kits23`: whether its records are those of all KiTS23 cases.
     """
 
     path: Path
     sums: Mapping[str, str] = field(default_factory=dict, repr=False)
     bag: str | None = None
     notes: tuple[str, ...] = ()
+    values: Mapping[int, Label] | None = None
+    is_kits23: bool = False
 
     @property
     def name(self) -> str:
@@ -149,9 +84,14 @@ class FolderSource:
         file = self.path / RECORDS_NAME
         return self._location(file) if file.is_file() else None
 
-    def phase(self, case: str) -> str | None:  # noqa: ARG002 - a folder tells no phases
-        """None: a folder does not say."""
-        return None
+    @property
+    def layout(self) -> str:
+        """`kits`."""
+        return LAYOUT.name
+
+    def phase(self, case: str) -> str | None:
+        """By KiTS23's rule where the folder is KiTS23; else None: a folder does not say."""
+        return phase_of(case) if self.is_kits23 else None
 
     def _location(self, file: Path) -> Location:
         return _location(str(file), self.sums.get(file.relative_to(self.path).as_posix()))
@@ -162,7 +102,8 @@ class HttpSource:
     """A URL whose root is in the official layout.
 
     `names`: its cases; `sums`: hash by relative path, see `Sums`, which then also tells the files that exist;
-    `has_records`: whether `kits23.json` is there; `below`: where the cases lie below the URL.
+    `has_records`: whether `kits23.json` is there; `below`: where the cases lie below the URL. `is_kits23`: whether its
+    records are those of all KiTS23 cases.
     """
 
     base_url: str
@@ -171,6 +112,8 @@ class HttpSource:
     has_records: bool = False
     below: str = ""
     notes: tuple[str, ...] = ()
+    values: Mapping[int, Label] | None = None
+    is_kits23: bool = False
 
     @property
     def name(self) -> str:
@@ -214,78 +157,18 @@ class HttpSource:
         """`kits23.json` at the root."""
         return self._location(RECORDS_NAME) if self.has_records else None
 
-    def phase(self, case: str) -> str | None:  # noqa: ARG002 - a URL tells no phases
-        """None: a URL does not say."""
-        return None
+    @property
+    def layout(self) -> str:
+        """`kits`."""
+        return LAYOUT.name
+
+    def phase(self, case: str) -> str | None:
+        """By KiTS23's rule where the URL is KiTS23's; else None: a URL does not say."""
+        return phase_of(case) if self.is_kits23 else None
 
     def _location(self, relative: str, *, may_be_missing: bool = False) -> Location:
         address = f"{self.address}/{self.below}{relative}"
         return _location(address, self.sums.get(relative), may_be_missing=may_be_missing)
-
-
-@dataclass(frozen=True)
-class Kits23Source:
-    """The public KiTS23 data, at the addresses given."""
-
-    addresses: Kits23Addresses = field(default_factory=Kits23Addresses)
-
-    @property
-    def name(self) -> str:
-        """`kits23`."""
-        return NAME
-
-    @property
-    def address(self) -> str:
-        """Base URL of the images with their revision: the larger and more changeable of the two hosts."""
-        return f"{self.addresses.image_base.rstrip('/')}/{self.addresses.image_revision}"
-
-    @property
-    def revision(self) -> str | None:
-        """The revisions of both hosts."""
-        return f"images {self.addresses.image_revision}, labels {self.addresses.label_revision}"
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    def cases(self) -> tuple[str, ...]:
-        """All 489."""
-        return CASES
-
-    def locate(self, case: str) -> CaseLocations:
-        """URLs on both hosts. The image's host states its SHA-256 when it is fetched."""
-        if check_case_name(case) not in CASES:
-            raise CaseError(
-                case, expected="an id from 0 to 299 or 400 to 588", got=case, next_step="choose one of the 489 cases"
-            )
-        return CaseLocations(case, Location(self.addresses.image(case)), Location(self.addresses.segmentation(case)))
-
-    def clinical(self) -> Location | None:
-        """`kits23.json` beside the segmentations."""
-        return Location(self.addresses.clinical())
-
-    def phase(self, case: str) -> str | None:
-        """Arterial up to case 499, nephrogenic from 500 on."""
-        return phase_of(case)
-
-
-def open_source(
-    text: str, *, transfer: Transfer | None = None, addresses: Kits23Addresses | None = None
-) -> FolderSource | HttpSource | Kits23Source:
-    """The source that `text` names: `kits23`, an http(s) URL, or a folder.
-
-    A URL is asked for its list of SHA-256 and `kits23.json` here, once. A folder may also be the one above `dataset/`.
-    Raises `KitsError` for anything else, with what is expected; `TransferError` if a URL's root cannot be read.
-    """
-    check_address(text)
-    if text == NAME:
-        return Kits23Source(addresses or Kits23Addresses())
-    if text.startswith(("http://", "https://")):
-        return _open_url(text.rstrip("/"), transfer or Transfer())
-    if "://" in text:
-        raise KitsError(f"{text}: expected an http or https address; download the folder first and name it instead")
-    return _open_folder(Path(text).expanduser())
 
 
 def _location(address: str, digest: str | None, *, may_be_missing: bool = False) -> Location:
@@ -294,20 +177,32 @@ def _location(address: str, digest: str | None, *, may_be_missing: bool = False)
     return Location(address, digest, may_be_missing)
 
 
-def _open_url(base: str, transfer: Transfer) -> HttpSource:
+def open_url(base: str, transfer: Transfer, reading: Reading) -> HttpSource:
+    """The source below a URL, which is asked for its list of checksums and its records.
+
+    Raises `KitsError` where neither names cases, and `TransferError` if the URL cannot be read.
+    """
+    values = values_said(Path(httpx.URL(base).path), reading.labels)
     listed = ((name, _optional_text(f"{base}/{name}", transfer)) for name in SUMS_NAMES)
     sums = next((read_sums(text, name) for name, text in listed if text is not None), Sums())
     if sums.images:
-        return HttpSource(base, sums.images, sums.by_path, RECORDS_NAME in sums.by_path, sums.prefix, sums.notes)
+        has_records = RECORDS_NAME in sums.by_path
+        is_kits23 = has_records and sums.images == CASES
+        return HttpSource(
+            base, sums.images, sums.by_path, has_records, sums.prefix, sums.notes, values, is_kits23=is_kits23
+        )
     records = _optional_text(f"{base}/{RECORDS_NAME}", transfer)
     if records is not None:
         found = parse_records(records, f"{base}/{RECORDS_NAME}")
         if found.entries:
             notes = (*sums.notes, *(str(problem) for problem in found.problems))
-            return HttpSource(base, tuple(sorted(found.entries)), sums.by_path, has_records=True, notes=notes)
+            names = tuple(sorted(found.entries))
+            return HttpSource(
+                base, names, sums.by_path, has_records=True, notes=notes, values=values, is_kits23=names == CASES
+            )
     raise KitsError(
         f"{base}: expected {' or '.join(SUMS_NAMES)} or {RECORDS_NAME} there, naming cases{_but(sums.notes)}; "
-        f"give the address of a folder in the official layout: {_LAYOUT}"
+        f"give the address of a folder in the official layout: {CASE_FOLDERS}"
     )
 
 
@@ -324,22 +219,37 @@ def _optional_text(url: str, transfer: Transfer) -> str | None:
         raise
 
 
-def _open_folder(folder: Path) -> FolderSource:
-    if not folder.is_dir():
-        raise KitsError(f"{folder}: expected {NAME}, an http(s) address or an existing folder; check the spelling")
-    folder = folder.resolve()
+def find(folder: Path, reading: Reading) -> FolderSource | None:
+    """The source that a folder, or `dataset/` in it, is; None where there are no case folders.
+
+    Raises `KitsError` for case folders without any image.
+    """
     root = next((root for prefix in PREFIXES if _holds_cases(root := folder / prefix)), None)
     if root is None:
-        scans = len([*folder.glob("*.nii.gz"), *folder.glob("*.nii")])
-        got = f"{scans} loose NIfTI files" if scans else "none of these"
-        raise KitsError(f"{folder}: expected {_LAYOUT}; got {got}; move each scan to case_xxxxx/{IMAGE_NAME}")
+        return None
     listed = next(_lists(root, folder), None)
     sums = _read_list(listed, root) if listed else Sums()
     bag = next((above.name for above in (root, *root.parents[:2]) if (above / _BAG).is_file()), None)
-    source = FolderSource(root, sums.by_path, bag, (*sums.notes, *_absent_note(root, sums)))
+    source = FolderSource(
+        root,
+        sums.by_path,
+        bag,
+        (*sums.notes, *_absent_note(root, sums)),
+        values_said(folder, reading.labels),
+        _has_records_of_kits23(root),
+    )
     if not any((source.path / name / IMAGE_NAME).is_file() for name in source.cases()):
-        raise KitsError(f"{folder}: expected {_LAYOUT}; got case folders without any {IMAGE_NAME}; add the scans")
+        raise KitsError(f"{folder}: expected {CASE_FOLDERS}; got case folders without any {IMAGE_NAME}; add the scans")
     return source
+
+
+def _has_records_of_kits23(root: Path) -> bool:
+    """Whether the records are those of the 489 cases, so that what is known of KiTS23 holds for this folder."""
+    try:
+        found = parse_records(decode((root / RECORDS_NAME).read_bytes()), RECORDS_NAME)
+    except (OSError, KitsError):  # the ingestion says what is wrong with them
+        return False
+    return tuple(sorted(found.entries)) == CASES
 
 
 def _holds_cases(folder: Path) -> bool:
@@ -368,3 +278,6 @@ def _absent_note(root: Path, sums: Sums) -> list[str]:
     if not absent:
         return []
     return [f"{len(absent)} listed files are not in the folder (the first is {absent[0]}); copy them again"]
+
+
+LAYOUT = Layout("kits", CASE_FOLDERS, find)

@@ -1,0 +1,160 @@
+"""Removing cases and predictions for good: files, rows, and what could tell whose they were."""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.engine import catalog_session, empty_log, reading_session
+from db.models import Case, Prediction
+from db.queries import forget as queries
+from db.queries import ingest as ingest_queries
+from db.settings import Settings, current_settings
+from kits_core.case_names import folder_name
+from kits_core.errors import KitsError
+from kits_core.plan.files import PLAN, RESULTS
+from kits_core.pseudonyms import is_pseudonym
+from kits_core.results import others_in, remove_results
+from kits_core.source.selection import choose
+from tasks.evaluate import prediction_path
+from tasks.forgotten import digest_of
+from tasks.incoming import STAGING, is_held
+from tasks.report import report_path
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Forgettable:
+    """What there is of cases, a patient or a scan. `cases`: ids; `names`: of cases and scans, for people.
+
+    `files`: files and folders of the home that go; `reports`: of evaluations, which can be built again without the
+    cases. `kept`: what may be of them and stays, and why.
+    """
+
+    cases: tuple[int, ...]
+    predictions: tuple[int, ...]
+    names: tuple[str, ...]
+    files: tuple[Path, ...]
+    reports: tuple[Path, ...]
+    kept: tuple[str, ...]
+
+
+def find_forgettable(
+    cases: str | None = None, *, dataset: str | None = None, patient: str | None = None, scan: str | None = None
+) -> Forgettable:
+    """All of cases (see `selection.choose`) of a dataset, of a patient in every dataset, or of a predicted scan.
+
+    Raises `KitsError` where there is nothing of them.
+    """
+    with reading_session(current_settings()) as session:
+        chosen: list[Case] = []
+        predicted: list[Prediction] = []
+        if cases is not None:
+            row = ingest_queries.find_dataset(session, dataset)
+            known = {case.name: case for case in ingest_queries.cases_of(session, row.id)}
+            chosen += [known[name] for name in choose(known, cases)]
+        if patient is not None:
+            chosen += queries.cases_of_patient(session, patient)
+            predicted += [one for one in session.scalars(select(Prediction)) if _patient_of(one) == patient]
+        if scan is not None:
+            predicted += session.scalars(select(Prediction).where(Prediction.scan == scan))
+        predicted += queries.predictions_of(session, chosen)
+        chosen, predicted = list(dict.fromkeys(chosen)), list(dict.fromkeys(predicted))
+        if not (chosen or predicted):
+            raise KitsError(
+                f"{patient or scan}: expected cases or predictions of it in the catalog, got none; kits status and "
+                "kits sql show what there is"
+            )
+        return _forgettable(session, chosen, predicted)
+
+
+def forget(found: Forgettable) -> None:
+    """Remove it. Killed in the middle, the same call goes on; nothing of a case is left without the case's row.
+
+    Raises `KitsError` where an ingestion is at one of the cases.
+    """
+    settings = current_settings()
+    with catalog_session(settings) as session:
+        for case in _rows(session, Case, found.cases):
+            for staging in (settings.raw / case.dataset.name / folder_name(case.name)).glob(f"{STAGING}-*"):
+                if is_held(staging):
+                    raise KitsError(f"{case.name}: expected no work at it, got an ingestion; wait for its end")
+            queries.note_forgotten(session, case.dataset, digest_of(settings, case.dataset_id, case.name))
+    for path in (*found.files, *found.reports):
+        _remove(path)
+    with catalog_session(settings) as session:
+        queries.wipe_what_is_deleted(session)
+        for prediction in _rows(session, Prediction, found.predictions):
+            remove_results(Path(prediction.folder), RESULTS, PLAN)
+            queries.delete_prediction(session, prediction)
+        cases = _rows(session, Case, found.cases)
+        for case in cases:
+            queries.delete_case(session, case)
+        for dataset_id in sorted({case.dataset_id for case in cases}):
+            queries.forget_source(session, dataset_id)
+    empty_log(settings)
+
+
+def _rows(session: Session, table: type[T], ids: Sequence[int]) -> list[T]:
+    return [session.get_one(table, number) for number in ids]
+
+
+def _forgettable(session: Session, cases: list[Case], predictions: list[Prediction]) -> Forgettable:
+    settings = current_settings()
+    files = [path for case in cases for path in _files(settings, case)]
+    evaluations = queries.evaluations_of(session, cases)
+    for number in evaluations:
+        files += [path for case in cases if (path := prediction_path(settings, number, case.name)).exists()]
+    reports = [path for number in evaluations if (path := report_path(number)).is_file()]
+    kept = [
+        f"{path}: a report that was changed by hand"
+        for report in reports
+        for path in sorted(report.parent.glob(f"{report.stem}.kept-*{report.suffix}"))
+    ]
+    for one in predictions:
+        kept += [f"{path}: not as kits wrote it" for path in others_in(Path(one.folder), RESULTS, PLAN)]
+    patients = {case.clinical.patient_id for case in cases if case.clinical and case.clinical.patient_id}
+    told = {case.name for case in cases} | {one.scan for one in predictions}
+    told |= {patient for patient in patients if len(queries.cases_of_patient(session, patient)) <= len(cases)}
+    files += [path for name in sorted(told) if is_pseudonym(name) and (path := settings.pseudonyms / name).is_file()]
+    return Forgettable(
+        tuple(case.id for case in cases),
+        tuple(one.id for one in predictions),
+        (*(f"{case.dataset.name}: {case.name}" for case in cases), *(f"plan in {one.folder}" for one in predictions)),
+        tuple(files),
+        tuple(reports),
+        tuple(kept),
+    )
+
+
+def _files(settings: Settings, case: Case) -> Iterator[Path]:
+    """The folders of a case in the home, of every kind and recipe."""
+    below = Path(case.dataset.name) / folder_name(case.name)
+    roots = [settings.raw, settings.incoming, settings.quarantine]
+    roots += sorted(settings.prepared.glob("*/")) if settings.prepared.is_dir() else []
+    yield from (root / below for root in roots if (root / below).exists())
+
+
+def _patient_of(prediction: Prediction) -> str | None:
+    """Whose scan a plan says it is: the id, or its pseudonym."""
+    try:
+        identity = json.loads((Path(prediction.folder) / PLAN).read_text(encoding="utf-8"))["identity"]
+        return str(identity["patient_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.parent.rmdir()  # which an empty folder alone allows
