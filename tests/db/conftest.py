@@ -9,7 +9,7 @@ import pytest
 from db import engine as engine_module
 from db.engine import catalog_session, make_engine, open_catalog
 from db.models import CaseStatus, FileKind, RunStatus, Subset
-from db.queries import evaluation, ingest, prediction, prepare, split, training
+from db.queries import evaluation, forget, ingest, prediction, prepare, split, training
 from db.settings import Settings
 from kits_core.metrics.score import Score, Status
 from kits_core.plan.measurement import Pair, Row
@@ -103,6 +103,7 @@ def _make_small(settings):
                 facts=prepared_facts(number),
                 ceilings={("kidney", "dice"): 0.99, ("tumor", "dice"): 0.90 + number / 100},
             )
+        forget.note_forgotten(session, cases[0].dataset, "digest")
         made = split.record_split(
             session,
             dataset_id=cases[0].dataset_id,
