@@ -27,6 +27,7 @@ def main() -> None:
         demo,
         doctor,
         model,
+        plan,
         predict,
         reidentify,
         score,
