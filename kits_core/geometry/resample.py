@@ -19,8 +19,6 @@ from kits_core.geometry.grid_map import GridMap
 
 FloatArray = NDArray[np.float32]
 
-_DIGITS = 6
-
 
 def axis_weights(n_in: int, n_out: int, origin: float, step: float) -> FloatArray:
     """float32 `(n_out, n_in)`: sample `t` is taken at `origin + step * t`, with samples 1 apart.
@@ -159,7 +157,8 @@ def _shrink(
 ) -> FloatArray:
     """Apply the three weight matrices, reading the input one plane at a time along its slowest axis in memory.
 
-    In which order the products are added up depends on that axis. With 64 bits and then rounded, the sums are the same.
+    In which order the products are added up depends on that axis. Made with 64 bits and rounded to
+    32, the sums are the same.
     """
     order = sorted(range(3), key=lambda axis: -abs(oriented.strides[axis]))
     planes = oriented.transpose(order)
@@ -171,4 +170,4 @@ def _shrink(
         reduced = fast @ (middle @ np.ascontiguousarray(as_float(planes[index]))).T
         for target, weight in zip(columns.indices[part], columns.data[part], strict=True):
             result[target] += weight * reduced.T
-    return np.round(result, _DIGITS, out=result).astype(np.float32).transpose(np.argsort(order))
+    return result.astype(np.float32).transpose(np.argsort(order))
