@@ -25,19 +25,19 @@ from db.queries.evaluation import validated_cleanup
 from db.queries.training import find_model
 from db.settings import Settings, current_settings
 from kits_core.errors import CaseError, KitsError, why
-from kits_core.files import sha256_of, write_text_atomically
+from kits_core.files import write_text_atomically
 from kits_core.geometry import Volume, read_volume, write_volume
 from kits_core.inference.cleanup import Choice, Rules, clean
 from kits_core.inference.files import is_prediction, note_of
 from kits_core.inference.predict import segment
-from kits_core.plan.files import DICOM_SEG, PLAN, RESULTS, SEGMENTATION, PlannedScan, plan_scan
+from kits_core.plan.files import DICOM_SEG, PLAN, RESULTS, SEGMENTATION, PlannedScan, check_same_plan, plan_scan
 from kits_core.plan.page import PageFacts
 from kits_core.recipe.recipe import Recipe
 from kits_core.results import check_replaceable, put_in_place, working_folder
 from kits_core.scan.dicom_seg import write_dicom_seg
 from kits_core.scan.features import describe, describe_files
 from kits_core.scan.find import Scan, find_scans
-from kits_core.scan.identity import identity_of
+from kits_core.scan.identity import identity_of, scan_sha256
 from kits_core.scan.range import Flag, Reference, flags
 from kits_core.scan.read import read_scan
 from kits_core.source.preset import LICENCE, is_kits
@@ -206,7 +206,7 @@ def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Referen
     with _noting_failure(item):
         clock = time.perf_counter()
         read = read_scan(item.scan)
-        sha256, volume = _sha256(item.scan), read.volume
+        sha256, volume = scan_sha256(item.scan), read.volume
         read_s, clock = time.perf_counter() - clock, time.perf_counter()
         path = item.work / SEGMENTATION
         with reading() as session:
@@ -343,7 +343,7 @@ def _taken(session: Session, folder: Path, scan: Scan, asked: Asked) -> str | No
     """Why a scan's results must not be written to a folder; None where they may."""
     try:
         _check_is_no_source(session, folder, scan)
-        _check_is_of_this_scan(folder, scan, _source(scan, deidentify=asked.deidentify))
+        check_same_plan(folder, scan.name, _source(scan, deidentify=asked.deidentify))
         check_replaceable(scan.name, folder, RESULTS, PLAN)
     except CaseError as error:
         return str(error)
@@ -364,28 +364,6 @@ def _check_is_no_source(session: Session, folder: Path, scan: Scan) -> None:
     raise CaseError(
         scan.name, expected="a folder for results alone", got=f"{folder}, {got}", next_step="choose another --out"
     )
-
-
-def _check_is_of_this_scan(folder: Path, scan: Scan, told: str) -> None:
-    """Raise `CaseError` for a folder that holds the plan of another scan."""
-    plan = folder / PLAN
-    try:
-        source = json.loads(plan.read_text(encoding="utf-8")).get("source")
-    except (OSError, ValueError, AttributeError):  # no plan of ours: the files are looked at, one by one
-        return
-    if source != told:
-        raise CaseError(
-            scan.name,
-            expected=f"no plan of another scan in {folder}",
-            got=f"one of {source}",
-            next_step="choose another --out",
-        )
-
-
-def _sha256(scan: Scan) -> str:
-    """Of the file; of the slices' hashes where there are many."""
-    hashes = [sha256_of(path) for path in scan.files]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
 def _licence(session: Session, predictors: Predictors) -> str:

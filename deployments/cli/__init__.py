@@ -29,6 +29,7 @@ def main() -> None:
         export,
         forget,
         model,
+        plan,
         predict,
         reidentify,
         score,

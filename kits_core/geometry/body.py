@@ -3,11 +3,12 @@
 from typing import Any
 
 import cc3d
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from kits_core.geometry.boxes import Slices
-from kits_core.geometry.volume import Volume
+from kits_core.geometry.boxes import DIGITS, voxels_of
+from kits_core.geometry.volume import Volume, canonical
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -16,15 +17,15 @@ _LOOK_EVERY_MM = 4.0
 _MARGIN_MM = 10.0
 
 
-def body_mask(image: Volume) -> tuple[NDArray[np.bool_], Slices]:
-    """The patient, looked for every 4 mm: bool on `image.data[looks]`, and these `looks`.
+def body_mask(image: Volume) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """The patient, looked for every 4 mm: bool, and the HU there, of the same shape.
 
     It is the largest connected thing denser than -300 HU; lungs, gas and what does not touch it are no part of it.
+    Whatever the axes of `image`, the same voxels are looked at, from the patient's right, front and head on.
     """
-    i, j, k = (slice(None, None, max(1, round(_LOOK_EVERY_MM / mm))) for mm in image.spacing_mm)
-    looks = (i, j, k)
-    dense: NDArray[Any] = image.data[looks] > _AIR_BELOW_HU
-    return cc3d.largest_k(np.ascontiguousarray(dense), k=1, connectivity=6) > 0, looks
+    seen = _seen(image)
+    body = cc3d.largest_k(np.ascontiguousarray(seen > _AIR_BELOW_HU), k=1, connectivity=6) > 0
+    return body, seen
 
 
 def body_box(image: Volume) -> Box:
@@ -33,14 +34,30 @@ def body_box(image: Volume) -> Box:
     The patient is the largest connected thing denser than -300 HU, looked for every 4 mm; a table that does not touch
     it is left out. A scan without anything that dense is taken whole.
     """
-    body, looks = body_mask(image)
-    strides = [look.step for look in looks]
+    body, _ = body_mask(image)
     if not body.any():
         body = np.ones_like(body)
+    strides, orientation = _strides(image), nib.io_orientation(image.affine)
     ends = []
-    for axis, (stride, mm, n) in enumerate(zip(strides, image.spacing_mm, image.shape, strict=True)):
-        hits = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis))) * stride
+    for mm, n, (place, direction) in zip(image.spacing_mm, image.shape, orientation, strict=True):
+        axis = int(place)
+        hits = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis))) * strides[axis]
         # What lies between two looks is not known to be air.
-        margin = stride - 1 + int(np.ceil(_MARGIN_MM / mm))
-        ends.append((max(0, int(hits[0]) - margin), min(n - 1, int(hits[-1]) + margin)))
+        margin = strides[axis] - 1 + voxels_of(_MARGIN_MM, mm)
+        first, last = max(0, int(hits[0]) - margin), min(n - 1, int(hits[-1]) + margin)
+        ends.append((first, last) if direction < 0 else (n - 1 - last, n - 1 - first))
     return ends[0], ends[1], ends[2]
+
+
+def _seen(image: Volume) -> NDArray[Any]:
+    """What is looked at, in the order of the patient's axes; a view.
+
+    It begins at the last voxel to the right, front and head, which is the first one of KiTS's own files.
+    """
+    i, j, k = (slice(None, None, -stride) for stride in _strides(image))
+    return canonical(image).data[i, j, k]
+
+
+def _strides(image: Volume) -> tuple[int, ...]:
+    """Every how many voxels is looked, along the patient's axes."""
+    return tuple(max(1, round(round(_LOOK_EVERY_MM / mm, DIGITS))) for mm in canonical(image).spacing_mm)

@@ -1,11 +1,20 @@
 """Boxes of voxels along the axes of an array."""
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Slices = tuple[slice, slice, slice]
+
+DIGITS = 3
+"""Of a voxel. Headers round spacings: a tenth of 12 mm must not be a voxel more in a file that has 0.8333333 mm."""
+
+
+def voxels_of(length_mm: float, spacing_mm: float) -> int:
+    """The number of voxels that a length needs, the same for a spacing as NIfTI and as DICOM write it."""
+    return math.ceil(round(length_mm / spacing_mm, DIGITS))
 
 
 def bounding_box(mask: NDArray[Any]) -> Slices | None:

@@ -11,6 +11,8 @@ from kits_core.geometry.volume import Affine, Shape, Volume
 
 Triple = tuple[float, float, float]
 
+_SPACING_DIGITS = 6  # of a millimetre
+
 
 @dataclass(frozen=True)
 class GridMap:
@@ -65,11 +67,15 @@ class GridMap:
     @classmethod
     def at_spacing(cls, source: Volume, box: Sequence[tuple[float, float]], shape: Shape, spacing_mm: float) -> Self:
         """A grid of `shape` (the same on every axis) and of equal spacing, about the centre of a box of the source."""
-        around = []
-        for (first, last), mm in zip(box, source.spacing_mm, strict=True):
-            centre, reach = (first + last) / 2, (shape[0] * spacing_mm / mm - 1) / 2
-            around.append((centre - reach, centre + reach))
-        return cls.of_box(source, around, shape)
+        whole = cls.whole(source, shape)
+        steps, origins = [], []
+        for axis, flip, m in zip(whole.axes, whole.flipped, shape, strict=True):
+            # In this order, and of a spacing without what 32 bits make of it, all layouts of a scan give the same bits.
+            first, last = box[axis] if not flip else (source.shape[axis] - 1 - end for end in reversed(box[axis]))
+            step = spacing_mm / round(source.spacing_mm[axis], _SPACING_DIGITS)
+            steps.append(step)
+            origins.append((first + last) / 2 - (m - 1) / 2 * step)
+        return replace(whole, origin_vox=_triple(origins), step_vox=_triple(steps))
 
     def padded(self, voxels: int) -> Self:
         """The same grid with `voxels` more of the same size on all six sides."""

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kits_core.geometry.body import Box
-from kits_core.geometry.boxes import Slices, bounding_box
+from kits_core.geometry.boxes import Slices, bounding_box, voxels_of
 
 _LEAST_ML = 5.0
 
@@ -26,7 +26,7 @@ def kidneys_box(
         return None
     ends = []
     for part, mm, n in zip(box, spacing_mm, labels.shape, strict=True):
-        margin = int(np.ceil(margin_mm / mm))
+        margin = voxels_of(margin_mm, mm)
         ends.append((max(0, part.start - margin), min(n - 1, part.stop - 1 + margin)))
     return ends[0], ends[1], ends[2]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from kits_core.files import written_aside
@@ -54,9 +55,15 @@ class Volume:
         return float(i), float(j), float(k)
 
 
+def canonical(volume: Volume) -> Volume:
+    """The same volume with its axes nearest to the patient's right, front and head; the data are a view."""
+    turn = io_orientation(volume.affine)
+    return Volume(apply_orientation(volume.data, turn), volume.affine @ inv_ornt_aff(turn, volume.shape))
+
+
 def voxels_sha256(volume: Volume) -> str:
     """SHA-256 of the voxels from left to right, back to front, feet to head: the same however a tool saved the scan."""
-    turned = nib.orientations.apply_orientation(volume.data, nib.orientations.io_orientation(volume.affine))
+    turned = canonical(volume).data
     digest = hashlib.sha256(f"{turned.shape} {turned.dtype.name}".encode())
     for start in range(0, len(turned), _PLANES):
         digest.update(turned[start : start + _PLANES].tobytes())

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kits_core.geometry import Volume, read_volume
-from kits_core.plan.anatomy import canonical
+from kits_core.geometry.volume import canonical
 from kits_core.plan.measurement import FOUND, TUMOR, Pair
 from kits_core.plan.plan import Plan, make_plan
 from kits_core.plan.structures import structure_map

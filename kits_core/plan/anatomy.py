@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import cc3d
 import numpy as np
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, find_objects
 from scipy.spatial import KDTree
@@ -14,6 +13,7 @@ from scipy.spatial import KDTree
 from kits_core.geometry import Volume
 from kits_core.geometry.body import body_box
 from kits_core.geometry.boxes import Slices, bounding_box
+from kits_core.geometry.volume import canonical
 from kits_core.labels import Label
 
 Side = Literal["left", "right", "fused", "none"]
@@ -103,12 +103,6 @@ class Anatomy:
     kidneys: tuple[Kidney, ...]
     specks_ml: float
     remarks: tuple[str, ...]
-
-
-def canonical(volume: Volume) -> Volume:
-    """The same volume with its axes nearest to the patient's right, front and head; the data are a view."""
-    turn = io_orientation(volume.affine)
-    return Volume(apply_orientation(volume.data, turn), volume.affine @ inv_ornt_aff(turn, volume.shape))
 
 
 def find_anatomy(labels: Volume, image: Volume | None = None) -> Anatomy | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kits_core.errors import CaseError
 from kits_core.files import write_text_atomically
 from kits_core.geometry import Volume, read_volume
 from kits_core.plan.measurement import Row
@@ -60,6 +61,24 @@ def plan_scan(scan: Scan, folder: Path, facts: PageFacts, extra: Mapping[str, An
     text = json.dumps(record | plan.to_json(), indent=2, ensure_ascii=False)
     write_text_atomically(folder / PLAN, text + "\n")
     return PlannedScan(tuple(plan.rows()), tuple(_shown(plan)), plan.anatomy.remarks, clock.seconds)
+
+
+def check_same_plan(folder: Path, case: str, source: str, mask: str | None = None) -> None:
+    """Raise `CaseError` for a folder that holds a plan of another scan or of another mask.
+
+    `source`: what `plan.json` says of where the scan is. `mask`: where a person's mask is; None for a model's.
+    """
+    try:
+        record = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        found = record.get("source"), record.get("mask")
+    except (OSError, ValueError, AttributeError):  # no plan of ours: the files are looked at, one by one
+        return
+    if found != (source, mask):
+        whose = "another scan" if found[0] != source else "another segmentation"
+        of = found[0] if found[0] != source else found[1] or "a model"
+        raise CaseError(
+            case, expected=f"no plan of {whose} in {folder}", got=f"one of {of}", next_step="choose another --out"
+        )
 
 
 def _shown(plan: Plan) -> Sequence[dict[str, str]]:

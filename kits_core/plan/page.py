@@ -13,8 +13,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from kits_core.geometry import Volume
+from kits_core.geometry.volume import canonical
 from kits_core.pages import environment
-from kits_core.plan.anatomy import canonical
 from kits_core.plan.colors import BACKGROUND, css
 from kits_core.plan.measurement import MEASUREMENTS
 from kits_core.plan.plan import FRAME, NOTICE, Plan

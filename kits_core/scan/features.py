@@ -63,8 +63,8 @@ def describe(volume: Volume, labels: NDArray[np.uint8]) -> dict[str, float]:
         "head_foot_extent_mm": extents[head_foot],
         "in_plane_extent_mm": max(mm for axis, mm in enumerate(extents) if axis != head_foot),
     }
-    body, looks = body_mask(volume)
-    values = volume.data[looks][body] if body.any() else volume.data[looks].ravel()
+    body, seen = body_mask(volume)
+    values = seen[body] if body.any() else seen.ravel()
     for percent, hu in zip(_PERCENTILES, np.percentile(values, _PERCENTILES), strict=True):
         found[f"body_p{percent}_hu"] = float(hu)
     kidneys = _kidney_values(volume.data, labels)

@@ -1,11 +1,13 @@
 """Whose scan it is, and which: what a person checks before reading on."""
 
+import hashlib
 import warnings
 from dataclasses import dataclass
 
 from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
 
+from kits_core.files import sha256_of
 from kits_core.scan.find import Scan
 from kits_core.scan.header import BROKEN
 
@@ -69,6 +71,12 @@ def identity_of(scan: Scan) -> Identity:
             )
     except (OSError, LookupError, *BROKEN):
         return Identity(series_uid=scan.series_uid or "")
+
+
+def scan_sha256(scan: Scan) -> str:
+    """SHA-256 of a scan's file; of the slices' hashes where there are many."""
+    hashes = [sha256_of(path) for path in scan.files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
 def _text(data: Dataset, tag: str) -> str:

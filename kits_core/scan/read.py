@@ -6,7 +6,7 @@ import numpy as np
 
 from kits_core.errors import CaseError
 from kits_core.geometry.grid import SPACING_MM, is_spacing
-from kits_core.geometry.volume import Volume
+from kits_core.geometry.volume import Volume, canonical
 from kits_core.scan.dicom import read_dicom
 from kits_core.scan.find import Scan
 from kits_core.scan.nifti import read_nifti
@@ -53,7 +53,7 @@ def _check_grid(case: str, volume: Volume) -> None:
 
 def _check_values(case: str, volume: Volume) -> None:
     stride = max(1, round((volume.data.size / _SAMPLE_VOXELS) ** (1 / 3)))
-    sample = volume.data[::stride, ::stride, ::stride]
+    sample = canonical(volume).data[::stride, ::stride, ::stride]
     high, most = np.percentile(sample, (75, 99.5))
     try:
         check_hounsfield(case, float(sample.min()), {"p75": float(high), "p99.5": float(most)})

@@ -85,6 +85,19 @@ def description_of(data: Dataset) -> Description:
     return Description(kind, reference, tuple(named))
 
 
+def numbers_with_content(data: Dataset) -> set[int]:
+    """The structures that have contours, or frames, without looking at these."""
+    if _KINDS[data.SOPClassUID] == "rtstruct":
+        drawn = (item for item in items(data, "ROIContourSequence") if item.get("ContourSequence"))
+        return {int(item.ReferencedROINumber) for item in drawn}
+    if data.get("SegmentationType") == "LABELMAP":  # only the pixels tell
+        return {named.number for named in _segments(data)}
+    shared = items(data, "SharedFunctionalGroupsSequence")
+    groups = (*shared, *items(data, "PerFrameFunctionalGroupsSequence"))
+    found = (item for group in groups for item in items(group, "SegmentIdentificationSequence"))
+    return {int(item.ReferencedSegmentNumber) for item in found}
+
+
 def items(data: Dataset, keyword: str) -> Iterable[Dataset]:
     """The items of a sequence, none where it is missing or empty."""
     return data.get(keyword) or ()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kits_core.geometry.boxes import Slices
 from kits_core.geometry.volume import Shape
 
-Kind = Literal["seg", "rtstruct"]
+Kind = Literal["seg", "rtstruct", "nrrd"]
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,10 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class Structures:
-    """What a SEG or RTSTRUCT holds, on a grid of `shape`. `notes`: what was passed over, and what a reader should know.
+    """What a SEG, RTSTRUCT or NRRD holds, on a grid of `shape`.
 
-    `left_out`: names of structures that are empty in the file. They need no meaning.
+    `notes`: what was passed over, and what a reader should know. `left_out`: names of structures that are empty, or of
+    which nothing lies in the grid. They need no meaning.
     """
 
     kind: Kind

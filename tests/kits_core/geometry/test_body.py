@@ -2,6 +2,7 @@ import numpy as np
 
 from kits_core.geometry.body import body_box
 from kits_core.geometry.volume import Volume
+from kits_core.phantom.dataset import kits_affine
 
 
 def _scan():
@@ -31,3 +32,14 @@ def test_a_table_apart_from_the_body_is_left_out():
 def test_a_scan_without_a_body_is_taken_whole():
     hu = np.full((5, 6, 7), -1000, np.int16)
     assert body_box(Volume(hu, np.eye(4))) == ((0, 4), (0, 5), (0, 6))
+
+
+def test_of_a_file_as_kits_stores_its_own_every_so_many_voxels_from_the_first_are_looked_at():
+    # So the frames of cases that were prepared before stay what they are, whatever the layout of other files.
+    hu = np.full((23, 50, 61), -1000, np.int16)
+    hu[4:17, 11:38, 15:52] = 40
+    box = body_box(Volume(hu, kits_affine((2.0, 1.3, 1.0))))
+    for axis, (stride, mm) in enumerate(zip((2, 3, 4), (2.0, 1.3, 1.0), strict=True)):
+        hits = np.flatnonzero((hu[::2, ::3, ::4] > -300).any(axis=tuple(a for a in range(3) if a != axis))) * stride
+        margin = stride - 1 + int(np.ceil(10 / mm))
+        assert box[axis] == (max(0, hits[0] - margin), min(hu.shape[axis] - 1, hits[-1] + margin))

@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from kits_core.errors import CaseError
 from kits_core.geometry.grid import apart_mm, same_place
 from kits_core.geometry.header import HeaderError, clean_header, read_grid
+from kits_core.metrics.folders import read_segmentation
+from kits_core.scan.find import find_scans
+from kits_core.scan.read import read_scan
+from kits_core.source.convert import convert_image
 
 SHAPE = (12, 10, 8)
 AFFINE = np.array([[-0.8, 0, 0, 100], [0, -0.8, 0, 90], [0, 0, 5.0, -400], [0, 0, 0, 1]])
@@ -137,6 +142,20 @@ def test_what_can_be_read_in_two_ways_is_refused_with_both(name):
     header, words = REFUSED[name]
     with pytest.raises(HeaderError, match=words):
         read_grid(header)
+
+
+@pytest.mark.parametrize("fields", [{}, {"qform_code": 0}, {"sform_code": 2}])
+def test_a_sform_without_scale_is_refused_by_every_door(tmp_path, fields):
+    """Taken at its word it makes volumes 3.2 times too small here, and 23 times in a scan of thick slices."""
+    path = _write(tmp_path / "a.nii", _with_sform(UNIT, **fields))
+    words = "expected one voxel size by sform and pixdim"
+    with pytest.raises(CaseError, match=words):
+        read_scan(find_scans([path]).scans[0])
+    with pytest.raises(CaseError, match=words):
+        read_segmentation("a", "prediction", path)
+    with pytest.raises(CaseError, match=words):
+        convert_image(path, tmp_path / "b.nii", case="a")
+    assert not (tmp_path / "b.nii").exists()
 
 
 def test_a_header_without_a_place_is_read_as_nibabel_does_and_that_is_said(tmp_path):

@@ -149,3 +149,14 @@ def test_a_map_of_another_shape_is_refused():
     grid = GridMap.whole(Volume(np.zeros((4, 4, 4)), np.eye(4)), (4, 4, 4))
     with pytest.raises(ValueError, match=r"shape \(4, 4, 4\), got \(5, 4, 4\)"):
         resample_image(np.zeros((5, 4, 4)), grid, fill=0)
+
+
+@pytest.mark.parametrize("memory", ["C", "F"])
+def test_of_labels_with_equal_shares_the_first_wins_in_whichever_order_they_are_added_up(memory):
+    # What one label has on this side of the middle plane, the other has on that side.
+    half = np.random.default_rng(3).integers(1, 3, (18, 33, 25)).astype(np.uint8)
+    swapped = np.array([0, 2, 1], np.uint8)[half[::-1]]
+    labels = np.array(np.concatenate([half, swapped]), order=memory)
+    found = resample_labels(labels, GridMap.whole(Volume(labels, np.eye(4)), (9, 11, 5)), (0, 1, 2))
+    assert (found[4] == 1).any()
+    assert not (found[4] == 2).any()

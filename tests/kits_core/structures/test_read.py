@@ -57,6 +57,25 @@ def test_an_empty_structure_needs_no_meaning(write, series, helpers):
     assert found.notes == ("nothing of '?' lies in the scan",)
 
 
+def test_names_are_asked_for_before_anything_is_read(write, series, helpers):
+    def spoil(data):
+        if data.Modality == "SEG":
+            del data.PixelData
+        else:
+            data.ROIContourSequence[0].ContourSequence[0].ContourData = ["1"]
+
+    path = write(series, {"body": helpers.masks()["Kidney"], "kidney": helpers.masks()["Tumour"]}, change=spoil)
+    with pytest.raises(CaseError, match="also 'body'"):
+        read_labels(path, series.scan, LabelMap())
+
+
+def test_a_threshold_that_is_none_is_refused(write, series, helpers):
+    path = write(series, helpers.masks())
+    for threshold in (0, 1.2):
+        with pytest.raises(ValueError, match="above 0 and is at most 1"):
+            read_structures(path, series.scan, threshold=threshold)
+
+
 def test_structures_that_are_all_background_are_refused(write, series, helpers):
     path = write(series, {"liver": helpers.masks()["Kidney"]})
     names = LabelMap.parse(["liver=background"])

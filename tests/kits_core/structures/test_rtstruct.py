@@ -155,3 +155,16 @@ def test_a_file_cut_off_is_refused_unless_all_contours_are_there(tmp_path, serie
         else:
             assert all(np.array_equal(found[name], masks[name]) for name in masks)
     assert refused > 0.9 * len(whole) / 61
+
+
+def test_a_file_that_ends_between_two_structures_does_not_pass_for_a_whole_one(tmp_path, series):
+    drawn = {name: [_square(series, k)] for k, name in enumerate(("kidney", "tumor", "cyst"), start=3)}
+    path = series.rtstruct(tmp_path / "rs.dcm", drawn)
+    whole = path.read_bytes()
+    for size in range(whole.index(b"CLOSED_PLANAR"), len(whole)):
+        path.write_bytes(whole[:size])
+        try:
+            found = read_structures(path, series.scan)
+        except CaseError:
+            continue
+        assert [one.voxels for one in found.structures] == [36, 36, 36]

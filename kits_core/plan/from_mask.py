@@ -1,0 +1,99 @@
+"""A plan of a mask that someone has: no model, no server, no catalog."""
+
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from kits_core.errors import CaseError
+from kits_core.files import sha256_of
+from kits_core.geometry import Volume, write_volume
+from kits_core.label_map import LabelMap
+from kits_core.plan.files import PAGE, PLAN, RESULTS, SEGMENTATION, PlannedScan, check_same_plan, plan_scan
+from kits_core.plan.page import PageFacts
+from kits_core.results import check_replaceable, put_in_place
+from kits_core.scan.find import Scan
+from kits_core.scan.identity import identity_of, scan_sha256
+from kits_core.scan.read import read_scan
+from kits_core.structures import Labelled, read_mask
+from kits_core.structures.read import THRESHOLD
+
+
+@dataclass(frozen=True)
+class PlannedMask:
+    """Where a plan lies, and what it says in short. `notes`: how scan and mask were read."""
+
+    folder: Path
+    planned: PlannedScan
+    notes: tuple[str, ...]
+
+    @property
+    def page(self) -> Path:
+        """The page to look at."""
+        return self.folder / PAGE
+
+
+def plan_mask(
+    scan: Scan,
+    mask: Path,
+    out: Path,
+    names: LabelMap,
+    *,
+    created: str,
+    threshold: float = THRESHOLD,
+    other_series: bool = False,
+) -> PlannedMask:
+    """Write plan, measurements, surfaces, page and labels of a mask into a folder of `out` with the scan's name.
+
+    `created`: the time, for the page. Of the others, see `read_mask`. All is made beside the folder and put in place
+    when it is whole. Raises `CaseError` for what `read_scan`, `read_mask` and `make_plan` refuse, and for a folder that
+    holds the scan, the mask, the plan of another one, or a file that kits did not write.
+    """
+    folder = out / scan.name
+    source, drawn = str(scan.path.absolute()), str(mask.absolute())
+    _check_apart(scan, mask, folder)
+    check_same_plan(folder, scan.name, source, drawn)
+    check_replaceable(scan.name, folder, RESULTS, PLAN)
+    read = read_scan(scan)
+    labelled = read_mask(mask, scan, read.volume, names, threshold=threshold, other_series=other_series)
+    notes = (*read.notes, *labelled.notes)
+    facts = PageFacts(
+        title=f"Surgical plan: {scan.name}",
+        created=created,
+        flags=[],
+        lineage=_lineage(scan, mask, labelled, notes),
+        identity=identity_of(scan),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{scan.name}.", suffix=".partial", dir=out) as made:
+        work = Path(made)
+        write_volume(work / SEGMENTATION, Volume(labelled.volume.data, read.volume.affine))
+        planned = plan_scan(scan, work, facts, {"source": source, "mask": drawn})
+        put_in_place(scan.name, work, folder, PLAN)
+    return PlannedMask(folder, planned, notes)
+
+
+def _check_apart(scan: Scan, mask: Path, folder: Path) -> None:
+    """Raise `CaseError` for a folder of results that holds what they are made from."""
+    place = folder.resolve()
+    if inside := [file for file in (*scan.files, mask) if file.resolve().is_relative_to(place)]:
+        raise CaseError(
+            scan.name,
+            expected="a folder for results alone",
+            got=f"{folder}, which holds {inside[0].name}",
+            next_step="choose another --out",
+        )
+
+
+def _lineage(scan: Scan, mask: Path, labelled: Labelled, notes: tuple[str, ...]) -> dict[str, str]:
+    volume = labelled.volume
+    told = {
+        "scan": f"{scan.path.absolute()} ({scan.kind}, {' × '.join(map(str, volume.shape))} voxels of "
+        f"{' × '.join(f'{mm:.3g}' for mm in volume.spacing_mm)} mm)",
+        "scan SHA-256": scan_sha256(scan),
+        "segmentation": f"{mask.absolute()}, not made by this software",
+        "segmentation SHA-256": sha256_of(mask),
+        "read as": ", ".join(f"{name}: {label.name.lower()}" for name, label in labelled.meanings.items()),
+        "software": f"kits-platform {version('kits-platform')}",
+    }
+    return told | ({"in reading": "; ".join(notes)} if notes else {})
