@@ -48,6 +48,13 @@ class Settings(BaseSettings):
         description="How long the home's Prefect server, which the first command starts, waits for another command "
         "before it ends; 0 ends it with the command.",
     )
+    server_start_minutes: float = Field(
+        15.0,
+        gt=0,
+        le=1440,
+        description="How long a Prefect server may take to start before that is given up: on a busy machine, or with "
+        "its state on PostgreSQL, it takes minutes.",
+    )
 
     source_token: SecretStr | None = Field(
         None, description="Bearer token for the host of the source; it is sent to no other, and only over https."

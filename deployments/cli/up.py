@@ -65,9 +65,9 @@ def up(
     with sole_machine(place), ended_by_signals(machine):
         try:
             with out.status("starting the server"):
-                machine.start_server()
+                machine.start_server(waits=say)
             with out.status("pools, deployments, automations"):
-                machine.furnish()
+                machine.furnish(waits=say)
             machine.start_workers()
             say(f"dashboard: {dashboard_link(settings.home, place.api_url)}")
             say(f"home: {settings.home}. Ctrl-C ends everything.")
