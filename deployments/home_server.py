@@ -134,7 +134,7 @@ def retire(home: Path) -> None:
 
 
 @contextmanager
-def starting(home: Path, waits: Callable[[str], object]) -> Iterator[None]:
+def starting(home: Path, waits: Callable[[str], object] = lambda _: None) -> Iterator[None]:
     """Hold the right to start a server of a home: two that make the tables of one database break each other's."""
     since = time.monotonic()
     with (prefect_home(home) / "start.lock").open("a") as file:

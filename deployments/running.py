@@ -38,11 +38,13 @@ def run_flow(flow: str, parameters: BaseModel, console: Console, meanwhile: Call
     gc.disable()  # a fifth of what the imports take; they leave nothing to collect
     from prefect.exceptions import CancelledRun, PrefectHTTPStatusError  # noqa: PLC0415
 
+    from db.engine import open_catalog  # noqa: PLC0415 - which imports SQLAlchemy
     from deployments.console import ConsoleProgress  # noqa: PLC0415
     from tasks.progress import listening  # noqa: PLC0415
 
     settings = Settings()
     settings.open_home()
+    settings.check_one_catalog()
     module, _, function = flow.partition(":")
 
     def while_the_server_starts() -> None:
@@ -68,6 +70,8 @@ def run_flow(flow: str, parameters: BaseModel, console: Console, meanwhile: Call
             status.stop()
             gc.enable()
             set_right()
+            open_catalog(settings)
+            settings.remember_catalog()
             link = dashboard_link(settings.home, api_url)
             console.print(f"[dim]follow it in the dashboard: {link}[/]", highlight=False, soft_wrap=True)
             with ConsoleProgress(console) as progress, listening(progress):
