@@ -85,7 +85,7 @@ def _unreachable(url: str, error: Exception) -> CatalogUnreachableError:
     told = " ".join(str(getattr(error, "orig", error)).split())
     return CatalogUnreachableError(
         f"expected the catalog at {shown_address(url)}, got: {told}; "
-        "check KITS_HOME and KITS_DATABASE_URL, and that the server runs"
+        "check KITS_HOME, KITS_DATABASE_URL or what the home remembers (database.json), and that the server runs"
     )
 
 
@@ -95,6 +95,7 @@ def _open_home(settings: Settings, _process: int) -> None:
         settings.open_home()
     except HomeError as error:
         raise _unreachable(settings.catalog_url, error) from error
+    settings.check_one_catalog()
 
 
 @lru_cache(maxsize=8)

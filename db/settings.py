@@ -9,6 +9,7 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from db.home_catalog import check_no_other, remember, the_one
 from kits_core.errors import KitsError
 from kits_core.files import keep_private
 from kits_core.source.preset import Kits23Addresses
@@ -34,7 +35,8 @@ class Settings(BaseSettings):
         description="Group of this machine whose members share the home; empty closes it to everyone but its owner.",
     )
     database_url: SecretStr | None = Field(
-        None, description="SQLAlchemy address of the catalog; empty takes catalog.db in the home (SQLite)."
+        None,
+        description="SQLAlchemy address of the catalog; empty takes what the home remembers, or else its catalog.db.",
     )
     dask: str | None = Field(
         None,
@@ -47,6 +49,13 @@ class Settings(BaseSettings):
         le=1440,
         description="How long the home's Prefect server, which the first command starts, waits for another command "
         "before it ends; 0 ends it with the command.",
+    )
+    server_start_minutes: float = Field(
+        15.0,
+        gt=0,
+        le=1440,
+        description="How long a Prefect server may take to start before that is given up: on a busy machine, or with "
+        "its state on PostgreSQL, it takes minutes.",
     )
 
     source_token: SecretStr | None = Field(
@@ -178,15 +187,31 @@ class Settings(BaseSettings):
 
     @property
     def catalog_url(self) -> str:
-        """SQLAlchemy address of the catalog; `postgresql://` is given the driver that this project installs."""
-        if self.database_url is None:
+        """SQLAlchemy address of the catalog; `postgresql://` is given the driver that this project installs.
+
+        Raises `KitsError` where the home remembers another database than the one that is set.
+        """
+        url = the_one(self.home, self.database_url.get_secret_value() if self.database_url else None)
+        if url is None:
             # A path may hold what means something in an address: a space, `?`, `#`, `%`.
             return f"sqlite:///{quote(str(self.home / 'catalog.db'))}"
-        url = self.database_url.get_secret_value()
         for plain in ("postgresql://", "postgres://"):
             if url.startswith(plain):
                 return "postgresql+psycopg://" + url.removeprefix(plain)
         return url
+
+    def check_one_catalog(self) -> None:
+        """Raise `KitsError` where the home has another catalog than the database that is set."""
+        check_no_other(self.home, self.catalog_url)
+
+    def remember_catalog(self, *, prefect: bool = False) -> None:
+        """Let the home remember the database that is set; `prefect`: with Prefect's own state beside it.
+
+        Call it once that database has answered. Raises `KitsError` where the home has another catalog.
+        """
+        if self.database_url is not None:
+            self.check_one_catalog()
+            remember(self.home, self.database_url.get_secret_value(), prefect=prefect)
 
     def relative(self, path: Path) -> str:
         """`path` as the catalog stores it: relative to the home, so that a home can be moved."""

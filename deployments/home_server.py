@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +28,8 @@ from typing import IO
 
 import httpx
 
-from deployments.home_note import Note, prefect_home, read_note
+from db.settings import current_settings
+from deployments.home_note import Note, auth_string, prefect_home, read_note
 from deployments.password import make_password, read_password
 from kits_core.errors import KitsError
 from kits_core.files import write_text_atomically
@@ -36,7 +37,6 @@ from kits_core.files import write_text_atomically
 HOST = "127.0.0.1"
 SERVER_AUTH, CLIENT_AUTH = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 """Where Prefect's server finds the password that it asks for, and where its clients find the one that they show."""
-_START_TIMEOUT_S = 180.0
 _RETIRES_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.5
 _STATES_EVERY_S = 20.0
@@ -109,6 +109,21 @@ def running_server(home: Path, waits: Callable[[str], object] = lambda _: None) 
     return _answering(folder, "up", waits) or _answering(folder, "server", waits)
 
 
+def state_of(home: Path, flow_run_id: str) -> str | None:
+    """The type of a flow run's state, as `RUNNING`, by a server of the home that runs now; None where none can say."""
+    folder = prefect_home(home)
+    for name in ("up", "server"):
+        note = read_note(folder / f"{name}.json")
+        if note is None or not is_held(folder / f"{name}.lock"):
+            continue  # another program may have its port now, and is told no password
+        user, _, password = (auth_string(home, note.api_url) or "").partition(":")
+        with suppress(httpx.HTTPError, ValueError, KeyError):
+            asked = f"{note.api_url}/flow_runs/{flow_run_id}"
+            answer = httpx.get(asked, auth=(user, password) if user else None, timeout=5, trust_env=False)
+            return str(answer.raise_for_status().json()["state_type"])
+    return None
+
+
 def retire(home: Path) -> None:
     """Ask the home's server, if there is one, to end as soon as nobody uses it; it is the home's no longer."""
     folder = prefect_home(home)
@@ -119,10 +134,12 @@ def retire(home: Path) -> None:
 
 
 @contextmanager
-def starting(home: Path) -> Iterator[None]:
+def starting(home: Path, waits: Callable[[str], object] = lambda _: None) -> Iterator[None]:
     """Hold the right to start a server of a home: two that make the tables of one database break each other's."""
+    since = time.monotonic()
     with (prefect_home(home) / "start.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while not _taken_alone(file):
+            every_few_seconds(since, "another command of this home, which starts a Prefect server", waits)
         yield
 
 
@@ -161,7 +178,7 @@ def _share(file: IO[str], waits: Callable[[str], object]) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            _every_few_seconds(since, "another command of this home, which starts its Prefect server", waits)
+            every_few_seconds(since, "another command of this home, which starts its Prefect server", waits)
         else:
             return
 
@@ -175,20 +192,21 @@ def _answering(folder: Path, name: str, waits: Callable[[str], object]) -> str |
             path.unlink(missing_ok=True)  # it retires
         elif note is not None and answers(note.api_url):
             return note.api_url
-        if time.monotonic() - since > _START_TIMEOUT_S:
+        if time.monotonic() - since > (limit_s := start_limit_s()):
             where = f"{note.api_url}, process {note.pid}" if note else "one that starts"
             raise KitsError(
-                f"the Prefect server of this home ({where}): expected an answer within {_START_TIMEOUT_S:.0f} s, got "
-                f"none; end it, then run this again; its log is {folder / 'server.log'}"
+                f"the Prefect server of this home ({where}): expected an answer within {limit_s:.0f} s "
+                "(KITS_SERVER_START_MINUTES), got none; end it, then run this again; its log is "
+                f"{folder / 'server.log'}"
             )
-        _every_few_seconds(since, "this home's Prefect server to answer", waits)
+        every_few_seconds(since, "this home's Prefect server to answer", waits)
     return None
 
 
 def _started(home: Path, idle_s: float, meanwhile: Callable[[], object], waits: Callable[[str], object]) -> str:
     folder, since = prefect_home(home), time.monotonic()
     log = folder / "server.log"
-    with starting(home):
+    with starting(home, waits):
         if api_url := running_server(home, waits):
             meanwhile()
             return api_url
@@ -200,22 +218,29 @@ def _started(home: Path, idle_s: float, meanwhile: Callable[[], object], waits: 
                 start_new_session=True,  # neither Ctrl-C nor a closed terminal reaches it
             )  # fmt: skip
         meanwhile()
-        while time.monotonic() - since < _START_TIMEOUT_S and process.poll() is None:
+        while time.monotonic() - since < (limit_s := start_limit_s()) and process.poll() is None:
             note = read_note(folder / "server.json")
             if note is not None and note.pid == process.pid and answers(note.api_url):
                 return note.api_url
-            _every_few_seconds(since, "this home's Prefect server to start", waits)
+            every_few_seconds(since, "this home's Prefect server to start", waits)
         status = process.poll()
         if status is None:
             process.kill()
             process.wait()
     got = "got none" if status is None else f"it ended with status {status}"
     raise KitsError(
-        f"this home's Prefect server: expected an answer within {_START_TIMEOUT_S:.0f} s, {got}; read {log}"
+        f"this home's Prefect server: expected an answer within {limit_s:.0f} s (KITS_SERVER_START_MINUTES), {got}; "
+        f"read {log}"
     )
 
 
-def _every_few_seconds(since: float, what: str, waits: Callable[[str], object]) -> None:
+def start_limit_s() -> float:
+    """How long a server may take to start, in seconds."""
+    return 60 * current_settings().server_start_minutes
+
+
+def every_few_seconds(since: float, what: str, waits: Callable[[str], object]) -> None:
+    """Wait a moment; every 20 s since `since` (`time.monotonic`) say what is waited for."""
     seconds = time.monotonic() - since
     time.sleep(0.1)
     if int((seconds + 0.1) / _STATES_EVERY_S) > int(seconds / _STATES_EVERY_S):

@@ -6,17 +6,15 @@ health check. Clients find it in `PREFECT_API_AUTH_STRING`, browsers in the link
 
 import os
 import secrets
-import stat
 from pathlib import Path
 from urllib.parse import quote
 
 from kits_core.errors import KitsError
-from kits_core.files import written_aside
+from kits_core.files import keep_to_folder, written_aside
 
 LOGIN = "/kits/login"
 """The page of the server that lets a browser in."""
 _BYTES = 24
-_SHARED = stat.S_ISGID | stat.S_IRWXG
 
 
 def password_file(folder: Path) -> Path:
@@ -34,10 +32,10 @@ def make_password(folder: Path, chosen: str | None = None) -> str:
     if chosen or not path.exists():
         with written_aside(path) as aside:
             aside.touch(mode=0o600)
-            _keep_to_the_home(aside, folder.parent)
+            keep_to_folder(aside, folder.parent)
             aside.write_text(chosen or f"kits:{secrets.token_urlsafe(_BYTES)}", encoding="utf-8")
     elif path.stat().st_uid == os.getuid():
-        _keep_to_the_home(path, folder.parent)  # which may be shared since
+        keep_to_folder(path, folder.parent)  # which may be shared since
     return read_password(folder)
 
 
@@ -61,12 +59,3 @@ def login_link(dashboard: str, password: str, page: str = "") -> str:
     The password stands behind the `#`: browsers keep that part to themselves, so that no server and no log gets it.
     """
     return f"{dashboard}{LOGIN}{page}#{quote(password, safe=':')}"
-
-
-def _keep_to_the_home(path: Path, home: Path) -> None:
-    """Let those read a file who share the home, and nobody else."""
-    of_home = home.stat()
-    shared = of_home.st_mode & _SHARED == _SHARED
-    if shared:
-        os.chown(path, -1, of_home.st_gid)
-    path.chmod(0o640 if shared else 0o600)

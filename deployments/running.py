@@ -3,16 +3,18 @@
 import gc
 import os
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import httpx
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 
 from db.settings import Settings
 from deployments.home_note import dashboard_link
-from deployments.server import HEARTBEAT_S, prefect_server
+from deployments.server import prefect_server
 from kits_core.errors import KitsError
 
 _ENVIRONMENT = {
@@ -21,7 +23,6 @@ _ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "DASK_LOGGING__DISTRIBUTED": "warning",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
 }
 
 
@@ -37,11 +38,13 @@ def run_flow(flow: str, parameters: BaseModel, console: Console, meanwhile: Call
     gc.disable()  # a fifth of what the imports take; they leave nothing to collect
     from prefect.exceptions import CancelledRun, PrefectHTTPStatusError  # noqa: PLC0415
 
+    from db.engine import open_catalog  # noqa: PLC0415 - which imports SQLAlchemy
     from deployments.console import ConsoleProgress  # noqa: PLC0415
     from tasks.progress import listening  # noqa: PLC0415
 
     settings = Settings()
     settings.open_home()
+    settings.check_one_catalog()
     module, _, function = flow.partition(":")
 
     def while_the_server_starts() -> None:
@@ -49,16 +52,26 @@ def run_flow(flow: str, parameters: BaseModel, console: Console, meanwhile: Call
             meanwhile()
         import_module(module)
 
+    def set_right(*, alone: bool = False) -> None:
+        from deployments import dead_runs  # noqa: PLC0415 - which imports Prefect
+
+        for line in dead_runs.set_right(settings, alone=alone):
+            console.print(f"[dim]{escape(line)}[/]", highlight=False, soft_wrap=True)
+
     server = prefect_server(
         settings.home,
         idle_s=60 * settings.server_idle_minutes,
         meanwhile=while_the_server_starts,
+        alone=partial(set_right, alone=True),
         waits=lambda text: console.print(f"[dim]{text}[/]", highlight=False),
     )
     try:
         with console.status("starting the Prefect server") as status, server as api_url:
             status.stop()
             gc.enable()
+            set_right()
+            open_catalog(settings)
+            settings.remember_catalog()
             link = dashboard_link(settings.home, api_url)
             console.print(f"[dim]follow it in the dashboard: {link}[/]", highlight=False, soft_wrap=True)
             with ConsoleProgress(console) as progress, listening(progress):

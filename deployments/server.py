@@ -8,9 +8,6 @@ from pathlib import Path
 from deployments.home_note import auth_string
 from deployments.home_server import CLIENT_AUTH, home_server
 
-HEARTBEAT_S = 30
-"""How often each run of ours gives a sign of life. Prefect's own is 180 s, which an automation takes for silence."""
-SILENCE_S = 3 * HEARTBEAT_S
 _SEND_TIMEOUT_S = 15.0
 
 
@@ -20,6 +17,7 @@ def prefect_server(
     *,
     idle_s: float = 0.0,
     meanwhile: Callable[[], object] = lambda: None,
+    alone: Callable[[], object] = lambda: None,
     waits: Callable[[str], object] = lambda _: None,
 ) -> Iterator[str]:
     """Yields the address of the API to use, which all of this process's Prefect clients then use too.
@@ -27,7 +25,8 @@ def prefect_server(
     A server that the user has configured in Prefect's own settings (`PREFECT_API_URL` or the active profile) comes
     first, with the password that stands there. One that is started here asks for the home's, outlives this process, and
     ends when no command has used it for `idle_s` seconds. `meanwhile` is called once, while a server starts or at once;
-    `waits` with what is waited for, if it takes long. Raises `KitsError` for a server that does not come up.
+    `alone` where neither another command nor `kits up` is at work on the home, while others wait; `waits` with what is
+    waited for, if it takes long. Raises `KitsError` for a server that does not come up.
     """
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - half a second
 
@@ -38,7 +37,7 @@ def prefect_server(
 
     def tidy(api_url: str) -> None:
         with _using(api_url, auth_string(home, api_url)):
-            crash_killed_runs()
+            alone()
 
     with (
         home_server(home, idle_s, meanwhile=meanwhile, alone=tidy, waits=waits) as api_url,
@@ -67,30 +66,6 @@ def _using(api_url: str, auth: str | None) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def crash_killed_runs() -> None:
-    """Mark the runs of killed commands as crashed.
-
-    Runs of deployments are none of ours: a worker on another server of this history may be at them.
-    """
-    from prefect import get_client  # noqa: PLC0415
-    from prefect.client.schemas.filters import (  # noqa: PLC0415
-        FlowRunFilter,
-        FlowRunFilterDeploymentId,
-        FlowRunFilterState,
-        FlowRunFilterStateType,
-    )
-    from prefect.client.schemas.objects import StateType  # noqa: PLC0415
-    from prefect.states import Crashed  # noqa: PLC0415
-
-    unfinished = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
-        deployment_id=FlowRunFilterDeploymentId(is_null_=True),
-    )
-    with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=unfinished):
-            client.set_flow_run_state(run.id, Crashed(message="Its process ended without a word."), force=True)
 
 
 def _send_what_is_queued() -> None:

@@ -10,7 +10,6 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
-from db.models import RunStatus
 from db.queries.evaluation import scores_over_time
 from flows.artifacts import markdown, picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
@@ -18,15 +17,16 @@ from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError, why
 from kits_core.report.methods import comparability
 from kits_core.report.tables import Rows, case_rows, official_rows, score_rows, two_tables
-from tasks.cancel import end_as_cancelled
+from tasks.at_work import FLOW
 from tasks.catalog import reading
 from tasks.evaluate import (
     CaseToEvaluate,
     EvaluationPlan,
     choose_cleanup,
-    end_evaluation,
+    complete_evaluation,
     find_evaluation,
     find_islands,
+    noting_the_end,
     plan_evaluation,
     predict_case,
     score_case,
@@ -69,7 +69,7 @@ class Evaluated:
     name="evaluate",
     flow_run_name="evaluate · model {parameters.model} · {parameters.subset}",
     task_runner=task_runner(),
-    on_cancellation=[end_as_cancelled],
+    **FLOW,
 )
 def evaluate(parameters: EvaluateParameters) -> Evaluated:
     """Predict and score the cases that lack scores, then write the report from the catalog.
@@ -78,7 +78,8 @@ def evaluate(parameters: EvaluateParameters) -> Evaluated:
     """
     evaluation_id = find_evaluation(parameters.model, parameters.subset, parameters.flips)
     # An automation may start what a person has started already: the second finds everything done.
-    with take_turns(f"evaluation-{evaluation_id}", f"is at evaluation {evaluation_id}"):
+    turn = take_turns(f"evaluation-{evaluation_id}", f"is at evaluation {evaluation_id}")
+    with turn, noting_the_end(evaluation_id):
         return _evaluate(plan_evaluation(evaluation_id, parameters.workers))
 
 
@@ -89,7 +90,6 @@ def _evaluate(plan: EvaluationPlan) -> Evaluated:
     refused = [outcome.item for outcome in predicted if isinstance(outcome.error, CaseError)]
     _stop_on_errors(plan, [outcome for outcome in predicted if outcome.item not in refused])
     if refused and len(refused) == plan.cases:
-        end_evaluation(plan.evaluation_id, RunStatus.FAILED, None)
         raise KitsError(f"expected some case to be predicted, got none of {plan.cases} (first: {predicted[0].error})")
     chosen = plan.cleanup
     if chosen is None:
@@ -101,7 +101,7 @@ def _evaluate(plan: EvaluationPlan) -> Evaluated:
 
     _stop_on_errors(plan, fan_out("evaluate", plan.missing, score, workers=plan.workers, name=_name))
     written = write_report(plan.evaluation_id, plan.workers)
-    end_evaluation(plan.evaluation_id, RunStatus.COMPLETED, written.path)
+    complete_evaluation(plan.evaluation_id, written.path)
     return _tell(plan, written, sorted(case.name for case in refused))
 
 
@@ -141,7 +141,6 @@ def _name(case: CaseToEvaluate) -> str:
 def _stop_on_errors(plan: EvaluationPlan, outcomes: Outcomes) -> None:
     reasons = [why(outcome.item.name, outcome.error) for outcome in outcomes if outcome.error]
     if reasons:
-        end_evaluation(plan.evaluation_id, RunStatus.FAILED, None)
         raise KitsError(
             f"evaluation {plan.evaluation_id}: expected scores of {plan.cases} cases, got none of {len(reasons)} "
             f"(first: {reasons[0]}); mend these and run evaluate again, which goes on from here"

@@ -13,7 +13,7 @@ from flows.parameters import IngestParameters
 from kits_core.errors import KitsError, why
 from kits_core.source.preset import LICENCE, NAME
 from kits_core.source.transfer import TransferError
-from tasks.cancel import end_as_cancelled
+from tasks.at_work import FLOW
 from tasks.events import dataset_changed
 from tasks.fingerprint import Fingerprint, fingerprint_dataset
 from tasks.ingest import ingest_case, ingest_clinical_records
@@ -47,7 +47,7 @@ class Ingested:
     flow_run_name="ingest · {parameters.shown_source}",
     task_runner=threads(),
     persist_result=False,
-    on_cancellation=[end_as_cancelled],
+    **FLOW,
 )
 def ingest(parameters: IngestParameters) -> Ingested:
     """List the source, write its clinical records, then fetch, verify and convert what is missing or has changed."""

@@ -16,10 +16,10 @@ from flows.parameters import (
 from flows.prepare import prepare
 from flows.split import split
 from flows.train import train
-from tasks.cancel import end_as_cancelled
+from tasks.at_work import FLOW
 
 
-@flow(name="pipeline", flow_run_name="pipeline · {parameters.shown_source}", on_cancellation=[end_as_cancelled])
+@flow(name="pipeline", flow_run_name="pipeline · {parameters.shown_source}", **FLOW)
 def pipeline(parameters: PipelineParameters) -> Evaluated:
     """Ingest, prepare, split, train, evaluate. What an earlier run has finished is not done again."""
     ingested = ingest(parameters.of_ingestion())

@@ -14,7 +14,7 @@ from flows.fan_out import fan_out, threads
 from flows.parameters import PredictParameters
 from kits_core.errors import KitsError, why
 from kits_core.plan.files import PAGE
-from tasks.cancel import end_as_cancelled
+from tasks.at_work import FLOW
 from tasks.predict import (
     Asked,
     PredictionPlan,
@@ -54,7 +54,7 @@ class Predicted:
     name="predict",
     flow_run_name="predict · model {parameters.model}",
     task_runner=threads(),
-    on_cancellation=[end_as_cancelled],
+    **FLOW,
 )
 def predict(parameters: PredictParameters) -> Predicted:
     """Segment, measure and show each scan. One that is refused, or fails, stops no other and is named."""

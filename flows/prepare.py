@@ -14,9 +14,9 @@ from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import PrepareParameters
 from kits_core.errors import CaseError, KitsError, why
 from kits_core.labels import KIDNEY, TUMOR
-from tasks.cancel import end_as_cancelled
+from tasks.at_work import FLOW
 from tasks.catalog import catalog
-from tasks.prepare import CaseToPrepare, Plan, draw_ceilings, plan_preparation, prepare_case
+from tasks.prepare import CaseToPrepare, Plan, check_room_for_all, draw_ceilings, plan_preparation, prepare_case
 
 _WORST = 10
 
@@ -38,7 +38,7 @@ class Preparation:
     name="prepare",
     flow_run_name="prepare · {parameters.recipe.frame} {parameters.recipe.shape}",
     task_runner=task_runner(),
-    on_cancellation=[end_as_cancelled],
+    **FLOW,
 )
 def prepare(parameters: PrepareParameters) -> Preparation:
     """Prepare what is missing or was made from other files, then check that no tumour was lost.
@@ -48,6 +48,7 @@ def prepare(parameters: PrepareParameters) -> Preparation:
     """
     recipe = parameters.recipe
     plan = plan_preparation(parameters.dataset, recipe)
+    check_room_for_all(plan, recipe)
     outcomes = fan_out(
         "prepare",
         plan.missing,

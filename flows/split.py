@@ -5,11 +5,11 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.artifacts import markdown, table
 from flows.parameters import SplitParameters
-from tasks.cancel import end_as_cancelled
+from tasks.at_work import FLOW
 from tasks.split import SplitMade, Wanted, split_dataset
 
 
-@flow(name="split", flow_run_name="split · seed {parameters.seed}", on_cancellation=[end_as_cancelled])
+@flow(name="split", flow_run_name="split · seed {parameters.seed}", **FLOW)
 def split(parameters: SplitParameters) -> SplitMade:
     """Make the split, or find it, and set its sides beside each other."""
     wanted = Wanted(parameters.validation, parameters.folds, parameters.seed, parameters.own)

@@ -8,7 +8,8 @@ from db.queries.training import history
 from flows.artifacts import picture, table
 from flows.parameters import EvaluateParameters, PrepareParameters, PromoteParameters, TrainParameters
 from flows.prepare import prepare
-from tasks.cancel import CancelledRunError, end_as_cancelled
+from tasks.at_work import FLOW
+from tasks.cancel import CancelledRunError
 from tasks.catalog import catalog
 from tasks.events import model_trained
 from tasks.train import (
@@ -39,7 +40,7 @@ def _name_of_run() -> str:
     return " · ".join(parts)
 
 
-@flow(name="train", flow_run_name=_name_of_run, on_cancellation=[end_as_cancelled])
+@flow(name="train", flow_run_name=_name_of_run, **FLOW)
 def train(parameters: TrainParameters) -> list[Trained]:
     """Train what the parameters ask for: one network, the two of a cascade, or either for every fold; in that order.
 
@@ -58,7 +59,7 @@ def train(parameters: TrainParameters) -> list[Trained]:
     return trained
 
 
-@flow(name="promote", flow_run_name="promote · model {parameters.model}", on_cancellation=[end_as_cancelled])
+@flow(name="promote", flow_run_name="promote · model {parameters.model}", **FLOW)
 def promote(parameters: PromoteParameters) -> int:
     """Make a model the champion, which prediction uses unless told otherwise; its id."""
     return promote_model(parameters.model)

@@ -14,6 +14,7 @@ from typing import BinaryIO
 PARTIAL_SUFFIX = ".partial"
 _ASIDE = re.compile(rf"\.\d+{re.escape(PARTIAL_SUFFIX)}(\.\w+)*$")
 _CHUNK_BYTES = 1 << 20
+_SHARED = stat.S_ISGID | stat.S_IRWXG
 
 
 @contextmanager
@@ -92,6 +93,15 @@ def keep_private(folder: Path, group: str | None = None) -> int | None:
         os.chown(folder, -1, number)
     folder.chmod(mode)
     return before if before & 0o777 & ~mode else None
+
+
+def keep_to_folder(path: Path, folder: Path) -> None:
+    """Let those read a file who share a folder, and nobody else."""
+    of_folder = folder.stat()
+    shared = of_folder.st_mode & _SHARED == _SHARED
+    if shared:
+        os.chown(path, -1, of_folder.st_gid)
+    path.chmod(0o640 if shared else 0o600)
 
 
 def write_text_atomically(path: Path, text: str) -> None:

@@ -7,9 +7,13 @@ import time
 _LOOK_EVERY_S = 1.0
 
 
-def end_with_parent() -> None:
-    """Call at a worker's start. One whose parent was killed may wait for ever for a lock that nobody holds any more."""
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True, name="end-with-parent").start()
+def end_with_parent(parent: int | None = None) -> None:
+    """Call at a worker's start. One whose parent was killed may wait for ever for a lock that nobody holds any more.
+
+    `parent`: its process; the present one unless told otherwise.
+    """
+    watched = os.getppid() if parent is None else parent
+    threading.Thread(target=_watch, args=(watched,), daemon=True, name="end-with-parent").start()
 
 
 def _watch(parent: int) -> None:

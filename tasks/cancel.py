@@ -12,6 +12,7 @@ from prefect.flows import Flow
 from prefect.logging import get_run_logger
 from prefect.states import Cancelled
 
+from db.models import RunStatus
 from kits_core.errors import KitsError
 
 
@@ -43,9 +44,23 @@ def check_cancelled(next_step: str) -> None:
 
     A worker ends a cancelled run by a signal. A run that the command line started has no worker, so it has to ask.
     """
+    if _is_cancelled():
+        raise CancelledRunError(f"cancelled from the dashboard; {next_step}")
+
+
+def _is_cancelled() -> bool:
+    """Whether the flow run, or the outermost one it is part of, is being cancelled; no where no server answers."""
     states = []
     with surviving_the_server(), get_client(sync_client=True) as client:
         ids = {runtime.flow_run.id, runtime.flow_run.root_flow_run_id} - {None}
         states = [client.read_flow_run(flow_run_id).state for flow_run_id in ids]
-    if any(state is not None and (state.is_cancelling() or state.is_cancelled()) for state in states):
-        raise CancelledRunError(f"cancelled from the dashboard; {next_step}")
+    return any(state is not None and (state.is_cancelling() or state.is_cancelled()) for state in states)
+
+
+def how_it_ended(error: BaseException) -> RunStatus:
+    """What an error says of a training or an evaluation that it ends; as Prefect says of the flow run."""
+    if isinstance(error, CancelledRunError):
+        return RunStatus.CANCELLED
+    if isinstance(error, Exception):
+        return RunStatus.FAILED
+    return RunStatus.CANCELLED if _is_cancelled() else RunStatus.CRASHED

@@ -1,5 +1,7 @@
 """A model's predictions on original grids, and their scores. Keras is imported where a model is loaded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +16,14 @@ from db.queries import split as split_queries
 from db.queries.training import find_model
 from db.settings import Settings, current_settings
 from kits_core.case_names import folder_name
+from kits_core.disk import check_room
 from kits_core.geometry import Volume, read_volume, write_volume
 from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Islands, Rules, choose
 from kits_core.inference.files import is_prediction, islands_of, note_of, score_missing, score_prediction
 from kits_core.inference.predict import segment
 from kits_core.plan.agreement import compare_files
 from kits_core.plan.measurement import Pair
+from tasks.cancel import how_it_ended
 from tasks.catalog import catalog, file_of, flow_run_id, reading
 from tasks.isolated import run_isolated
 from tasks.models import locator_of, one_prediction, segmenter_of
@@ -27,6 +31,7 @@ from tasks.policy import CATALOG, COMPUTE
 from tasks.prepare import noting_problems
 
 STAGE = "evaluate"
+_VOXELS_A_BYTE = 10  # of a compressed prediction, at the least
 
 
 @dataclass(frozen=True)
@@ -119,12 +124,13 @@ def predict_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
         note = note_of(files.sha256[0], *(model.sha256 for model in models))
         if is_prediction(files.prediction, note):
             return
+        image = read_volume(files.image)
+        check_room(files.prediction.parent, image.data.size // _VOXELS_A_BYTE, f"the prediction of {case.name}")
         with one_prediction:
             with reading() as session:
                 segmenters = [
                     segmenter_of(settings, session.get_one(Model, model.id), flips=plan.flips) for model in models
                 ]
-            image = read_volume(files.image)
             labels = segment(case.name, image, *segmenters)
         if not labels.any():
             get_run_logger().warning("%s: the model finds neither kidney nor tumour", case.name)
@@ -184,11 +190,25 @@ def score_missing_case(case: CaseToEvaluate, plan: EvaluationPlan) -> None:
         queries.record_scores(session, plan.evaluation_id, case.case_id, scores, sha256=files.sha256)
 
 
-def end_evaluation(evaluation_id: int, status: RunStatus, report: Path | None) -> None:
-    """Note in the catalog how an evaluation ended and where its report is."""
+def complete_evaluation(evaluation_id: int, report: Path) -> None:
+    """Note in the catalog that an evaluation is complete and where its report is."""
     with catalog() as session:
         row = session.get_one(Evaluation, evaluation_id)
-        queries.end_evaluation(row, status, current_settings().relative(report) if report else None)
+        queries.end_evaluation(row, RunStatus.COMPLETED, current_settings().relative(report))
+
+
+@contextmanager
+def noting_the_end(evaluation_id: int) -> Iterator[None]:
+    """Writes into the catalog how an evaluation ended that the block has taken up and did not complete."""
+    try:
+        yield
+    except BaseException as error:
+        status = how_it_ended(error)
+        with catalog() as session:
+            row = session.get_one(Evaluation, evaluation_id)
+            if row.status is RunStatus.RUNNING:
+                queries.end_evaluation(row, status, None)
+        raise
 
 
 def prediction_path(settings: Settings, evaluation_id: int, case: str) -> Path:

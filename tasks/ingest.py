@@ -1,6 +1,5 @@
 """A source's cases, one by one, into the home and the catalog."""
 
-import errno
 import hashlib
 import shutil
 import time
@@ -17,6 +16,7 @@ from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.queries import ingest as queries
 from db.settings import current_settings
 from kits_core.case_names import folder_name
+from kits_core.disk import check_room, naming_a_full_disk
 from kits_core.errors import CaseError, KitsError, is_case_name, why
 from kits_core.files import sha256_of, sync_folder, written_aside
 from kits_core.scan.itk import is_itk, itk_to_nifti
@@ -62,6 +62,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
     Returns what of the files a reader should know.
     """
     with noting_problems(case):
+        check_room(current_settings().home, 0, f"the files of {case.name}")
         if _brought_by_another(case):
             return ()
         with staging_folder(case) as staging:
@@ -143,18 +144,11 @@ def noting_problems(case: CaseToIngest) -> Iterator[None]:
     Archives whose content is refused are put aside, so that the next run fetches them anew.
     """
     try:
-        with scrubbed_errors(case.name, when=case.deidentify):
+        with (
+            scrubbed_errors(case.name, when=case.deidentify),
+            naming_a_full_disk(current_settings().home, f"the converted files of {case.name}"),
+        ):
             yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            _note(case, error)
-            raise
-        full = KitsError(
-            f"{case.name}: expected room for its converted files, got: {error.strerror}; make room in the home, then "
-            "ingest again"
-        )
-        _note(case, full)
-        raise full from error
     except Exception as error:
         if isinstance(error, CaseError):
             _put_aside(case)

@@ -1,6 +1,5 @@
 """What a source has, and which of it is new, changed or gone: at most one request a file, before any is fetched."""
 
-import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from db.models import Case, CaseFile, CaseStatus, FileKind
 from db.models.base import now
 from db.queries import ingest as queries
 from db.settings import current_settings
+from kits_core.disk import free_bytes
 from kits_core.errors import CaseError
 from kits_core.label_map import LabelMap
 from kits_core.labels import Label
@@ -148,7 +148,7 @@ def list_source(
     settings.open_home()
     budget = add_up(
         (answer.cost for answer in answers.values() if answer.cost is not None),
-        free_bytes=shutil.disk_usage(settings.home).free,
+        free_bytes=free_bytes(settings.home),
         under_way=_FILES_UNDER_WAY * asked.connections,
         keep_archives=keep_archives,
     )

@@ -24,6 +24,7 @@ from db.queries import split as split_queries
 from db.queries.evaluation import validated_cleanup
 from db.queries.training import find_model
 from db.settings import Settings, current_settings
+from kits_core.disk import check_room, naming_a_full_disk
 from kits_core.errors import CaseError, KitsError, why
 from kits_core.files import write_text_atomically
 from kits_core.geometry import Volume, read_volume, write_volume
@@ -56,6 +57,7 @@ from tasks.names import (
 from tasks.policy import CATALOG, COMPUTE
 
 _PLANS_AT_ONCE = 2
+_VOXELS_A_BYTE, _PLAN_BYTES = 4, 20_000_000  # of segmentation, DICOM SEG, surfaces and pages together, at the most
 _RANGE_FILE = "training_range.json"
 _SCANS = "scans"
 
@@ -213,6 +215,7 @@ def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Referen
             models = [session.get_one(Model, model_id) for model_id in _ids(predictors)]
         note = note_of(sha256, *(model.sha256 for model in models))
         made = next((place for place in (path, item.folder / SEGMENTATION) if is_prediction(place, note)), None)
+        check_room(item.folder, volume.data.size // _VOXELS_A_BYTE + _PLAN_BYTES, f"the plan of {item.scan.name}")
         if made is not None:
             labels = read_volume(made).data
         else:
@@ -400,7 +403,7 @@ def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segm
 @contextmanager
 def _noting_failure(item: ScanToPredict) -> Iterator[None]:
     try:
-        with scrubbed_errors(item.scan.name, when=item.deidentify):
+        with scrubbed_errors(item.scan.name, when=item.deidentify), naming_a_full_disk(item.folder, "its plan"):
             yield
     except Exception as error:
         if isinstance(error, KitsError):

@@ -17,6 +17,7 @@ from db.queries import prepare as queries
 from db.queries.training import model_of_sha256
 from db.settings import Settings, current_settings
 from kits_core.case_names import folder_name
+from kits_core.disk import check_room, naming_a_full_disk
 from kits_core.errors import why
 from kits_core.geometry import GridMap, read_volume
 from kits_core.geometry.body import Box
@@ -82,6 +83,7 @@ def prepare_case(case: CaseToPrepare, recipe: Recipe, recipe_id: int, workers: i
     """Resample one case in one of `workers` processes, write its files and then its row."""
     settings = current_settings()
     with noting_problems(case.case_id, case.name, STAGE):
+        check_room(settings.prepared, _bytes_of(recipe), f"the network inputs of {case.name}")
         with reading() as session:
             row = session.get_one(Case, case.case_id)
             image, segmentation = file_of(row, FileKind.IMAGE), row.file(FileKind.SEGMENTATION)
@@ -141,11 +143,23 @@ def draw_ceilings(plan: Plan, captions: Mapping[str, str], workers: int) -> byte
         return case_slices(pool.map(sections, captions), list(captions.values()), compared="a perfect model")
 
 
+def check_room_for_all(plan: Plan, recipe: Recipe) -> None:
+    """Raise `FullDiskError` where the network inputs that are missing do not fit."""
+    needed = len(plan.missing) * _bytes_of(recipe)
+    check_room(current_settings().prepared, needed, f"the network inputs of {len(plan.missing)} cases")
+
+
+def _bytes_of(recipe: Recipe) -> int:
+    """What a prepared case takes on disk: an image of int16 and labels of uint8."""
+    return 3 * (recipe.shape + 2 * recipe.context) ** 3
+
+
 @contextmanager
 def noting_problems(case_id: int, name: str, stage: str) -> Iterator[None]:
     """Writes the reason into the catalog when the block fails."""
     try:
-        yield
+        with naming_a_full_disk(current_settings().home, f"what {stage} makes of {name}"):
+            yield
     except Exception as error:
         reason = why(name, error)
         get_run_logger().warning("%s", reason)

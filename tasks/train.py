@@ -14,6 +14,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from sqlalchemy.orm import Session
 
+from db.at_work import run_folder
 from db.models import Model, PreparedCase, RunStatus, SplitMember, Subset, TrainingRun
 from db.models import Recipe as RecipeRow
 from db.queries import ingest as ingest_queries
@@ -21,6 +22,7 @@ from db.queries import prepare as prepare_queries
 from db.queries import split as split_queries
 from db.queries import training as queries
 from db.settings import Settings, current_settings
+from kits_core.disk import readable
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of, write_text_atomically
 from kits_core.network.config import TrainingConfig
@@ -28,7 +30,7 @@ from kits_core.network.loader import TrainingCase
 from kits_core.recipe.recipe import Recipe
 from kits_core.report.card import model_card
 from kits_core.report.data_url import data_url
-from tasks.cancel import CancelledRunError, check_cancelled, surviving_the_server
+from tasks.cancel import check_cancelled, how_it_ended, surviving_the_server
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.models import check_checkpoint
 from tasks.policy import CATALOG, TRAINING
@@ -215,12 +217,7 @@ def _trained(session: Session, model: Model) -> Trained:
     )
 
 
-def run_folder(settings: Settings, run_id: int) -> Path:
-    """Where a run keeps its settings, state, best checkpoint, model card and TensorBoard files."""
-    return settings.runs / f"run_{run_id:05d}"
-
-
-_ENDED = "It was ended from outside ({}); the same call goes on after the last whole epoch."
+_ENDED = "It was {} ({}); the same call goes on after the last whole epoch."
 
 
 @contextmanager
@@ -229,10 +226,13 @@ def noting_the_end(run_id: int) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        cancelled = isinstance(error, CancelledRunError) or not isinstance(error, Exception)
-        status = RunStatus.CANCELLED if cancelled else RunStatus.FAILED
+        status = how_it_ended(error)
+        told = str(error) or type(error).__name__
+        if not isinstance(error, Exception):  # a signal, whose own words are a number at best
+            how = "cancelled" if status is RunStatus.CANCELLED else "ended from outside"
+            told = _ENDED.format(how, type(error).__name__)
         with catalog() as session:
-            queries.end_run(session, run_id, status, str(error) or _ENDED.format(type(error).__name__))
+            queries.end_run(session, run_id, status, told)
         raise
 
 
@@ -326,8 +326,8 @@ class _Watcher:
 def _describe(budget: "Budget") -> str:
     return (
         f"{budget.steps} steps to go at {budget.seconds_a_step:.2g} s: {timedelta(seconds=round(budget.seconds))} and "
-        f"validation ({budget.device}, {budget.policy}) · peak memory {budget.peak_bytes / 1e9:.1f} GB · checkpoints "
-        f"{budget.disk_bytes / 1e9:.2f} GB of {budget.free_disk_bytes / 1e9:.0f} GB free"
+        f"validation ({budget.device}, {budget.policy}) · peak memory {readable(budget.peak_bytes)} · checkpoints "
+        f"{readable(budget.disk_bytes)} of {readable(budget.free_disk_bytes)} free"
     )
 
 

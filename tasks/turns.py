@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from prefect import get_run_logger
 
+from db.at_work import turn_file
 from db.settings import current_settings
 
 
@@ -15,7 +16,7 @@ def take_turns(at: str, told: str) -> Iterator[None]:
 
     The operating system lets go of it however that run ends.
     """
-    path = current_settings().locks / f"{at}.lock"
+    path = turn_file(current_settings(), at)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:

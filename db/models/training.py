@@ -14,12 +14,13 @@ from kits_core.network.config import TrainingConfig
 
 
 class RunStatus(StrEnum):
-    """How a training or an evaluation stands."""
+    """How a training, an evaluation or a prediction stands. `crashed`: its process was killed or ended from outside."""
 
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    CRASHED = "crashed"
 
 
 class TrainingRun(RowId, Base):

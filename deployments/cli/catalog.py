@@ -1,14 +1,19 @@
 """`kits sql`, `kits status`, `kits tidy`, `kits catalog grant`."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deployments.cli.app import AsJson, app
 from deployments.cli.files import check_new_file, write_csv
 from deployments.cli.output import complain, out, print_json, say, show_table
+
+if TYPE_CHECKING:
+    from db.at_work import Going
+    from db.settings import Settings
 
 _STALE = "made from files of cases that were replaced since; prepare, train or evaluate again"
 
@@ -57,14 +62,21 @@ def sql(
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Cases by state, what is in quarantine and why, runs, evaluations, disk.
+    """Cases by state, what is in quarantine and why, what is going on, runs, evaluations, disk.
+
+    A run that counts as running and whose process is gone is noted as crashed first.
 
     Example: `kits status`
     """
+    from sqlalchemy.exc import DBAPIError
+
+    from db.at_work import end_dead_rows, going
     from db.read_only import run_query
     from db.settings import Settings
 
     settings = Settings()
+    with suppress(DBAPIError):  # of a role that may only read
+        end_dead_rows(settings, lambda flow_run: _was_cancelled(settings, flow_run))
 
     def ask(query: str) -> list[dict[str, Any]]:
         columns, rows = run_query(settings, query, trusted=True)
@@ -77,6 +89,7 @@ def status(as_json: AsJson = False) -> None:
             "SELECT what, CASE WHEN what = 'prepared_case' THEN NULL ELSE number END AS number, dataset, "
             "COUNT(DISTINCT case_name) AS cases, MIN(case_name) AS first_case FROM stale GROUP BY 1, 2, 3 ORDER BY 1, 2"
         ),
+        "going on": [_as_row(work) for work in going(settings)],
         "runs": ask(
             "SELECT r.id AS run, r.status, COALESCE(MAX(e.epoch), 0) AS epochs, m.score, r.error "
             "FROM training_run r LEFT JOIN epoch_metric e ON e.run_id = r.id LEFT JOIN model m ON m.run_id = r.id "
@@ -106,6 +119,23 @@ def status(as_json: AsJson = False) -> None:
     for title, rows in tables.items():
         if rows:
             show_table(rows, f"{title}: {_STALE}" if title == "stale" else title)
+
+
+def _as_row(work: "Going") -> dict[str, Any]:
+    said = work.said
+    return {
+        "what": work.what,
+        "since": f"{said.since:%Y-%m-%d %H:%M} UTC" if said else None,
+        "by": f"{said.user} on {said.host}, {said.how} (process {said.pid})" if said else "a process elsewhere",
+        "dataset": work.dataset,
+        "settings": work.settings,
+    }
+
+
+def _was_cancelled(settings: "Settings", flow_run_id: str) -> bool:
+    from deployments.home_server import state_of
+
+    return state_of(settings.home, flow_run_id) in ("CANCELLED", "CANCELLING")
 
 
 def warn_of_stale(evaluation_id: int) -> None:

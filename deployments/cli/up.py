@@ -16,9 +16,9 @@ def up(
     database: Annotated[
         str | None,
         typer.Option(
-            help="postgresql://… for the catalog and Prefect's own state.",
+            help="postgresql://… for the catalog and Prefect's own state; the home remembers it.",
             envvar="KITS_UP_DATABASE",
-            show_default="SQLite in the home",
+            show_default="what the home remembers, else SQLite in it",
         ),
     ] = None,
     no_password: Annotated[
@@ -37,6 +37,7 @@ def up(
 
     Example: `KITS_UP_DATABASE=postgresql://kits:secret@db.example/kits kits up`
     """
+    from db.home_catalog import remembered
     from db.settings import Settings
     from deployments.proxies import LOOPBACK
     from kits_core.errors import KitsError
@@ -50,6 +51,8 @@ def up(
         os.environ["KITS_DATABASE_URL"] = database
     settings = Settings()
     settings.open_home()
+    known = remembered(settings.home)
+    settings.check_one_catalog()
 
     from deployments.home_note import dashboard_link, prefect_home
     from deployments.home_server import is_held, running_server
@@ -59,15 +62,17 @@ def up(
     if is_held(prefect_home(settings.home) / "up.lock") and (running := running_server(settings.home)):
         say(f"it is up already: {dashboard_link(settings.home, running)}")
         return
-    prefects = ensure_prefect_database(settings.catalog_url) if database else None
+    beside = database is not None or (known is not None and known.prefect)
+    prefects = ensure_prefect_database(settings.catalog_url) if beside else None
+    settings.remember_catalog(prefect=beside)
     place = Place(settings.home, host, port, prefects, password=not no_password)
     machine = Machine(place)
     with sole_machine(place), ended_by_signals(machine):
         try:
             with out.status("starting the server"):
-                machine.start_server()
+                machine.start_server(waits=say)
             with out.status("pools, deployments, automations"):
-                machine.furnish()
+                machine.furnish(waits=say)
             machine.start_workers()
             say(f"dashboard: {dashboard_link(settings.home, place.api_url)}")
             say(f"home: {settings.home}. Ctrl-C ends everything.")

@@ -1,27 +1,24 @@
-"""What happens by itself: one flow starts the next, a run without a sign of life is ended, a failure is told.
+"""What happens by itself: one flow starts the next, a failure is told.
 
 `ensure_automations` is what `kits up` calls, `remove_automations` takes all of them away again. An automation that was
 switched off in the dashboard stays off, and one that was switched on stays on.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from prefect import get_client
 from prefect.automations import AutomationCore
-from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
+from prefect.events.actions import ActionTypes, RunDeployment, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from deployments.server import SILENCE_S
-from deployments.up.tidy import HEARTBEAT, SILENT
 from tasks.events import DATASET_CHANGED, MODEL_TRAINED, NEXT, OPEN
 
 PREFIX = "kits: "
 ALERT_BLOCK = "kits-alert"
 """Name of the notification block that failures are sent to, of any type that Prefect has: Slack, webhook, ..."""
+_OF_OLDER_RELEASES = (f"{PREFIX}end what stopped answering",)  # it ended healthy runs of a busy machine
 
 
 def ensure_automations() -> list[str]:
@@ -29,6 +26,9 @@ def ensure_automations() -> list[str]:
     with get_client(sync_client=True) as client:
         deployments = {f"{d.name}": d.id for d in client.read_deployments()}
         alert = next((block.id for block in client.read_block_documents() if block.name == ALERT_BLOCK), None)
+        for old in _OF_OLDER_RELEASES:
+            for needless in client.read_automations_by_name(old):
+                client.delete_automation(needless.id)
         wanted = list(_automations(deployments, alert))
         for automation in wanted:
             known = client.read_automations_by_name(automation.name)
@@ -70,23 +70,6 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
         trigger=_on(DATASET_CHANGED),
         actions=[_run(deployments["pipeline"], {"dataset": dataset, "source": _from_event("payload", "source")})],
     )
-    yield AutomationCore(
-        name=f"{PREFIX}end what stopped answering",
-        description=f"A run that gave no sign of life for {SILENCE_S} s is marked as crashed.",
-        trigger=EventTrigger(
-            after={HEARTBEAT},
-            expect={
-                HEARTBEAT,
-                *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")),
-            },
-            match={"prefect.resource.id": ["prefect.flow-run.*"]},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=SILENCE_S),
-        ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=SILENT)],
-    )
     if alert is not None:
         yield AutomationCore(
             name=f"{PREFIX}tell of failures",
@@ -108,7 +91,7 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
 
 
 def _meaning(automation: AutomationCore) -> dict[str, Any]:
-    """What an automation does. One that is written anew forgets whose sign of life it waits for."""
+    """What an automation does."""
     told = automation.model_dump(include={"description", "trigger", "actions"})  # whose sets have no order
     told["trigger"].pop("id", None)
     return told

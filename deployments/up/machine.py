@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,27 @@ from typing import Any
 import httpx
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from sqlalchemy.exc import SQLAlchemyError
 
+from db.settings import Settings
+from deployments.dead_runs import set_right
 from deployments.home_note import Note, prefect_home, read_note
 from deployments.home_server import (
     CLIENT_AUTH,
     SERVER_AUTH,
     answers,
+    every_few_seconds,
     held_alone,
     retire,
     server_environment,
+    start_limit_s,
     starting,
 )
 from deployments.password import make_password, read_password
-from deployments.server import HEARTBEAT_S, SILENCE_S
 from deployments.up.automations import ensure_automations
 from deployments.up.kept import keeping_what_was_set
 from deployments.up.pools import CPU, GPU, ensure_pools, graphics_cards
-from deployments.up.tidy import drop_needless_runs, end_lost_runs, end_silent_runs
+from deployments.up.tidy import drop_needless_runs
 from kits_core.errors import KitsError
 from kits_core.files import write_text_atomically
 
@@ -43,7 +47,6 @@ ROOT = Path(__file__).parents[2]
 """The folder that holds `prefect.yaml` and the flows."""
 
 _DASHBOARD_ASKS = "PREFECT_SERVER_UI_API_URL"
-_START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 20.0
 _LOOK_EVERY_S = 1.0
 _LONGEST_WAIT_S = 60.0
@@ -84,7 +87,6 @@ class Place:
         """
         found = server_environment(self.home, self.api_url) | {
             "PREFECT_API_URL": self.api_url,
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
             "KITS_HOME": str(self.home),
             "KITS_ROOT": str(ROOT),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
@@ -114,10 +116,8 @@ class _Child:
     process: "subprocess.Popen[bytes] | None" = None
     deaths: int = 0
     not_before: float = 0.0
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def start(self) -> None:
-        self.started_at = datetime.now(UTC)
         with self.log.open("ab") as output:
             # In a session of its own: Ctrl-C reaches us alone, who end the rest in order.
             self.process = subprocess.Popen(  # noqa: S603 - our own modules
@@ -164,43 +164,56 @@ class Machine:
     _listener: socket.socket | None = None
     _children: list[_Child] = field(default_factory=list)
     _end: threading.Event = field(default_factory=threading.Event)
-    _looked_back_to: datetime | None = None
 
-    def start_server(self) -> None:
-        """Start the server and wait until it answers. Raises `KitsError` where it does not, or the port is taken."""
+    def start_server(self, waits: Callable[[str], object] = lambda _: None) -> None:
+        """Start the server and wait until it answers; `waits` is called every few seconds with what is waited for.
+
+        Raises `KitsError` where it does not answer, or the port is taken.
+        """
         self._listener = _listen(self.place)
         retire(self.place.home)  # commands use this one from now on
-        with starting(self.place.home):
+        with starting(self.place.home, waits):
             if self.place.password:
                 make_password(prefect_home(self.place.home), os.environ.get(SERVER_AUTH))
             listener = self._listener.fileno()
             module = ["-m", "deployments.server_process", self.place.host, str(self.place.port), str(listener)]
             auth = {SERVER_AUTH: self.place.auth} if self.place.auth else {}
             server = self._add("server", module, auth, inherits=(listener,))
-            deadline = time.monotonic() + _START_TIMEOUT_S
+            since, limit_s = time.monotonic(), start_limit_s()
+            database = "" if self.place.database is None else " and to make or upgrade its tables on PostgreSQL"
             while not answers(self.place.api_url):
-                if time.monotonic() > deadline or server.process is None or server.process.poll() is not None:
-                    raise KitsError(f"expected the Prefect server to answer at {self.place.api_url}; read {server.log}")
-                time.sleep(0.1)
+                status = None if server.process is None else server.process.poll()
+                if status is not None or time.monotonic() - since > limit_s:
+                    got = "none" if status is None else f"its end with status {status}"
+                    raise KitsError(
+                        f"expected the Prefect server to answer at {self.place.api_url} within {limit_s:.0f} s "
+                        f"(KITS_SERVER_START_MINUTES), got {got}; read {server.log}"
+                    )
+                every_few_seconds(since, f"the Prefect server to start{database}", waits)
 
-    def furnish(self) -> None:
-        """Pools, deployments and automations, made or renewed; what was set in the dashboard stays."""
+    def furnish(self, waits: Callable[[str], object] = lambda _: None) -> None:
+        """Pools, deployments and automations, made or renewed; what was set in the dashboard stays.
+
+        `waits` is called every few seconds with what is waited for. Raises `KitsError` where they cannot be made.
+        """
         with self.place.using():
             ensure_pools(graphics_cards())
             with keeping_what_was_set():
-                self._deploy()
+                self._deploy(waits)
             ensure_automations()
 
-    def _deploy(self) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-            env=self.place.environment(), cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True,
-            encoding="utf-8", errors="replace", check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise KitsError(
-                f"expected prefect deploy --all to work in {ROOT}, got: {(done.stdout + done.stderr)[-2000:]}"
-            )
+    def _deploy(self, waits: Callable[[str], object]) -> None:
+        since = time.monotonic()
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+            done = subprocess.Popen(
+                [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+                env=self.place.environment(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            while done.poll() is None:
+                every_few_seconds(since, "prefect deploy to make the deployments", waits)
+            said.seek(0)
+            if done.returncode != 0:
+                raise KitsError(f"expected prefect deploy --all to work in {ROOT}, got: {said.read()[-2000:]}")
 
     def start_workers(self) -> None:
         """A worker for the pool `cpu`, and for `gpu` one a graphics card, which it alone sees."""
@@ -222,20 +235,14 @@ class Machine:
                 child.revive()
             if time.monotonic() > tidy_at:
                 tidy_at = time.monotonic() + _TIDY_EVERY_S
-                # A server that is away is started again; what is to be set right then is so at the next look.
-                with suppress(httpx.HTTPError, PrefectException):
+                # The server, or the catalog's, may be away for a while; the next look sets right what there is.
+                with suppress(httpx.HTTPError, PrefectException, KitsError, SQLAlchemyError):
                     yield from self._tidy()
 
     def _tidy(self) -> list[str]:
-        server = self._children[0]
         with self.place.using():
-            lines = [f"{name} was taken by a worker that is gone: crashed" for name in end_lost_runs()]
+            lines = set_right(Settings(home=self.place.home))
             lines += [f"{name} was late, and a later one is due: cancelled" for name in drop_needless_runs()]
-            up_for = datetime.now(UTC) - server.started_at
-            if self._looked_back_to != server.started_at and up_for.total_seconds() > SILENCE_S:
-                names = end_silent_runs(server.started_at)
-                lines += [f"{name} was running when the last server ended, and is gone: crashed" for name in names]
-                self._looked_back_to = server.started_at
         return lines
 
     def end(self) -> None:

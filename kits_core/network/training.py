@@ -9,7 +9,6 @@ to be kept for a resumed training to see, and on a CPU to compute, just what the
 import fcntl
 import json
 import math
-import shutil
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kits_core.disk import check_room, free_bytes
 from kits_core.errors import KitsError
 from kits_core.files import link_or_copy, sha256_of, write_text_atomically, written_aside
 from kits_core.network.backend import keras, peak_memory_bytes, uses_xla
@@ -215,10 +215,10 @@ class _Training:
                 "settings"
             )
         self._keep_best(progress)
-        self._check_disk(model)
         loader = Loader(train_cases, self.recipe, config.batch_size, config.seed)
         validator = Validator(model, validation_cases, self.recipe)
         while progress.epoch < config.epochs and progress.epochs_without_gain < config.patience:
+            self._check_disk(model)
             epoch, start = progress.epoch + 1, time.perf_counter()
             model.optimizer.learning_rate = learning_rate(config, epoch)
             values = self._run_epoch(model, loader, epoch)
@@ -258,19 +258,14 @@ class _Training:
             seconds=seconds * steps,
             peak_bytes=peak_memory_bytes(),
             disk_bytes=_disk_bytes(model),
-            free_disk_bytes=shutil.disk_usage(self.folder).free,
+            free_disk_bytes=free_bytes(self.folder),
             device=self.device,
             policy=model.policy,
         )
 
     def _check_disk(self, model: Any) -> None:
         files = {stat.st_ino: stat.st_size for stat in (path.stat() for path in self.folder.rglob("*.keras"))}
-        free, needed = shutil.disk_usage(self.folder).free, _disk_bytes(model) - sum(files.values())
-        if free < needed:
-            raise KitsError(
-                f"{self.folder}: expected {needed / 1e9:.2f} GB for checkpoints, got {free / 1e9:.2f} GB free; "
-                "make room, then train again"
-            )
+        check_room(self.folder, max(0, _disk_bytes(model) - sum(files.values())), "checkpoints")
 
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best_epoch_{epoch:05d}.keras"

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kits_core.errors import KitsError
+from kits_core.disk import RESERVE_BYTES, FullDiskError, readable
 
 _UNKNOWN_GROWTH = 4
 """Converted bytes by archive byte where the header could not be read ahead. CT as int16 gzips to a half or third."""
-_GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -36,20 +35,21 @@ class Budget:
 
     def check(self) -> None:
         """Raise `KitsError` if what is to come does not fit."""
-        if self.disk_bytes > self.free_bytes:
-            most = f"; {self.largest[0]} takes most, {self.largest[1] / _GB:,.1f} GB" if self.largest else ""
-            raise KitsError(
-                f"expected {self.disk_bytes / _GB:.1f} GB of free space in the home for {self.files} files "
-                f"({self.fetch_bytes / _GB:.1f} GB to fetch), got {self.free_bytes / _GB:.1f} GB{most}; nothing was "
-                "fetched; make room, move the home (KITS_HOME) to a larger disk, or choose fewer cases (--cases)"
+        if self.files and self.disk_bytes + RESERVE_BYTES > self.free_bytes:
+            most = f"; {self.largest[0]} takes most, {readable(self.largest[1])}" if self.largest else ""
+            raise FullDiskError(
+                f"expected {readable(self.disk_bytes)} of free space in the home for {self.files} files "
+                f"({readable(self.fetch_bytes)} to fetch) beside {readable(RESERVE_BYTES)} that stay free for "
+                f"databases and logs, got {readable(self.free_bytes)}{most}; nothing was fetched; make room, move "
+                "the home (KITS_HOME) to a larger disk, or choose fewer cases (--cases)"
             )
 
     def describe(self) -> str:
         """One sentence for people."""
         unknown = f", the size of {self.unknown} files is not known" if self.unknown else ""
         return (
-            f"{self.files} files, {self.fetch_bytes / _GB:.2f} GB to fetch, at most {self.disk_bytes / _GB:.2f} GB "
-            f"more on disk, {self.free_bytes / _GB:.1f} GB free{unknown}"
+            f"{self.files} files, {readable(self.fetch_bytes)} to fetch, at most {readable(self.disk_bytes)} more on "
+            f"disk, {readable(self.free_bytes)} free{unknown}"
         )
 
 

@@ -137,7 +137,7 @@ def test_an_address_may_be_relative_to_the_working_directory(tmp_path, monkeypat
 
 def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path):
     settings = Settings(home=tmp_path, database_url="postgresql://user:s3cret@127.0.0.1:1/kits")
-    expected = r"(?s)127\.0\.0\.1:1/kits.*check KITS_HOME and KITS_DATABASE_URL"
+    expected = r"(?s)127\.0\.0\.1:1/kits.*check KITS_HOME, KITS_DATABASE_URL"
     with pytest.raises(CatalogUnreachableError, match=expected) as caught:
         open_catalog(settings)
     assert "s3cret" not in str(caught.value)

@@ -3,6 +3,9 @@
 from uuid import UUID
 
 from prefect import flow
+from prefect.automations import AutomationCore
+from prefect.events.actions import DoNothing
+from prefect.events.schemas.automations import EventTrigger
 
 from deployments.up.automations import PREFIX, ensure_automations, remove_automations
 
@@ -20,7 +23,10 @@ def _automations(api):
 def test_automations_are_made_once_keep_a_switch_and_can_be_removed(client, api):
     for name in ("prepare", "evaluate", "pipeline"):
         client.create_deployment(flow_id=client.create_flow(nothing), name=name)
+    old = AutomationCore(name=f"{PREFIX}end what stopped answering", trigger=EventTrigger(), actions=[DoNothing()])
+    client.create_automation(old)
     names = ensure_automations()
+    assert old.name not in names
     made = _automations(api)
     assert set(made) == set(names)
     client.pause_automation(UUID(made["kits: prepare what changed"]["id"]))
@@ -28,8 +34,8 @@ def test_automations_are_made_once_keep_a_switch_and_can_be_removed(client, api)
     again = _automations(api)
     assert {name: a["id"] for name, a in again.items()} == {name: a["id"] for name, a in made.items()}
     assert not again["kits: prepare what changed"]["enabled"]
-    # Written anew, it would forget whose sign of life it waits for.
-    silent = "kits: end what stopped answering"
-    assert again[silent]["updated"] == made[silent]["updated"]
+    kept = "kits: prepare what changed"
+    assert ensure_automations()
+    assert _automations(api)[kept]["updated"] == again[kept]["updated"]  # not written anew where nothing has changed
     remove_automations()
     assert _automations(api) == {}

@@ -157,7 +157,7 @@ def test_one_of_a_release_without_passwords_is_asked_to_end(place, prefect_api, 
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path.with_name("server.lock"))], stdout=subprocess.PIPE, text=True
     )
-    monkeypatch.setattr("deployments.home_server._START_TIMEOUT_S", 0.5)
+    monkeypatch.setenv("KITS_SERVER_START_MINUTES", "0.01")
     try:
         assert holder.stdout.readline() == "held\n"
         path.write_text(json.dumps({"api_url": prefect_api, "pid": holder.pid, "prefect": version("prefect")}))

@@ -1,6 +1,7 @@
 """What a night may bring, on `kits up` with everything on PostgreSQL (SQLite where there is none)."""
 
 import signal
+import subprocess
 import time
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from db.engine import make_engine
+from db.home_catalog import remembered
 from db.settings import Settings
 from kits_core.files import sha256_of
 from kits_core.phantom.faults import Fault, FaultKind
@@ -75,6 +77,20 @@ def test_the_catalog_and_prefects_own_state_are_where_they_were_asked_to_be(up, 
         assert connection.execute(text("SELECT COUNT(*) FROM deployment")).scalar() >= 9
     prefect.dispose()
     catalog.dispose()
+
+
+def test_other_commands_find_the_catalog_that_up_was_given_and_none_makes_a_second(up, database):
+    if database is None:
+        pytest.skip("no PostgreSQL on this machine")
+    assert "KITS_DATABASE_URL" not in up.environment
+    up.kits("status")
+    up.kits("sql", "SELECT COUNT(*) FROM case_overview")
+    assert not (up.home / "catalog.db").exists()
+    assert remembered(up.home).prefect
+    other = up.environment | {"KITS_DATABASE_URL": f"{database}_other"}
+    refused = subprocess.run([*up.KITS, "status"], env=other, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "expected its one catalog, at" in refused.stderr
 
 
 def test_a_server_that_is_killed_while_cases_come_in(up, source, rows):

@@ -36,42 +36,6 @@ def test_the_server_ends_with_a_killed_parent_where_it_is_to_wait_for_no_other(w
     raise AssertionError(f"{url} still answers")
 
 
-FLOW = """
-import sys, time
-from pathlib import Path
-from deployments.server import prefect_server
-with prefect_server(Path(sys.argv[1])):
-    from prefect import flow
-
-    @flow
-    def hold():
-        print("held", flush=True)
-        time.sleep(600)
-
-    hold()
-"""
-
-
-def test_the_run_of_a_killed_command_is_marked_crashed_by_the_next(with_prefects_tables, tmp_path):
-    with_prefects_tables(tmp_path)
-    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    with subprocess.Popen(
-        [sys.executable, "-c", FLOW, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
-    ) as parent:
-        assert parent.stdout.readline().strip() == "held"
-        os.kill(parent.pid, signal.SIGKILL)
-    look = f"""
-from pathlib import Path
-from deployments.server import prefect_server
-with prefect_server(Path({str(tmp_path)!r})):
-    from prefect import get_client
-    with get_client(sync_client=True) as client:
-        print([run.state_type.value for run in client.read_flow_runs()])
-"""
-    found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=environment, check=True)
-    assert found.stdout.splitlines()[-1] == "['CRASHED']"
-
-
 def test_a_configured_server_is_used_and_none_is_started(tmp_path, monkeypatch, prefect_api):
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     with prefect_server(tmp_path) as url:

@@ -1,4 +1,4 @@
-"""Runs that nobody is at, runs that are needless, and what people set: on a real server."""
+"""Runs that are needless, and what people set: on a real server."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -6,12 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prefect import flow
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
-from prefect.events import emit_event
-from prefect.states import Pending, Running, Scheduled
+from prefect.states import Scheduled
 
-from deployments.up import tidy
 from deployments.up.kept import keeping_what_was_set
-from deployments.up.tidy import drop_needless_runs, end_lost_runs, end_silent_runs
+from deployments.up.tidy import drop_needless_runs
 
 
 @flow
@@ -24,57 +22,6 @@ def deployment(client):
     made = client.create_deployment(flow_id=client.create_flow(nothing), name="kept", parameters={"a": 1})
     yield made
     client.delete_deployment(made)
-
-
-def _running(client, name):
-    run = client.create_flow_run(nothing, name=name)
-    client.set_flow_run_state(run.id, Running(), force=True)
-    return run
-
-
-def _heartbeat(run):
-    emit_event(event="prefect.flow-run.heartbeat", resource={"prefect.resource.id": f"prefect.flow-run.{run.id}"})
-
-
-def _heard(api, run):
-    resource = {"id": [f"prefect.flow-run.{run.id}"]}
-    wanted = {"filter": {"resource": resource, "event": {"name": ["prefect.flow-run.heartbeat"]}}}
-    return api.post("events/filter", json=wanted).raise_for_status().json()["total"]
-
-
-def test_runs_that_went_with_the_last_server_are_crashed_and_others_left(client, api):
-    silent, alive = _running(client, "silent"), _running(client, "alive")
-    since = datetime.now(UTC)
-    young = _running(client, "young")
-    _heartbeat(alive)
-    deadline = time.monotonic() + 30
-    while not _heard(api, alive):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    assert end_silent_runs(since) == ["silent"]
-    states = {run.name: client.read_flow_run(run.id).state for run in (silent, alive, young)}
-    assert {name: state.type.value for name, state in states.items()} == {
-        "silent": "CRASHED", "alive": "RUNNING", "young": "RUNNING",
-    }  # fmt: skip
-    assert "it goes on where it was" in states["silent"].message
-    assert end_silent_runs(since - timedelta(hours=1)) == []
-    for run in (alive, young):
-        client.delete_flow_run(run.id)
-
-
-def test_a_run_whose_worker_never_began_it_gives_its_place_back(client, deployment, monkeypatch):
-    lost, beginning = (client.create_flow_run_from_deployment(deployment, state=Pending()) for _ in range(2))
-    command = client.create_flow_run(nothing, state=Pending())
-    assert not {lost.name, beginning.name} & set(end_lost_runs())
-    monkeypatch.setattr(tidy, "_BEGINS_WITHIN", timedelta(seconds=1))
-    client.set_flow_run_state(lost.id, Pending(), force=True)
-    time.sleep(1.5)
-    client.set_flow_run_state(beginning.id, Pending(), force=True)
-    assert end_lost_runs() == [lost.name]
-    assert client.read_flow_run(lost.id).state.type.value == "CRASHED"
-    assert [client.read_flow_run(run.id).state.type.value for run in (beginning, command)] == ["PENDING", "PENDING"]
-    for run in (beginning, command):
-        client.delete_flow_run(run.id)
 
 
 def test_of_late_runs_of_a_schedule_the_newest_is_left(client, deployment, api):

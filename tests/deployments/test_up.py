@@ -67,7 +67,6 @@ def test_pools_queues_deployments_and_automations_are_there(up):
         "kits: prepare what changed": True,
         "kits: evaluate what was trained": True,
         "kits: train on what changed": False,
-        "kits: end what stopped answering": True,
     }
 
 

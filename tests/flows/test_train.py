@@ -12,6 +12,7 @@ import pytest
 from prefect.runtime import flow_run
 from sqlalchemy import select, text
 
+from db.at_work import run_folder
 from db.engine import catalog_session, open_catalog
 from db.models import PreparedCase, RunStatus, TrainingRun
 from db.settings import Settings
@@ -35,7 +36,7 @@ from kits_core.network import environment, training
 from kits_core.network.backend import cpu_kernels
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
-from tasks.train import run_folder, train_network
+from tasks.train import train_network
 
 pytestmark = pytest.mark.slow
 

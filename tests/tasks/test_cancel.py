@@ -3,13 +3,6 @@ import pytest
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.evaluate import evaluate
-from flows.ingest import ingest
-from flows.pipeline import pipeline
-from flows.predict import predict
-from flows.prepare import prepare
-from flows.split import split
-from flows.train import promote, train
 from tasks import cancel
 from tasks.cancel import CancelledRunError, check_cancelled, end_as_cancelled
 
@@ -68,8 +61,3 @@ def test_a_cancelled_run_without_a_worker_ends_as_cancelled_however_it_ends(api,
     whole(return_state=True)
     state = api.get(f"flow_runs/{runs[0]}").raise_for_status().json()["state"]
     assert state["type"] == "CANCELLED"
-
-
-@pytest.mark.parametrize("one", [evaluate, ingest, pipeline, predict, prepare, promote, split, train])
-def test_every_flow_ends_so(one):
-    assert one.on_cancellation_hooks == [end_as_cancelled]

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kits_core.disk import RESERVE_BYTES
 from kits_core.errors import KitsError
 from kits_core.source.budget import FileCost, add_up
 
@@ -22,7 +23,7 @@ def test_a_budget_by_hand():
     kept = add_up(costs, free_bytes=10**9, under_way=2, keep_archives=True)
     assert kept.disk_bytes - budget.disk_bytes == 10 * MB
     assert budget.describe() == (
-        "4 files, 0.08 GB to fetch, at most 0.31 GB more on disk, 1.0 GB free, the size of 1 files is not known"
+        "4 files, 80 MB to fetch, at most 310 MB more on disk, 1.0 GB free, the size of 1 files is not known"
     )
 
 
@@ -31,10 +32,13 @@ def test_what_does_not_fit_is_refused_with_both_sizes():
     budget = add_up(costs, free_bytes=2 * 10**9, under_way=8, keep_archives=False)
     with pytest.raises(
         KitsError,
-        match=r"16007\.0 GB of free .* got 2\.0 GB; b takes most, 16,000\.0 GB; nothing was fetched; make room",
+        match=r"16,007 GB of free .* got 2\.0 GB; b takes most, 16,000 GB; nothing was fetched; make room",
     ):
         budget.check()
-    add_up([FileCost("a", 10**9, 10**9)], free_bytes=2 * 10**9, under_way=8, keep_archives=False).check()
+    fits = 2 * 10**9 + RESERVE_BYTES
+    add_up([FileCost("a", 10**9, 10**9)], free_bytes=fits, under_way=8, keep_archives=False).check()
+    with pytest.raises(KitsError, match="beside 200 MB that stay free"):
+        add_up([FileCost("a", 10**9, 10**9)], free_bytes=fits - 1, under_way=8, keep_archives=False).check()
 
 
 @given(st.lists(st.builds(FileCost, st.just("a"), st.integers(0, 10**9), st.integers(0, 10**9))), st.integers(1, 20))

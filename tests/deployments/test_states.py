@@ -1,0 +1,154 @@
+"""Prefect's states, the catalog's and the truth, while processes are starved, stopped and killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
+
+CONFIG = {"epochs": 2000, "patience": 2000, "batch_size": 2, "filters": 4, "learning_rate": 3e-3}
+RUNS = (
+    "SELECT 'training' AS kind, status, flow_run_id FROM training_run UNION ALL "
+    "SELECT 'evaluation', status, flow_run_id FROM evaluation"
+)
+
+
+@pytest.fixture(scope="module")
+def up(start_up, source, tmp_path_factory):
+    """A `kits up` whose home has cases, prepared and split."""
+    running = start_up(tmp_path_factory.mktemp("states") / "home")
+    running.wait_for(running.start("ingest", {"source": str(source)}), "Completed")
+    running.wait_for(running.start("prepare", {"recipe": {"shape": 32}}), "Completed")
+    running.wait_for(running.start("split", {}), "Completed")
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def long(up):
+    """Starts trainings that would take hours, each with settings of its own."""
+    seeds = iter(range(int(time.time()), 10**10))
+    return lambda: up.start("train", {"recipe": {"shape": 32}, "config": CONFIG | {"seed": next(seeds) % 10**6}})
+
+
+def _processes_of(up, run):
+    return [child for child in up.children() if _id_of(child) == run and "prefect.engine" in child.cmdline()]
+
+
+def _id_of(process):
+    try:
+        return process.environ().get("PREFECT__FLOW_RUN_ID")
+    except psutil.Error:
+        return None
+
+
+def _worker(up, name):
+    (found,) = [child for child in up.children() if name in child.cmdline()]
+    return found
+
+
+def _until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "what the test waits for did not come"
+        time.sleep(0.2)
+    return found
+
+
+def _rows(up):
+    return {row["flow_run_id"]: row["status"] for row in json.loads(up.kits("sql", RUNS, "--json"))}
+
+
+def _state(up, run):
+    return up.http.get(f"flow_runs/{run}").raise_for_status().json()["state_type"]
+
+
+def _agree(up):
+    """Whether the catalog says of every run what Prefect says."""
+    return all(_state(up, run).lower() == status for run, status in _rows(up).items())
+
+
+def test_starved_stopped_and_slow_to_begin_a_run_is_not_called_crashed_and_killed_it_is_soon(up, long):
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]
+    try:
+        run = long()
+        # It is on its way to begin, and is held up there.
+        beginning = _until(lambda: _processes_of(up, run))[0]
+        beginning.suspend()
+        time.sleep(35)  # two looks of `kits up`, and more than an interval between two signs of life
+        assert _state(up, run) == "PENDING"
+        beginning.resume()
+        up.wait_for(run, "Running")
+        _until(lambda: _rows(up).get(run) == "running")
+        (stopped,) = _processes_of(up, run)
+        stopped.suspend()
+        time.sleep(20)
+        assert (_state(up, run), _rows(up)[run]) == ("RUNNING", "running")
+    finally:
+        for one in busy:
+            one.kill()
+    stopped.kill()
+    up.wait_for(run, "Crashed", seconds=40, may_fail=True)
+    _until(lambda: _rows(up)[run] == "crashed", 40)
+
+
+@pytest.mark.parametrize("when", ["it begins", "it trains"])
+def test_a_worker_that_is_killed_takes_its_run_with_it_and_all_say_so(up, long, when):
+    run = long()
+    _until(lambda: _processes_of(up, run) if when == "it begins" else run in _rows(up))
+    worker = _worker(up, "gpu-0")
+    processes = worker.children(recursive=True)
+    worker.kill()
+    up.wait_for(run, "Crashed", seconds=60, may_fail=True)
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not alive
+    _until(lambda: _agree(up), 40)
+    assert _rows(up).get(run, "crashed") == "crashed"
+    # The next one gets the place.
+    again = long()
+    up.wait_for(again, "Running", seconds=60)
+    body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    up.http.post(f"flow_runs/{again}/set_state", json=body).raise_for_status()
+    up.wait_for(again, "Cancelled", seconds=60)
+    _until(lambda: _agree(up), 40)
+    assert _rows(up).get(again, "cancelled") == "cancelled"
+
+
+def test_a_command_that_is_killed_is_found_while_up_is_up(up):
+    words = ["--shape", "32", "--epochs", "2000", "--patience", "2000", "--batch-size", "2", "--filters", "4"]
+    command = subprocess.Popen([*up.KITS, "train", *words], env=up.environment, stderr=subprocess.DEVNULL)
+    _until(lambda: "running" in _rows(up).values())
+    ((run, _),) = [(run, status) for run, status in _rows(up).items() if status == "running"]
+    command.kill()
+    command.wait()
+    up.wait_for(run, "Crashed", seconds=40, may_fail=True)
+    _until(lambda: _agree(up), 40)
+    assert _rows(up)[run] == "crashed"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_when_up_itself_ends_in_any_way_status_tells_the_truth_and_the_next_up_too(start_up, up, long, how, tmp_path):
+    home = tmp_path / "home"
+    subprocess.run(["cp", "-r", str(up.home), str(home)], check=True)
+    (home / "prefect" / "up.json").unlink()
+    first = start_up(home)
+    run = first.start("train", {"recipe": {"shape": 32}, "config": CONFIG | {"seed": int(time.time()) % 1000}})
+    first.wait_for(run, "Running")
+    _until(lambda: _rows(first).get(run) == "running")
+    processes = first.children()
+    first.end(how)
+    _, alive = psutil.wait_procs(processes, timeout=40)
+    assert not alive
+    told = json.loads(first.kits("status", "--json"))
+    assert "running" not in {row["status"] for row in told["runs"]}
+    assert _rows(first)[run] == "crashed"
+    second = start_up(home)
+    second.wait_for(run, "Crashed", seconds=40, may_fail=True)
+    assert _agree(second)
+    second.end()
