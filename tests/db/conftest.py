@@ -73,10 +73,13 @@ def sqlite_templates(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def postgresql_templates(cluster):
+def postgresql_templates(cluster, tmp_path_factory):
     for name in _CONTENTS:
         cluster.execute(f"CREATE DATABASE {name}")
-    return {name: (name, _fill(Settings(database_url=cluster.url(name)), name)) for name in _CONTENTS}
+    homes = {name: tmp_path_factory.mktemp(name) for name in _CONTENTS}
+    return {
+        name: (name, _fill(Settings(home=home, database_url=cluster.url(name)), name)) for name, home in homes.items()
+    }
 
 
 @pytest.fixture
