@@ -189,6 +189,26 @@ def record_clinical(
     return len(known)
 
 
+def merge_clinical(session: Session, dataset: Dataset, records: Iterable[Mapping[str, Any]]) -> None:
+    """Clinical records in place of those of the same cases; other cases keep theirs.
+
+    Each record has `case_id` (the name of a case, else it is passed over) and the columns of `clinical_record`. A
+    patient's id that a record does not state stays.
+    """
+    take_turn(session, Dataset, dataset.id)
+    cases = {case.name: case for case in cases_of(session, dataset.id)}
+    for record in records:
+        case = cases.get(record["case_id"])
+        if case is None:
+            continue
+        values = {**record, "case_id": case.id}
+        if case.clinical is not None:
+            values["patient_id"] = record["patient_id"] or case.clinical.patient_id
+            session.delete(case.clinical)
+            session.flush()
+        session.add(ClinicalRecord(**values))
+
+
 def record_patients(session: Session, patients: Mapping[int, str]) -> None:
     """Note whose scans cases are, by the case's id, as their files say."""
     records = select(ClinicalRecord).where(ClinicalRecord.case_id.in_(patients))

@@ -31,6 +31,7 @@ def main() -> None:
         model,
         plan,
         predict,
+        records,
         reidentify,
         score,
         up,

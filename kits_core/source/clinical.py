@@ -37,7 +37,7 @@ class ClinicalRecord(TypedDict):
     extra: dict[str, Any]
 
 
-_COLUMNS: dict[str, tuple[str, type]] = {
+COLUMNS: dict[str, tuple[str, type]] = {
     "patient_id": ("patient_id", str),
     "sex": ("gender", str),
     "age_years": ("age_at_nephrectomy", int),
@@ -95,7 +95,7 @@ def read_clinical(path: Path) -> Clinical:
     records, problems, turned = [], list(raw.problems), []
     for case, entry in raw.entries.items():
         try:
-            record, changed = _record(case, entry)
+            record, changed = record_of(case, entry)
         except CaseError as error:
             problems.append(error)
         else:
@@ -107,16 +107,16 @@ def read_clinical(path: Path) -> Clinical:
     return Clinical(tuple(records), tuple(problems), notes)
 
 
-def _record(case: str, entry: dict[str, Any]) -> tuple[ClinicalRecord, list[str]]:
+def record_of(case: str, entry: dict[str, Any]) -> tuple[ClinicalRecord, list[str]]:
     """The record, and a word on each value of it that was of another type."""
     columns: dict[str, Any] = {}
     turned = []
-    for column, (key, kind) in _COLUMNS.items():
+    for column, (key, kind) in COLUMNS.items():
         value = entry.get(key)
         columns[column] = _typed(case, key, value, kind)
         if columns[column] is not None and type(value) is not kind and not (kind is float and type(value) is int):
             turned.append(f"{shown(value)} to {columns[column]!r} for {key} of {case}")
-    taken = {key for key, _ in _COLUMNS.values()} | {CASE_KEY}
+    taken = {key for key, _ in COLUMNS.values()} | {CASE_KEY}
     extra = {key: value for key, value in entry.items() if key not in taken}
     return ClinicalRecord(case_id=case, **columns, extra=extra), turned  # type: ignore[typeddict-item]
 

@@ -178,12 +178,12 @@ def _case_of(row: Any, number: int) -> str:
 def _checked(case: str, entry: dict[str, Any]) -> dict[str, Any]:
     for key, value in entry.items():
         for part in (key, value):
-            if expected := _lacking(part):
+            if expected := lacking(part):
                 raise CaseError(case, expected=f"{expected} for {shown(key)}", got=shown(value), next_step=CORRECT)
     return entry
 
 
-def _lacking(value: Any, levels: int = _MOST_LEVELS) -> str | None:
+def lacking(value: Any, levels: int = _MOST_LEVELS) -> str | None:
     """What a value would have to be for a database to hold it; None where it is that."""
     if levels < 0:
         return f"at most {_MOST_LEVELS} levels"
@@ -198,7 +198,7 @@ def _lacking(value: Any, levels: int = _MOST_LEVELS) -> str | None:
             return "a number that 64 bits hold"
     elif isinstance(value, list | dict):
         parts = value if isinstance(value, list) else [*value.keys(), *value.values()]
-        return next((lacking for part in parts if (lacking := _lacking(part, levels - 1))), None)
+        return next((missing for part in parts if (missing := lacking(part, levels - 1))), None)
     return None
 
 
