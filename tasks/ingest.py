@@ -29,6 +29,7 @@ from kits_core.source.location import Location
 from kits_core.source.nifti import NiftiFacts
 from kits_core.source.sums import IMAGE_NAME, RECORDS_NAME
 from kits_core.source.transfer import Fetched, Known, TransferError, redacted
+from kits_core.source.turn import on_axes_of
 from kits_core.source.verify import check_hounsfield, check_pair, check_shape
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.hidden_source import hidden_case, hidden_patient
@@ -77,6 +78,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
             }
             with reading() as session:
                 newest = {kind: row for kind in FileKind if (row := queries.newest_file(session, case.case_id, kind))}
+            _on_the_scans_axes(case, brought, newest.get(FileKind.IMAGE))
             _check(case, {kind: file for kind, (_, file) in brought.items()}, newest)
             _put_in_place(case, archives, brought, newest, keep_archives=keep_archives)
     for archive in archives.values():
@@ -258,6 +260,16 @@ def _convert(case: CaseToIngest, kind: FileKind, archive: Path | Growing, stagin
 def _with_notes(fetched: Fetched, converted: Converted) -> Brought:
     """An archive and its file, which has what was noted of both."""
     return fetched, replace(converted, notes=(*fetched.notes, *converted.notes))
+
+
+def _on_the_scans_axes(case: CaseToIngest, brought: dict[FileKind, Brought], image: CaseFile | None) -> None:
+    """Turn a mask that lies on the scan's own grid by axes in another order or direction. `image`: the one known."""
+    if FileKind.SEGMENTATION not in brought:
+        return
+    fetched, mask = brought[FileKind.SEGMENTATION]
+    facts = brought[FileKind.IMAGE][1].facts if FileKind.IMAGE in brought else None if image is None else _facts(image)
+    if facts is not None and isinstance(mask, ConvertedSegmentation):
+        brought[FileKind.SEGMENTATION] = fetched, on_axes_of(facts, mask, case=case.name)
 
 
 def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: Mapping[FileKind, CaseFile]) -> None:

@@ -26,7 +26,15 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="Folder of segmentations.")],
     references: Annotated[Path, typer.Argument(help="Folder of the references.")],
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write every value to this file.")] = None,
-    cases: Annotated[str | None, typer.Option(help="Case numbers, as 0-9,400.", show_default="all")] = None,
+    cases: Annotated[
+        str | None, typer.Option(help="Ids, as 0-9,400, names, or patterns, as 'site1_*'.", show_default="all")
+    ] = None,
+    predictions_as: Annotated[str, typer.Option(help="How predictions are called, as '{case}_pred'.")] = "{case}",
+    references_as: Annotated[str, typer.Option(help="How references are called, as 'labels_{case}'.")] = "{case}",
+    names: Annotated[
+        Path | None,
+        typer.Option(help="A CSV of prediction and reference, for names with nothing in common.", show_default="none"),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Cases scored at once.", show_default="as many as cores")
     ] = None,
@@ -37,20 +45,22 @@ def score(
 ) -> None:
     """Score segmentations of any model against references, as the challenge does and further. Needs no catalog.
 
-    Both folders hold NAME.nii.gz or NAME/segmentation.nii.gz. A reference without a prediction counts as zero; it and
-    whatever else is wrong is named, the rest is scored, and the exit status is 1.
+    Both folders hold NAME.nii.gz or NAME/segmentation.nii.gz. The order of a file's axes does not matter. A reference
+    without a prediction counts as zero; it and whatever else is wrong is named, the rest is scored, and the exit status
+    is 1.
 
     Example: `kits score ./predictions ./kits23/dataset --csv scores.csv`
     """
     from dataclasses import asdict
 
     from kits_core.metrics.aggregate import official_summary, score_frame, summarise
-    from kits_core.metrics.folders import find_pairs
+    from kits_core.metrics.folders import Naming, find_pairs, read_names
     from kits_core.report.methods import comparability
     from kits_core.report.tables import score_rows
 
     check_new_file(csv_file)
-    pairs, strangers = find_pairs(predictions, references)
+    naming = Naming(predictions_as, references_as, read_names(names) if names else {})
+    pairs, strangers = find_pairs(predictions, references, naming)
     if cases is not None:
         from kits_core.source.selection import choose
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from kits_core.files import written_aside
@@ -58,6 +58,12 @@ class Volume:
 def canonical(volume: Volume) -> Volume:
     """The same volume with its axes nearest to the patient's right, front and head; the data are a view."""
     turn = io_orientation(volume.affine)
+    return Volume(apply_orientation(volume.data, turn), volume.affine @ inv_ornt_aff(turn, volume.shape))
+
+
+def along_axes_of(volume: Volume, affine: Affine) -> Volume:
+    """The same volume with its axes in the order and directions of `affine`'s, as near as can be; data are a view."""
+    turn = ornt_transform(io_orientation(volume.affine), io_orientation(affine))
     return Volume(apply_orientation(volume.data, turn), volume.affine @ inv_ornt_aff(turn, volume.shape))
 
 

@@ -1,7 +1,10 @@
 """Segmentations in files, scored against references in files. Needs no catalog and no network."""
 
+import csv
+import io
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
@@ -12,16 +15,18 @@ from numpy.typing import NDArray
 
 from kits_core.errors import CaseError, KitsError
 from kits_core.geometry.grid import apart_mm, same_place
-from kits_core.geometry.volume import Volume
+from kits_core.geometry.volume import Volume, along_axes_of
 from kits_core.metrics.aggregate import diagonal_mm
 from kits_core.metrics.case import missing_case, score_case
 from kits_core.metrics.score import Score
 from kits_core.source.convert import LoadedLabels, load_labels
+from kits_core.source.text import decode
 
 SEGMENTATION = "segmentation"
 _NIFTI = re.compile(r"(?P<stem>[^.].*?)\.nii(?:\.gz)?")
 _LAYOUTS = "case_00000.nii.gz or case_00000/segmentation.nii.gz"
 _OUTSIDE = 255
+PLACE = "{case}"
 
 
 @dataclass(frozen=True)
@@ -70,16 +75,67 @@ def find_segmentations(folder: Path) -> dict[str, Path]:
     return found
 
 
-def find_pairs(predictions: Path, references: Path) -> tuple[list[Pair], list[str]]:
+@dataclass(frozen=True)
+class Naming:
+    """How files are called, where the names of a case differ. `{case}` stands for its name, as in `{case}_pred`.
+
+    `by_prediction`: the case of a prediction's name, from a table (`read_names`); names that it has not stay.
+    """
+
+    predictions: str = PLACE
+    references: str = PLACE
+    by_prediction: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for pattern in (self.predictions, self.references):
+            if pattern.count(PLACE) != 1:
+                raise KitsError(
+                    f"{pattern!r}: expected a name with {PLACE} in it, as {PLACE}_pred; correct the pattern"
+                )
+
+    def cases(self, found: Mapping[str, Path], pattern: str) -> dict[str, Path]:
+        """Files by case: those whose name fits the pattern."""
+        before, _, after = pattern.partition(PLACE)
+        shape = re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
+        return {match[1]: file for name, file in found.items() if (match := shape.fullmatch(name)) is not None}
+
+
+def read_names(file: Path) -> dict[str, str]:
+    """The reference's name by the prediction's, of a CSV with the columns prediction and reference.
+
+    Raises `KitsError` for another file, and for a name that stands there twice.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(decode(file.read_bytes(), strict=True)), skipinitialspace=True))
+    except (OSError, ValueError) as error:
+        raise KitsError(f"{file}: expected a CSV with the columns prediction and reference, got {error}") from error
+    names: dict[str, str] = {}
+    for row in rows:
+        prediction, reference = ((row.get(column) or "").strip() for column in ("prediction", "reference"))
+        if not prediction or not reference:
+            raise KitsError(f"{file}: expected the columns prediction and reference in each row, got {row}; correct it")
+        if prediction in names or reference in names.values():
+            raise KitsError(f"{file}: expected each name once, got {prediction} and {reference} again; correct it")
+        names[prediction] = reference
+    return names
+
+
+def find_pairs(predictions: Path, references: Path, naming: Naming | None = None) -> tuple[list[Pair], list[str]]:
     """A pair for every reference, and the names of predictions that have none.
 
     Raises `KitsError` as `find_segmentations`, and where no name is in both folders.
     """
-    ours, theirs = find_segmentations(predictions), find_segmentations(references)
+    naming = naming or Naming()
+    ours = naming.cases(find_segmentations(predictions), naming.predictions)
+    theirs = naming.cases(find_segmentations(references), naming.references)
+    ours = {naming.by_prediction.get(name, name): file for name, file in ours.items()}
+    for which, found in ((predictions, ours), (references, theirs)):
+        if not found:
+            raise KitsError(f"{which}: expected names that fit the pattern, got none; correct it")
     if not ours.keys() & theirs.keys():
         raise KitsError(
             f"expected names that {predictions} and {references} share, got {min(ours)} … and {min(theirs)} …; "
-            f"name both as {_LAYOUTS}"
+            f"name both as {_LAYOUTS}, or say how they are called (--predictions-as, --references-as, --names)"
         )
     pairs = [Pair(case, ours.get(case), path) for case, path in theirs.items()]
     return pairs, sorted(ours.keys() - theirs.keys())
@@ -102,7 +158,11 @@ def score_pair(pair: Pair, *, resample: bool = False) -> ScoredPair:
         if pair.prediction is None:
             raise CaseError(pair.case, expected="a prediction", got="none", next_step="it counts as zero")
         prediction = _read(pair.case, "prediction", pair.prediction, notes)
-        if (difference := _difference(prediction, reference)) is not None:
+        turned = along_axes_of(prediction, reference.affine)
+        difference = _difference(turned, reference) and _difference(prediction, reference)
+        if difference is None:
+            prediction = turned
+        else:
             if not resample:
                 raise CaseError(
                     pair.case,

@@ -18,6 +18,7 @@ from flows.ingest import ingest
 from flows.parameters import IngestParameters, SplitParameters
 from flows.split import split
 from kits_core.errors import KitsError
+from kits_core.files import sha256_of
 from kits_core.scan.dicom_seg import write_dicom_seg
 from kits_core.scan.find import find_scans
 from kits_core.scan.read import read_scan
@@ -284,3 +285,22 @@ def _rename_segments(path, old, new):
         if segment.SegmentLabel == old:
             segment.SegmentLabel = new
     data.save_as(path)
+
+
+def test_a_mask_on_other_axes_is_turned_to_its_scans(phantoms, rows, tmp_path):
+    root = tmp_path / "source"
+    shutil.copytree(phantoms / CASES[0], root / CASES[0])
+    mask = nib.as_closest_canonical(nib.load(root / CASES[0] / "segmentation.nii.gz"))
+    nib.save(mask, root / CASES[0] / "segmentation.nii.gz")
+    done = _ingest(root, "turned")
+    assert (done.brought_in, done.refused) == (1, 0)
+    assert any("its axes, RAS, were turned to the scan's, IPL" in note for note in done.notes)
+    image, labels = _arrays("turned", CASES[0])
+    expected = nib.load(phantoms / CASES[0] / "segmentation.nii.gz")
+    assert np.array_equal(labels.dataobj, expected.dataobj)
+    assert np.allclose(labels.affine, image.affine, atol=1e-4)
+    assert _ingest(root, "turned").brought_in == 0
+    ((path, size, sha256),) = rows("SELECT path, bytes, sha256 FROM case_file WHERE kind = 'segmentation'")
+    stored = Settings().absolute(path)
+    assert (stored.stat().st_size, sha256_of(stored)) == (size, sha256)
+    assert [file.name for file in stored.parent.iterdir()].count("turned-segmentation.nii") == 0

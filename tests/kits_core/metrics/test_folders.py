@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kits_core.errors import KitsError
-from kits_core.metrics.folders import Pair, find_pairs, find_segmentations, score_pair
+from kits_core.metrics.folders import Naming, Pair, find_pairs, find_segmentations, read_names, score_pair
 from kits_core.metrics.score import Status
 
 AFFINE = np.diag([3.0, 0.8, 0.8, 1.0])
@@ -65,6 +65,45 @@ def test_what_has_no_partner_is_told(tmp_path):
     pairs, strangers = find_pairs(tmp_path / "p", tmp_path / "r")
     assert [(pair.case, pair.prediction is None) for pair in pairs] == [("case_00001", False), ("case_00002", True)]
     assert strangers == ["case_00009"]
+
+
+def test_names_by_pattern_and_by_table(tmp_path):
+    for name in ("p/case_1_pred", "p/case_2_pred", "p/other", "r/lbl_case_1", "r/lbl_case_2", "r/notes"):
+        _write(tmp_path / f"{name}.nii.gz", _labels())
+    by_pattern = find_pairs(tmp_path / "p", tmp_path / "r", Naming("{case}_pred", "lbl_{case}"))
+    assert [(pair.case, pair.prediction.name) for pair in by_pattern[0]] == [
+        ("case_1", "case_1_pred.nii.gz"), ("case_2", "case_2_pred.nii.gz"),
+    ]  # fmt: skip
+    assert by_pattern[1] == []
+    table = tmp_path / "names.csv"
+    table.write_text("prediction,reference\nother,notes\ncase_1_pred, lbl_case_2\n", encoding="utf-8-sig")
+    pairs, strangers = find_pairs(tmp_path / "p", tmp_path / "r", Naming(by_prediction=read_names(table)))
+    found = {pair.case: pair.prediction and pair.prediction.name for pair in pairs}
+    assert found == {"notes": "other.nii.gz", "lbl_case_2": "case_1_pred.nii.gz", "lbl_case_1": None}
+    assert strangers == ["case_2_pred"]
+    with pytest.raises(KitsError, match=r"names that fit the pattern, got none"):
+        find_pairs(tmp_path / "p", tmp_path / "r", Naming("{case}_x"))
+    with pytest.raises(KitsError, match=r"'pred': expected a name with \{case\} in it"):
+        Naming("pred")
+    for text in ("prediction\na\n", "prediction,reference\na,b\na,c\n", "prediction,reference\na,\n"):
+        table.write_text(text)
+        with pytest.raises(KitsError, match="expected"):
+            read_names(table)
+
+
+def test_other_axes_are_no_other_grid(pair):
+    """The same labels as a tool writes them that turns every file to RAS."""
+    _write(pair.prediction, _labels())
+    whole = [s.value for s in score_pair(pair).scores]
+    for axes in ("RAS", "LPI", "SAL"):
+        to = nib.orientations.axcodes2ornt(axes)
+        image = nib.load(pair.prediction)
+        turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), to)
+        turned = image.as_reoriented(turn)
+        nib.save(nib.Nifti1Image(np.asarray(turned.dataobj), turned.affine), pair.prediction)
+        scored = score_pair(pair)
+        assert scored.problem is None
+        assert [s.value for s in scored.scores] == whole
 
 
 def test_a_good_pair(pair):
@@ -157,8 +196,10 @@ def test_rounding_in_a_header_is_no_other_grid(pair):
 
 
 def test_resampling_puts_a_prediction_on_the_references_grid(pair):
-    _write(pair.prediction, _labels()[:, ::-1], AFFINE @ [[1, 0, 0, 0], [0, -1, 0, 9], [0, 0, 1, 0], [0, 0, 0, 1]])
-    assert "directions" in score_pair(pair).problem
+    a_voxel_on = AFFINE.copy()
+    a_voxel_on[1, 3] = 0.8
+    _write(pair.prediction, np.roll(_labels(), -1, axis=1), a_voxel_on)
+    assert "origins" in score_pair(pair).problem
     scored = score_pair(pair, resample=True)
     assert scored.problem is None
     assert _dice(scored).value == 1
