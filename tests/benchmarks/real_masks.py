@@ -3,7 +3,7 @@
     python tests/benchmarks/real_masks.py MASKS HOME [--cases 36] [--epochs 200]
 
 MASKS holds `case_XXXXX/segmentation.nii.gz` (and `kits23.json`) in the official layout. Everything made lies in HOME;
-run again, it goes on where it was. The figures in the README come from this command.
+run again, it goes on where it was. The figures in docs/benchmarks.md come from this command.
 """
 
 import argparse
