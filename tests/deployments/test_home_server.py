@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from deployments.home_note import Note, prefect_home, read_note
-from deployments.home_server import answers, home_server, is_held, retire, running_server
+from deployments.home_server import answers, home_server, is_held, retire, running_server, starting
 from kits_core.errors import KitsError
 
 pytestmark = pytest.mark.slow
@@ -137,6 +137,25 @@ def test_only_who_is_alone_looks_for_what_was_left_and_others_wait_for_it(place)
     with home_server(place, 0, alone=lambda url: (thread.start(), tidy(url))):
         thread.join(30)
     assert order == ["tidies", "is done", "second begins"]
+
+
+def test_who_waits_for_another_that_starts_a_server_says_so(place, monkeypatch):
+    monkeypatch.setattr("deployments.home_server._STATES_EVERY_S", 0.3)
+    prefect_home(place).mkdir(exist_ok=True)
+    said, begun = [], threading.Event()
+
+    def second():
+        with starting(place, said.append):
+            begun.set()
+
+    thread = threading.Thread(target=second)
+    with starting(place):
+        thread.start()
+        _until(lambda: said)
+        assert not begun.is_set()
+    thread.join(30)
+    assert begun.is_set()
+    assert said[0] == "waits for another command of this home, which starts a Prefect server, 0 s so far"
 
 
 def test_one_of_another_prefect_is_replaced_and_ends_with_its_last_user(place):

@@ -61,8 +61,12 @@ def _until(condition, seconds=60):
     return found
 
 
+def _asked(up):
+    return json.loads(up.kits("sql", RUNS, "--json"))
+
+
 def _rows(up):
-    return {row["flow_run_id"]: row["status"] for row in json.loads(up.kits("sql", RUNS, "--json"))}
+    return {row["flow_run_id"]: row["status"] for row in _asked(up)}
 
 
 def _state(up, run):
@@ -118,6 +122,28 @@ def test_a_worker_that_is_killed_takes_its_run_with_it_and_all_say_so(up, long, 
     up.wait_for(again, "Cancelled", seconds=60)
     _until(lambda: _agree(up), 40)
     assert _rows(up).get(again, "cancelled") == "cancelled"
+
+
+def test_an_evaluation_that_is_killed_says_so_and_the_next_one_completes_it(up):
+    config = CONFIG | {"epochs": 1, "seed": 1}
+    up.wait_for(up.start("train", {"recipe": {"shape": 32}, "config": config}), "Completed")
+    # An automation starts its evaluation.
+    run = _until(
+        lambda: [r["flow_run_id"] for r in _asked(up) if (r["kind"], r["status"]) == ("evaluation", "running")]
+    )[0]
+    told = json.loads(up.kits("status", "--json"))["going on"]
+    (going,) = [row for row in told if row["what"].startswith("evaluation")]
+    assert going["dataset"]
+    assert going["settings"].endswith("validation")
+    assert "by the automation kits: evaluate what was trained" in going["by"]
+    (process,) = _processes_of(up, run)
+    process.kill()
+    up.wait_for(run, "Crashed", seconds=40, may_fail=True)
+    _until(lambda: _rows(up)[run] == "crashed", 40)
+    again = up.start("evaluate", {"model": "latest"})
+    up.wait_for(again, "Completed")
+    assert _rows(up)[again] == "completed"
+    assert _agree(up)
 
 
 def test_a_command_that_is_killed_is_found_while_up_is_up(up):
