@@ -11,8 +11,8 @@ from kits_core.network.config import TrainingConfig
 from kits_core.pseudonyms import is_pseudonym
 from kits_core.recipe.recipe import Recipe
 from kits_core.source.address import check_address, check_dataset_name
-from kits_core.source.layouts import Reading, layouts
-from kits_core.source.layouts.pairs import check_pattern
+from kits_core.source.layout import Reading, check_pattern
+from kits_core.source.layouts import layout_names
 from kits_core.source.preset import NAME
 from kits_core.source.selection import check_cases
 from kits_core.text import one_line
@@ -37,7 +37,7 @@ class _SourceParameters(_Parameters):
     layout: str | None = Field(
         None,
         description="How a folder's files lie; empty looks.",
-        json_schema_extra={"enum": [None, *layouts()]},
+        json_schema_extra={"enum": [None, *layout_names()]},
     )
     labels: dict[str, Literal["background", "kidney", "tumor", "cyst"]] = Field(
         default_factory=dict,
@@ -53,8 +53,8 @@ class _SourceParameters(_Parameters):
     @field_validator("layout")
     @classmethod
     def _known(cls, layout: str | None) -> str | None:
-        if layout is not None and layout not in layouts():
-            raise ValueError(f"expected one of {', '.join(layouts())}, got {layout!r}")
+        if layout is not None and layout not in layout_names():
+            raise ValueError(f"expected one of {', '.join(layout_names())}, got {layout!r}")
         return layout
 
     @field_validator("images", "masks")

@@ -15,7 +15,8 @@ from db.queries import ingest as ingest_queries
 from db.queries import split as split_queries
 from db.settings import current_settings
 from kits_core.errors import KitsError
-from kits_core.source.layouts import CaseFiles, Contents, layouts
+from kits_core.source.layout import CaseFiles, Contents
+from kits_core.source.layouts import layouts
 
 Folds = Sequence[tuple[Sequence[str], Sequence[str]]]
 

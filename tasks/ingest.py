@@ -24,7 +24,6 @@ from kits_core.source.clinical import Clinical, read_clinical
 from kits_core.source.convert import ConvertedImage, ConvertedSegmentation, convert_image, convert_segmentation
 from kits_core.source.deidentify import deidentified
 from kits_core.source.growing import Growing, read_on_arrival
-from kits_core.source.local_dicom import fetch_dicom
 from kits_core.source.location import Location
 from kits_core.source.nifti import NiftiFacts
 from kits_core.source.sums import IMAGE_NAME, RECORDS_NAME
@@ -180,6 +179,8 @@ def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKi
         if _is_here(asked, location, archive):
             continue
         if location.dicom is not None:
+            from kits_core.source.local_dicom import fetch_dicom  # noqa: PLC0415 - a second, which others need not wait for
+
             _keep_facts(asked, fetch_dicom(location.dicom, archive, case=case.name), archive)
             continue
         if location.form != "nifti":  # converted once it is here

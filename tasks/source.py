@@ -6,7 +6,7 @@ from functools import lru_cache
 import httpx
 
 from db.settings import Settings, current_settings
-from kits_core.source.layouts import Reading
+from kits_core.source.layout import Reading
 from kits_core.source.location import Location, Source
 from kits_core.source.opening import open_source
 from kits_core.source.preset import NAME

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import SimpleITK
 
 from kits_core.errors import CaseError
 
@@ -24,6 +23,8 @@ def itk_to_nifti(source: Path, target: Path, *, case: str) -> Path:
     Voxels keep their values and type, and lie where they lay. Raises `CaseError` naming `case` for a file that cannot
     be read, one that is not 3-D, and one with several values in a voxel.
     """
+    import SimpleITK  # noqa: PLC0415 - half a second, which files of other kinds need not wait for
+
     step = "export it again as one 3-D volume, as NIfTI if it can be"
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO(_reader_of(source) or "")

@@ -6,7 +6,8 @@ from pathlib import Path
 from kits_core.errors import KitsError
 from kits_core.source.address import check_address
 from kits_core.source.kits23 import Kits23Source
-from kits_core.source.layouts import Layout, Reading, layouts
+from kits_core.source.layout import Layout, Reading
+from kits_core.source.layouts import layouts
 from kits_core.source.layouts.kits import open_url
 from kits_core.source.location import Source
 from kits_core.source.preset import NAME, Kits23Addresses

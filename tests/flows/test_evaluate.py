@@ -169,7 +169,7 @@ def test_a_corrected_reference_is_scored_against_and_until_then_its_scores_are_s
     source = shutil.copytree(phantoms, tmp_path / "source")
     (source / "SHA256SUMS").unlink(missing_ok=True)
     _correct(source, corrected)
-    ingest(IngestParameters(source=str(source), dataset="phantoms"))
+    ingest(IngestParameters(source=str(source), dataset="phantoms", replace_source=True))
 
     found = rows("SELECT what, number, case_name, changed FROM stale WHERE what = 'evaluation'")
     assert found == [("evaluation", first.evaluation_id, corrected, "segmentation")]

@@ -1,17 +1,19 @@
-"""The layouts that a folder of cases can have. Each module here that has a `LAYOUT` is one."""
+"""The layouts that a folder of cases can have: each module here is one, called by its name, with a `LAYOUT`."""
 
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from kits_core.source.layouts.layout import CaseFiles, Contents, Layout, Reading
+from kits_core.source.layout import Layout
 
-__all__ = ["CaseFiles", "Contents", "Layout", "Reading", "layouts"]
+
+def layout_names() -> tuple[str, ...]:
+    """The names of all layouts, sorted. Loads none."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
 @cache
 def layouts() -> dict[str, Layout]:
     """All layouts by name, in the order in which a folder is asked whether it is one."""
-    modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
-    known = [module.LAYOUT for module in modules if hasattr(module, "LAYOUT")]
+    known = [import_module(f"{__name__}.{name}").LAYOUT for name in layout_names()]
     return {layout.name: layout for layout in sorted(known, key=lambda layout: (layout.order, layout.name))}

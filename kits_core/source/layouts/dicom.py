@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kits_core.case_names import check_name, cleaned
 from kits_core.errors import CaseError, KitsError
@@ -12,9 +13,11 @@ from kits_core.scan.find import Scan
 from kits_core.scan.header import Header, looks_like_dicom, read_header
 from kits_core.scan.identity import Identity, identity_of
 from kits_core.scan.series import Series
-from kits_core.source.layouts.layout import Layout, ListedSource, Reading
+from kits_core.source.layout import Layout, ListedSource, Reading
 from kits_core.source.location import CaseLocations, DicomFiles, Location
-from kits_core.structures import Description, describe
+
+if TYPE_CHECKING:
+    from kits_core.structures import Description
 
 _DRAWN = ("SEG", "RTSTRUCT")
 _UID_DIGITS = 8
@@ -75,6 +78,8 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _tree(files: Iterable[Path]) -> tuple[_Tree, list[str]]:
+    from kits_core.structures import describe  # noqa: PLC0415 - a second, which folders of other layouts need not wait for
+
     headers: dict[str, list[Header]] = defaultdict(list)
     broken: dict[Path, str] = {}
     said: dict[Path, Description] = {}
@@ -95,7 +100,9 @@ def _tree(files: Iterable[Path]) -> tuple[_Tree, list[str]]:
     return _Tree(series, drawn, broken), notes
 
 
-def _matched(said: Mapping[Path, Description], series: Mapping[str, Series]) -> tuple[dict[str, list[Path]], list[str]]:
+def _matched(
+    said: Mapping[Path, "Description"], series: Mapping[str, Series]
+) -> tuple[dict[str, list[Path]], list[str]]:
     """What was drawn on each series: by the series that a file names, else by the frame of reference."""
     drawn: dict[str, list[Path]] = defaultdict(list)
     notes = []

@@ -8,7 +8,7 @@ import httpx
 
 from kits_core.errors import CaseError, KitsError, check_case_name
 from kits_core.labels import Label
-from kits_core.source.layouts.layout import Layout, Reading, values_said
+from kits_core.source.layout import Layout, Reading, values_said
 from kits_core.source.location import CaseLocations, Location
 from kits_core.source.preset import CASES, phase_of
 from kits_core.source.records import parse_records

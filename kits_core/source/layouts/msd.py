@@ -12,7 +12,7 @@ from typing import Any
 from kits_core.case_names import check_name, cleaned, folder_name
 from kits_core.errors import CaseError, KitsError
 from kits_core.labels import Label
-from kits_core.source.layouts.layout import (
+from kits_core.source.layout import (
     Contents,
     Layout,
     ListedSource,

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from kits_core.case_names import folder_name
 from kits_core.errors import KitsError
-from kits_core.source.layouts.layout import (
+from kits_core.source.layout import (
     ENDINGS,
+    PLACE,
     Contents,
     Layout,
     ListedSource,
     Reading,
     by_name,
+    check_pattern,
     pair_up,
     put,
     stem_of,
@@ -22,7 +24,6 @@ from kits_core.source.layouts.layout import (
 _IMAGES = ("images", "image", "imaging", "scans", "ct")
 _MASKS = ("masks", "mask", "labels", "label", "segmentations", "segmentation", "seg")
 _SUFFIX = re.compile(r"[._-](?:seg|mask|label|labels|segmentation)$", re.IGNORECASE)
-_PLACE = "{case}"
 
 
 def find(folder: Path, reading: Reading) -> ListedSource | None:
@@ -50,20 +51,10 @@ def find(folder: Path, reading: Reading) -> ListedSource | None:
     return ListedSource(folder, LAYOUT.name, pair_up(images, masks), values_said(folder, reading.labels))
 
 
-def check_pattern(pattern: str) -> str:
-    """`pattern` itself. Raises `KitsError` unless it is a path below a folder with `{case}` in its file's name."""
-    parts = pattern.split("/")
-    if parts[-1].count(_PLACE) != 1 or any(_PLACE in part or part in ("", ".", "..") for part in parts[:-1]):
-        raise KitsError(
-            f"{pattern!r}: expected a path with {_PLACE} once, in the file's name, as scans/{_PLACE}_ct.nii.gz"
-        )
-    return pattern
-
-
 def _fitting(folder: Path, pattern: str) -> list[tuple[str, Path]]:
     """Case and file of all that fit a pattern."""
     below, _, name = check_pattern(pattern).rpartition("/")
-    before, _, after = name.partition(_PLACE)
+    before, _, after = name.partition(PLACE)
     shape = re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
     place = folder / below
     if not place.is_dir():

@@ -7,7 +7,8 @@ import pytest
 from kits_core.errors import CaseError, KitsError
 from kits_core.label_map import LabelMap
 from kits_core.labels import Label
-from kits_core.source.layouts import Reading, layouts
+from kits_core.source.layout import Reading
+from kits_core.source.layouts import layouts
 from kits_core.source.opening import open_source
 
 K, T, C, B = Label.KIDNEY, Label.TUMOR, Label.CYST, Label.BACKGROUND

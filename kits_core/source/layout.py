@@ -19,6 +19,8 @@ from kits_core.text import one_line
 _ITK_ENDINGS = (".nrrd", ".mha")
 ENDINGS = (".nii.gz", ".nii", *_ITK_ENDINGS)
 """Of the files that hold a scan or a mask."""
+PLACE = "{case}"
+"""Where the name of a case stands in a pattern of paths."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,16 @@ class ListedSource:
     def phase(self, case: str) -> str | None:  # noqa: ARG002 - these layouts tell no phases
         """None: these layouts do not say."""
         return None
+
+
+def check_pattern(pattern: str) -> str:
+    """`pattern` itself. Raises `KitsError` unless it is a path below a folder with `{case}` in its file's name."""
+    parts = pattern.split("/")
+    if parts[-1].count(PLACE) != 1 or any(PLACE in part or part in ("", ".", "..") for part in parts[:-1]):
+        raise KitsError(
+            f"{pattern!r}: expected a path with {PLACE} once, in the file's name, as scans/{PLACE}_ct.nii.gz"
+        )
+    return pattern
 
 
 def put(source: Path, target: Path, *, is_mask: bool = False) -> None:
