@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from kits_core.labels import Label
 from kits_core.source.location import CaseLocations, Location, Source
@@ -9,6 +10,13 @@ from kits_core.source.selection import choose
 from tasks.log import scrub
 from tasks.names import hide, hide_path, pseudonyms, scrubbed_errors
 
+_USUAL_NAMES = frozenset(
+    {
+        *("images", "masks", "labels", "scans", "segmentations", "imaging", "segmentation", "dataset", "data"),
+        *("imagestr", "labelstr", "imagests", "labelsts", "dicom", "series"),
+    }
+)
+"""Of folders and files in the layouts: they name nobody, and are words of our own texts."""
 CASE = "case"
 """The kind of the pseudonyms of cases."""
 
@@ -60,7 +68,21 @@ class HiddenSource:
         """Where the files of the case with a pseudonym are. Raises `CaseError`, which names the pseudonym."""
         with scrubbed_errors(case):
             found = self._source.locate(self._names[case])
+            self._scrub_names_of_files(found, case)
             return replace(found, case=case, patient=hidden_patient(found.patient) if found.patient else None)
+
+    def _scrub_names_of_files(self, found: CaseLocations, case: str) -> None:
+        """Folders and files of a hospital are often called for whom they are of."""
+        for location in (found.image, found.segmentation):
+            files = location.dicom.files if location is not None and location.dicom is not None else ()
+            for path in {location.address, *files} if location is not None else ():
+                *folders, file = Path(path).parts[len(Path(self._source.address).parts) :] or ("",)
+                for name in folders:
+                    if name.casefold() not in _USUAL_NAMES:
+                        scrub.add(name, case)
+                for name in (file, file.partition(".")[0]):
+                    if name and name.casefold() not in _USUAL_NAMES:
+                        scrub.add_file(name, case)
 
     def clinical(self) -> Location | None:
         """See `Source`."""

@@ -208,7 +208,7 @@ def _is_here(asked: Asked, location: Location, target: Path) -> bool:
     if target.is_file() and location.sha256 == sha256_of(target):
         # Killed between the archive's rename and its note.
         place = redacted(location.address)
-        url = scrub(place) if asked.deidentify else place
+        url = asked.source if asked.deidentify else place
         write_facts(target, Fetched(target.stat().st_size, location.sha256, None, None, url))
         return True
     return False
@@ -228,7 +228,7 @@ def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | No
 def _keep_facts(asked: Asked, fetched: Fetched, target: Path) -> Fetched:
     """Write what is known of a file beside it, and return that."""
     if asked.deidentify:
-        fetched = replace(fetched, url=scrub(fetched.url), notes=tuple(map(scrub, fetched.notes)))
+        fetched = replace(fetched, url=asked.source, notes=tuple(map(scrub, fetched.notes)))
     write_facts(target, fetched)
     return fetched
 

@@ -10,12 +10,17 @@ from pathlib import Path
 
 import highdicom as hd
 import nibabel as nib
+import numpy as np
 import pytest
 from prefect.logging.handlers import APILogWorker
 from pydicom import dcmread
 
 from db.settings import Settings
+from kits_core.labels import Label
 from kits_core.pseudonyms import Pseudonyms, is_pseudonym
+from kits_core.scan.dicom_seg import write_dicom_seg
+from kits_core.scan.find import find_scans
+from kits_core.scan.read import read_scan
 from tasks.log import scrub
 
 pytestmark = pytest.mark.slow
@@ -198,3 +203,26 @@ def test_nothing_of_a_patient_is_left_by_an_ingestion(home, hospital, kits, foun
     assert json.loads(kits("reidentify", place, "--json"))["text"] == str(source)
     assert is_pseudonym(dataset)
     assert "0 brought in now" in kits("ingest", "--source", str(source), "--cases", "0,2", "--deidentify")
+
+
+def test_nothing_of_a_patient_is_left_by_an_ingestion_of_dicom(home, series, kits, found_in, rows):
+    """The case is called by the patient's id, and the SEG names its patient and series."""
+    source = series.with_name("Zimmermannova_export")
+    source.mkdir()
+    series.rename(source / "Quirina_CT")
+    (scan,) = find_scans([source / "Quirina_CT"]).scans
+    volume = read_scan(scan).volume
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[20:30, 20:30, 5:12], labels[23:26, 23:26, 7:9] = Label.KIDNEY, Label.TUMOR
+    write_dicom_seg(source / "Quirina_seg.dcm", labels, volume.affine, scan, algorithm="hand", version="1")
+    printed = kits("ingest", "--source", str(source), "--deidentify")
+    assert not [word for word in PLANTED if word in printed.lower()]
+    assert found_in(home) == []
+    ((case, patient),) = rows(
+        'SELECT c.name, r.patient_id FROM "case" c JOIN clinical_record r ON r.case_id = c.id WHERE has_segmentation'
+    )
+    assert is_pseudonym(case)
+    assert json.loads(kits("reidentify", case, "--json"))["case"].startswith("ZQ-4711-XY 2024-02-29")
+    assert json.loads(kits("reidentify", patient, "--json"))["patient ID"] == "ZQ-4711-XY"
+    assert "0 brought in now" in kits("ingest", "--source", str(source), "--deidentify")
+    assert found_in(home) == []
