@@ -156,6 +156,11 @@ class Settings(BaseSettings):
         return self.home / "quarantine"
 
     @property
+    def corrections(self) -> Path:
+        """References that a person corrected, by dataset (`kits_core.corrections`)."""
+        return self.home / "corrections"
+
+    @property
     def prepared(self) -> Path:
         """Network inputs, by recipe, dataset and case."""
         return self.home / "prepared"

@@ -18,6 +18,7 @@ from kits_core.source.selection import check_cases
 from kits_core.text import one_line
 
 T = TypeVar("T")
+Labels = dict[str, Literal["background", "kidney", "tumor", "cyst"]]
 _DEIDENTIFY = "Pseudonyms in place of names, ids, dates and paths, in everything that is written (docs/patients.md)."
 
 
@@ -39,7 +40,7 @@ class _SourceParameters(_Parameters):
         description="How a folder's files lie; empty looks.",
         json_schema_extra={"enum": [None, *layout_names()]},
     )
-    labels: dict[str, Literal["background", "kidney", "tumor", "cyst"]] = Field(
+    labels: Labels = Field(
         default_factory=dict,
         description="What each name, or each value, of a structure means: kidney, tumor, cyst or background. "
         "Usual names need none.",
@@ -233,6 +234,43 @@ class PredictParameters(_Parameters):
     settle_seconds: int = Field(
         60, ge=0, le=86400, description="In an inbox: how long nothing of a scan may have changed before it is read."
     )
+
+
+class CorrectParameters(_Parameters):
+    """From a mask that a person corrected to the reference of a case."""
+
+    what: str = Field(
+        description="A case of the catalog, by its name or id; or the folder of a plan that kits predict or kits plan "
+        "wrote, whose scan becomes a case."
+    )
+    mask: str = Field(
+        description="The corrected segmentation: NIfTI, NRRD, DICOM SEG or RTSTRUCT, as the machine sees it that works "
+        "on it."
+    )
+    labels: Labels = Field(
+        default_factory=dict,
+        description="What each name, or each value, of a structure means: kidney, tumor, cyst or background. Usual "
+        "names and KiTS's values need none.",
+    )
+    by: str | None = Field(None, description="Who corrected it; empty takes the name of the account.")
+    dataset: str | None = Field(
+        None,
+        description="Name in the catalog, where several have such a case; of a plan, the dataset that its scan comes "
+        "into: empty takes corrections.",
+    )
+    out: str | None = Field(
+        None, description="Folder for the plan of the corrected mask; empty takes that of the old one."
+    )
+
+    @field_validator("dataset")
+    @classmethod
+    def _usable_as_a_folder(cls, dataset: str | None) -> str | None:
+        return None if dataset is None else _refused_as_a_value(check_dataset_name, dataset)
+
+    @property
+    def shown_what(self) -> str:
+        """The case or the plan's folder, for a run's name."""
+        return one_line(self.what)
 
 
 class PipelineParameters(_SourceParameters):

@@ -17,6 +17,7 @@ from db.queries import forget as queries
 from db.queries import ingest as ingest_queries
 from db.settings import Settings, current_settings
 from kits_core.case_names import folder_name
+from kits_core.corrections import Overlay
 from kits_core.errors import KitsError
 from kits_core.plan.files import PLAN, RESULTS
 from kits_core.pseudonyms import is_pseudonym
@@ -34,8 +35,8 @@ T = TypeVar("T")
 class Forgettable:
     """What there is of cases, a patient or a scan. `cases`: ids; `names`: of cases and scans, for people.
 
-    `files`: files and folders of the home that go; `reports`: of evaluations, which can be built again without the
-    cases. `kept`: what may be of them and stays, and why.
+    `files`: files and folders of the home that go; `plans`: folders of plans of corrected masks; `reports`: of
+    evaluations, which can be built again without the cases. `kept`: what may be of them and stays, and why.
     """
 
     cases: tuple[int, ...]
@@ -44,6 +45,7 @@ class Forgettable:
     files: tuple[Path, ...]
     reports: tuple[Path, ...]
     kept: tuple[str, ...]
+    plans: tuple[Path, ...] = ()
 
 
 def find_forgettable(
@@ -87,6 +89,8 @@ def forget(found: Forgettable) -> None:
                 if is_held(staging):
                     raise KitsError(f"{case.name}: expected no work at it, got an ingestion; wait for its end")
             queries.note_forgotten(session, case.dataset, digest_of(settings, case.dataset_id, case.name))
+    for plan in found.plans:  # before the notes that name them
+        remove_results(plan, RESULTS, PLAN)
     for path in (*found.files, *found.reports):
         _remove(path)
     with catalog_session(settings) as session:
@@ -118,8 +122,9 @@ def _forgettable(session: Session, cases: list[Case], predictions: list[Predicti
         for report in reports
         for path in sorted(report.parent.glob(f"{report.stem}.kept-*{report.suffix}"))
     ]
-    for one in predictions:
-        kept += [f"{path}: not as kits wrote it" for path in others_in(Path(one.folder), RESULTS, PLAN)]
+    plans = [plan for case in cases for plan in _plans(settings, case)]
+    for folder in (*(Path(one.folder) for one in predictions), *plans):
+        kept += [f"{path}: not as kits wrote it" for path in others_in(folder, RESULTS, PLAN)]
     patients = {case.clinical.patient_id for case in cases if case.clinical and case.clinical.patient_id}
     told = {case.name for case in cases} | {one.scan for one in predictions}
     told |= {patient for patient in patients if len(queries.cases_of_patient(session, patient)) <= len(cases)}
@@ -127,10 +132,14 @@ def _forgettable(session: Session, cases: list[Case], predictions: list[Predicti
     return Forgettable(
         tuple(case.id for case in cases),
         tuple(one.id for one in predictions),
-        (*(f"{case.dataset.name}: {case.name}" for case in cases), *(f"plan in {one.folder}" for one in predictions)),
+        (
+            *(f"{case.dataset.name}: {case.name}" for case in cases),
+            *(f"plan in {folder}" for folder in (*(one.folder for one in predictions), *plans)),
+        ),
         tuple(files),
         tuple(reports),
         tuple(kept),
+        tuple(plans),
     )
 
 
@@ -140,6 +149,17 @@ def _files(settings: Settings, case: Case) -> Iterator[Path]:
     roots = [settings.raw, settings.incoming, settings.quarantine]
     roots += sorted(settings.prepared.glob("*/")) if settings.prepared.is_dir() else []
     yield from (root / below for root in roots if (root / below).exists())
+    yield from _overlay(settings, case).files()
+
+
+def _plans(settings: Settings, case: Case) -> list[Path]:
+    """Folders of the plans that were made of a case's corrected masks."""
+    told = {note.plan for note in _overlay(settings, case).notes() if note.plan}
+    return [folder for folder in map(Path, sorted(told)) if folder.is_dir()]
+
+
+def _overlay(settings: Settings, case: Case) -> Overlay:
+    return Overlay(settings.corrections / case.dataset.name, case.name)
 
 
 def _patient_of(prediction: Prediction) -> str | None:

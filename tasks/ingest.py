@@ -72,7 +72,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
             if not archives and _brought_by_another(case):
                 return ()
             brought = {
-                kind: arrived.get(kind) or _with_notes(read_facts(archive), _convert(case, kind, archive, staging))
+                kind: _with_notes(*(arrived.get(kind) or (read_facts(archive), _convert(case, kind, archive, staging))))
                 for kind, archive in archives.items()
             }
             with reading() as session:
@@ -209,7 +209,7 @@ def _is_here(asked: Asked, location: Location, target: Path) -> bool:
         # Killed between the archive's rename and its note.
         place = redacted(location.address)
         url = asked.source if asked.deidentify else place
-        write_facts(target, Fetched(target.stat().st_size, location.sha256, None, None, url))
+        write_facts(target, Fetched(target.stat().st_size, location.sha256, None, None, url, location.notes))
         return True
     return False
 
@@ -219,7 +219,7 @@ def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | No
     start = time.perf_counter()
     fetched = asked.transfer().fetch(location, target, growing=growing, on_retry=_tell_retry)
     _check_sha512(location, target)
-    fetched = _keep_facts(asked, fetched, target)
+    fetched = _keep_facts(asked, replace(fetched, notes=(*fetched.notes, *location.notes)), target)
     seconds = time.perf_counter() - start
     get_run_logger().info("%s: %.1f MB in %.1f s", target.name, fetched.bytes / 1e6, seconds)
     return fetched
@@ -279,14 +279,20 @@ def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: 
     if isinstance(image, ConvertedImage):
         check_shape(case.name, image.facts.shape)
         check_hounsfield(case.name, image.hu_min, image.hu_percentiles)
-    facts = {kind: _facts(row) for kind, row in newest.items() if row.vanished_at is None}
+    # A correction is of the image that is here, whether its source still has it or not.
+    facts = {kind: _facts(row) for kind, row in newest.items() if row.vanished_at is None or case.corrected}
     facts |= {kind: file.facts for kind, file in converted.items()}
     if FileKind.IMAGE not in facts:
         raise CaseError(
             case.name, expected=f"an {IMAGE_NAME}", got="a segmentation alone", next_step="add the scan at the source"
         )
     if FileKind.SEGMENTATION in facts:
-        check_pair(case.name, facts[FileKind.IMAGE], facts[FileKind.SEGMENTATION])
+        try:
+            check_pair(case.name, facts[FileKind.IMAGE], facts[FileKind.SEGMENTATION])
+        except CaseError as error:
+            if case.corrected:
+                error.next_step = "its reference was corrected on another scan; kits correct --undo takes that away"
+            raise
 
 
 def _put_in_place(

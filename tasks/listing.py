@@ -21,6 +21,7 @@ from kits_core.source.location import CaseLocations, Location, Source
 from kits_core.source.selection import choose
 from kits_core.source.transfer import Known, Probe, TransferError
 from tasks.catalog import catalog, flow_run_id
+from tasks.corrected import Corrections, corrections_of
 from tasks.forgotten import without_forgotten
 from tasks.hidden_source import HiddenSource
 from tasks.names import hide_path, reveal, scrubbed_errors
@@ -40,7 +41,8 @@ class CaseToIngest:
     """A case with files to bring in: `files` are those, the others of the case stay as they are.
 
     `listed_at`: when the source was asked; files of the case in the catalog that are newer were brought by someone
-    else since. `values`: what those of its segmentation mean; None where they are KiTS's.
+    else since. `values`: what those of its segmentation mean; None where they are KiTS's. `corrected`: whether its
+    segmentation is one that a person corrected.
     """
 
     dataset: str
@@ -50,6 +52,7 @@ class CaseToIngest:
     files: Mapping[FileKind, Location] = field(default_factory=dict)
     deidentify: bool = False
     values: Mapping[int, Label] | None = None
+    corrected: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,22 @@ def list_source(
         known = {case.name: case for case in queries.cases_of(session, row.id)}
         dataset_id = row.id
     located, refused = _locate(opened, names, known)
+    corrections = corrections_of(name, known)
+    notes += corrections.told(located, known)
+    located = corrections.over(located)
     with catalog() as session:
         queries.record_patients(session, {known[one.case].id: one.patient for one in located if one.patient})
-    files = [file for locations in located for file in _files(locations, known[locations.case])]
+    files = [file for one in located for file in _files(one, known[one.case], corrections)]
     answers = dict(zip(files, _ask_all(asked, files), strict=True))
     missing = [
-        CaseToIngest(name, known[case].id, case, listed_at, wanted, asked.deidentify, opened.values)
+        CaseToIngest(
+            name, known[case].id, case, listed_at, wanted, asked.deidentify,
+            None if case in corrections.overlays else opened.values, case in corrections.overlays,
+        )
         for case, wanted in _missing(answers).items()
-    ]
-    looked_at = [case for case in known.values() if cases is None or case.name in names]
+    ]  # fmt: skip
+    asked_of = known.keys() - corrections.of_plans if cases is None else ()
+    looked_at = [case for case in known.values() if case.name in names or case.name in asked_of]
     vanished = _settle(looked_at, answers, {case.name for case in missing} | {case_name for case_name, _ in refused})
     settings = current_settings()
     settings.open_home()
@@ -206,16 +216,21 @@ def quarantine(case_id: int, reason: str) -> None:
         session.get_one(Case, case_id).status = CaseStatus.QUARANTINED
 
 
-def _files(locations: CaseLocations, case: Case | None) -> list[_File]:
+def _files(locations: CaseLocations, case: Case, corrections: Corrections) -> list[_File]:
     stated = {FileKind.IMAGE: locations.image, FileKind.SEGMENTATION: locations.segmentation}
-    return [_file(locations.case, kind, location, case) for kind, location in stated.items() if location is not None]
+    drawn = corrections.masks.get(case.name, set())
+    return [
+        _file(locations.case, kind, location, case, drawn) for kind, location in stated.items() if location is not None
+    ]
 
 
-def _file(case_name: str, kind: FileKind, location: Location, case: Case | None) -> _File:
-    row = case.file(kind) if case is not None else None
+def _file(case_name: str, kind: FileKind, location: Location, case: Case, drawn: set[str]) -> _File:
+    """`drawn`: SHA-256 of corrected masks, of which a source knows nothing: it is asked as if nothing were known."""
+    row = case.file(kind)
     if row is None:
         return _File(case_name, kind, location, None, None, None, kept=False)
-    known = Known(etag=row.etag, last_modified=row.last_modified, bytes=row.archive_bytes)
+    is_drawn = row.archive_sha256 in drawn and location.sha256 != row.archive_sha256
+    known = None if is_drawn else Known(row.etag, row.last_modified, row.archive_bytes)
     return _File(case_name, kind, location, row.id, known, row.archive_sha256, kept=_lies_there(row))
 
 

@@ -23,6 +23,7 @@ def main() -> None:
     reach_loopback_directly(os.environ)
     from deployments.cli import (  # noqa: F401 - each registers its verbs
         catalog,
+        correct,
         data,
         demo,
         doctor,

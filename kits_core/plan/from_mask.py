@@ -1,6 +1,7 @@
 """A plan of a mask that someone has: no model, no server, no catalog."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ from kits_core.plan.files import PAGE, PLAN, RESULTS, SEGMENTATION, PlannedScan,
 from kits_core.plan.page import PageFacts
 from kits_core.results import check_replaceable, put_in_place
 from kits_core.scan.find import Scan
-from kits_core.scan.identity import identity_of, scan_sha256
+from kits_core.scan.identity import Identity, identity_of, scan_sha256
 from kits_core.scan.read import read_scan
 from kits_core.structures import Labelled, read_mask
 from kits_core.structures.read import THRESHOLD
@@ -33,6 +34,16 @@ class PlannedMask:
         return self.folder / PAGE
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a plan says of where its files are and whose scan it is. `text`: any other text, as it may be told."""
+
+    source: str
+    mask: str
+    identity: Identity
+    text: Callable[[str], str] = str
+
+
 def plan_mask(
     scan: Scan,
     mask: Path,
@@ -42,33 +53,35 @@ def plan_mask(
     created: str,
     threshold: float = THRESHOLD,
     other_series: bool = False,
+    told: Told | None = None,
 ) -> PlannedMask:
     """Write plan, measurements, surfaces, page and labels of a mask into a folder of `out` with the scan's name.
 
-    `created`: the time, for the page. Of the others, see `read_mask`. All is made beside the folder and put in place
+    `created`: the time, for the page. `told`: what the plan says of scan and mask; their paths and the scan's identity
+    if None. Of the others, see `read_mask`. All is made beside the folder and put in place
     when it is whole. Raises `CaseError` for what `read_scan`, `read_mask` and `make_plan` refuse, and for a folder that
     holds the scan, the mask, the plan of another one, or a file that kits did not write.
     """
     folder = out / scan.name
-    source, drawn = str(scan.path.absolute()), str(mask.absolute())
+    told = told or Told(str(scan.path.absolute()), str(mask.absolute()), identity_of(scan))
     _check_apart(scan, mask, folder)
-    check_same_plan(folder, scan.name, source, drawn)
+    check_same_plan(folder, scan.name, told.source, told.mask)
     check_replaceable(scan.name, folder, RESULTS, PLAN)
     read = read_scan(scan)
     labelled = read_mask(mask, scan, read.volume, names, threshold=threshold, other_series=other_series)
-    notes = (*read.notes, *labelled.notes)
+    notes = tuple(map(told.text, (*read.notes, *labelled.notes)))
     facts = PageFacts(
         title=f"Surgical plan: {scan.name}",
         created=created,
         flags=[],
-        lineage=_lineage(scan, mask, labelled, notes),
-        identity=identity_of(scan),
+        lineage=_lineage(scan, mask, labelled, notes, told),
+        identity=told.identity,
     )
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{scan.name}.", suffix=".partial", dir=out) as made:
         work = Path(made)
         write_volume(work / SEGMENTATION, Volume(labelled.volume.data, read.volume.affine))
-        planned = plan_scan(scan, work, facts, {"source": source, "mask": drawn})
+        planned = plan_scan(scan, work, facts, {"source": told.source, "mask": told.mask})
         put_in_place(scan.name, work, folder, PLAN)
     return PlannedMask(folder, planned, notes)
 
@@ -85,15 +98,16 @@ def _check_apart(scan: Scan, mask: Path, folder: Path) -> None:
         )
 
 
-def _lineage(scan: Scan, mask: Path, labelled: Labelled, notes: tuple[str, ...]) -> dict[str, str]:
+def _lineage(scan: Scan, mask: Path, labelled: Labelled, notes: tuple[str, ...], told: Told) -> dict[str, str]:
     volume = labelled.volume
-    told = {
-        "scan": f"{scan.path.absolute()} ({scan.kind}, {' × '.join(map(str, volume.shape))} voxels of "
+    meanings = ", ".join(f"{name}: {label.name.lower()}" for name, label in labelled.meanings.items())
+    lines = {
+        "scan": f"{told.source} ({scan.kind}, {' × '.join(map(str, volume.shape))} voxels of "
         f"{' × '.join(f'{mm:.3g}' for mm in volume.spacing_mm)} mm)",
         "scan SHA-256": scan_sha256(scan),
-        "segmentation": f"{mask.absolute()}, not made by this software",
+        "segmentation": f"{told.mask}, not made by this software",
         "segmentation SHA-256": sha256_of(mask),
-        "read as": ", ".join(f"{name}: {label.name.lower()}" for name, label in labelled.meanings.items()),
+        "read as": told.text(meanings),
         "software": f"kits-platform {version('kits-platform')}",
     }
-    return told | ({"in reading": "; ".join(notes)} if notes else {})
+    return lines | ({"in reading": "; ".join(notes)} if notes else {})

@@ -51,6 +51,11 @@ def fetch_dicom(wanted: DicomFiles, target: Path, *, case: str) -> Fetched:
     return Fetched(size, _sha256(files, _meaning(wanted)), before, None, redacted(address), notes)
 
 
+def dicom_sha256(wanted: DicomFiles) -> str:
+    """What `fetch_dicom` gives as the SHA-256 of files. Raises `OSError`."""
+    return _sha256(_files(wanted), _meaning(wanted))
+
+
 def _files(wanted: DicomFiles) -> list[Path]:
     """Labels change with the series, too: they lie on its grid."""
     return [Path(path) for path in (*wanted.files, *([wanted.drawn] if wanted.drawn else ()))]

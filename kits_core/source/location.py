@@ -29,7 +29,7 @@ class Location:
     """One file: a URL or a path, with the SHA-256 or SHA-512 that the source states for it.
 
     `may_be_missing`: the source does not say whether the file exists, so that a 404 is an answer and no fault. `dicom`:
-    the files, of what is read as DICOM.
+    the files, of what is read as DICOM. `notes`: what of it a reader should know, for people.
     """
 
     address: str
@@ -38,6 +38,7 @@ class Location:
     sha512: str | None = None
     form: Form = "nifti"
     dicom: DicomFiles | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
