@@ -136,10 +136,10 @@ def retire(home: Path) -> None:
 @contextmanager
 def starting(home: Path, waits: Callable[[str], object] = lambda _: None) -> Iterator[None]:
     """Hold the right to start a server of a home: two that make the tables of one database break each other's."""
-    since = time.monotonic()
+    waiting = Waiting("another command of this home, which starts a Prefect server", waits)
     with (prefect_home(home) / "start.lock").open("a") as file:
         while not _taken_alone(file):
-            every_few_seconds(since, "another command of this home, which starts a Prefect server", waits)
+            waiting.a_moment()
         yield
 
 
@@ -173,38 +173,39 @@ def _taken_alone(file: IO[str]) -> bool:
 
 
 def _share(file: IO[str], waits: Callable[[str], object]) -> None:
-    since = time.monotonic()
+    waiting = Waiting("another command of this home, which starts its Prefect server", waits)
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            every_few_seconds(since, "another command of this home, which starts its Prefect server", waits)
+            waiting.a_moment()
         else:
             return
 
 
 def _answering(folder: Path, name: str, waits: Callable[[str], object]) -> str | None:
     """The address of a server as soon as it answers; None where there is none, or one of another release."""
-    lock, path, since = folder / f"{name}.lock", folder / f"{name}.json", time.monotonic()
+    lock, path = folder / f"{name}.lock", folder / f"{name}.json"
+    waiting = Waiting("this home's Prefect server to answer", waits)
     while is_held(lock):
         note = read_note(path)
         if name == "server" and note is not None and (note.prefect != version("prefect") or not note.password):
             path.unlink(missing_ok=True)  # it retires
         elif note is not None and answers(note.api_url):
             return note.api_url
-        if time.monotonic() - since > (limit_s := start_limit_s()):
+        if waiting.seconds > (limit_s := start_limit_s()):
             where = f"{note.api_url}, process {note.pid}" if note else "one that starts"
             raise KitsError(
                 f"the Prefect server of this home ({where}): expected an answer within {limit_s:.0f} s "
                 "(KITS_SERVER_START_MINUTES), got none; end it, then run this again; its log is "
                 f"{folder / 'server.log'}"
             )
-        every_few_seconds(since, "this home's Prefect server to answer", waits)
+        waiting.a_moment()
     return None
 
 
 def _started(home: Path, idle_s: float, meanwhile: Callable[[], object], waits: Callable[[str], object]) -> str:
-    folder, since = prefect_home(home), time.monotonic()
+    folder = prefect_home(home)
     log = folder / "server.log"
     with starting(home, waits):
         if api_url := running_server(home, waits):
@@ -218,11 +219,12 @@ def _started(home: Path, idle_s: float, meanwhile: Callable[[], object], waits: 
                 start_new_session=True,  # neither Ctrl-C nor a closed terminal reaches it
             )  # fmt: skip
         meanwhile()
-        while time.monotonic() - since < (limit_s := start_limit_s()) and process.poll() is None:
+        waiting = Waiting("this home's Prefect server to start", waits)
+        while waiting.seconds < (limit_s := start_limit_s()) and process.poll() is None:
             note = read_note(folder / "server.json")
             if note is not None and note.pid == process.pid and answers(note.api_url):
                 return note.api_url
-            every_few_seconds(since, "this home's Prefect server to start", waits)
+            waiting.a_moment()
         status = process.poll()
         if status is None:
             process.kill()
@@ -239,12 +241,24 @@ def start_limit_s() -> float:
     return 60 * current_settings().server_start_minutes
 
 
-def every_few_seconds(since: float, what: str, waits: Callable[[str], object]) -> None:
-    """Wait a moment; every 20 s since `since` (`time.monotonic`) say what is waited for."""
-    seconds = time.monotonic() - since
-    time.sleep(0.1)
-    if int((seconds + 0.1) / _STATES_EVERY_S) > int(seconds / _STATES_EVERY_S):
-        waits(f"waits for {what}, {seconds:.0f} s so far")
+class Waiting:
+    """A wait for something that may take long, which says so every 20 s."""
+
+    def __init__(self, what: str, waits: Callable[[str], object]) -> None:
+        self._what, self._waits = what, waits
+        self._since, self._said = time.monotonic(), 0
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return time.monotonic() - self._since
+
+    def a_moment(self) -> None:
+        """Wait a tenth of a second, and say what is waited for where 20 s more have passed."""
+        time.sleep(0.1)
+        if (due := int(self.seconds / _STATES_EVERY_S)) > self._said:
+            self._said = due
+            self._waits(f"waits for {self._what}, {self.seconds:.0f} s so far")
 
 
 # === The server's own process ===

@@ -16,6 +16,7 @@ from db.queries import evaluation as queries
 from db.queries import split as split_queries
 from db.queries.training import history
 from db.settings import current_settings
+from kits_core.disk import check_room
 from kits_core.files import write_text_atomically
 from kits_core.inference.cleanup import NOT_CHOSEN, Choice
 from kits_core.metrics.score import Status
@@ -51,6 +52,7 @@ def write_report(evaluation_id: int, workers: int) -> Written:
     figures = report.figures()
     path = report_path(evaluation_id)
     page = sealed(render(report, figures))
+    check_room(path.parent, len(page.encode()), "the report")
     if kept := set_aside_page(path):
         get_run_logger().warning("%s was not as kits wrote it: it is kept as %s", path, kept)
     write_text_atomically(path, page)

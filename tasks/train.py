@@ -22,7 +22,7 @@ from db.queries import prepare as prepare_queries
 from db.queries import split as split_queries
 from db.queries import training as queries
 from db.settings import Settings, current_settings
-from kits_core.disk import readable
+from kits_core.disk import naming_a_full_disk, readable
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of, write_text_atomically
 from kits_core.network.config import TrainingConfig
@@ -136,7 +136,7 @@ def train_network(run_id: int) -> Trained:
 
     settings = current_settings()
     folder = run_folder(settings, run_id)
-    with alone_in(folder), noting_the_end(run_id):
+    with alone_in(folder), noting_the_end(run_id), naming_a_full_disk(folder, "its state and checkpoints"):
         machine = environment()
         with catalog() as session:
             run = session.get_one(TrainingRun, run_id)

@@ -27,8 +27,8 @@ from deployments.home_note import Note, prefect_home, read_note
 from deployments.home_server import (
     CLIENT_AUTH,
     SERVER_AUTH,
+    Waiting,
     answers,
-    every_few_seconds,
     held_alone,
     retire,
     server_environment,
@@ -179,17 +179,18 @@ class Machine:
             module = ["-m", "deployments.server_process", self.place.host, str(self.place.port), str(listener)]
             auth = {SERVER_AUTH: self.place.auth} if self.place.auth else {}
             server = self._add("server", module, auth, inherits=(listener,))
-            since, limit_s = time.monotonic(), start_limit_s()
-            database = "" if self.place.database is None else " and to make or upgrade its tables on PostgreSQL"
+            limit_s = start_limit_s()
+            tables = "" if self.place.database is None else " and to make or upgrade its tables on PostgreSQL"
+            waiting = Waiting(f"the Prefect server to start{tables}", waits)
             while not answers(self.place.api_url):
                 status = None if server.process is None else server.process.poll()
-                if status is not None or time.monotonic() - since > limit_s:
+                if status is not None or waiting.seconds > limit_s:
                     got = "none" if status is None else f"its end with status {status}"
                     raise KitsError(
                         f"expected the Prefect server to answer at {self.place.api_url} within {limit_s:.0f} s "
                         f"(KITS_SERVER_START_MINUTES), got {got}; read {server.log}"
                     )
-                every_few_seconds(since, f"the Prefect server to start{database}", waits)
+                waiting.a_moment()
 
     def furnish(self, waits: Callable[[str], object] = lambda _: None) -> None:
         """Pools, deployments and automations, made or renewed; what was set in the dashboard stays.
@@ -203,14 +204,14 @@ class Machine:
             ensure_automations()
 
     def _deploy(self, waits: Callable[[str], object]) -> None:
-        since = time.monotonic()
+        waiting = Waiting("prefect deploy to make the deployments", waits)
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             done = subprocess.Popen(
                 [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
                 env=self.place.environment(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
             )  # fmt: skip
             while done.poll() is None:
-                every_few_seconds(since, "prefect deploy to make the deployments", waits)
+                waiting.a_moment()
             said.seek(0)
             if done.returncode != 0:
                 raise KitsError(f"expected prefect deploy --all to work in {ROOT}, got: {said.read()[-2000:]}")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from deployments.home_note import Note, prefect_home, read_note
-from deployments.home_server import answers, home_server, is_held, retire, running_server, starting
+from deployments.home_server import Waiting, answers, home_server, is_held, retire, running_server, starting
 from kits_core.errors import KitsError
 
 pytestmark = pytest.mark.slow
@@ -156,6 +156,16 @@ def test_who_waits_for_another_that_starts_a_server_says_so(place, monkeypatch):
     thread.join(30)
     assert begun.is_set()
     assert said[0] == "waits for another command of this home, which starts a Prefect server, 0 s so far"
+
+
+def test_a_wait_is_said_however_long_the_looks_between_take(monkeypatch):
+    monkeypatch.setattr("deployments.home_server._STATES_EVERY_S", 0.3)
+    said = []
+    waiting = Waiting("a server to start", said.append)
+    time.sleep(0.35)  # a look at a server that is slow to answer
+    waiting.a_moment()
+    waiting.a_moment()
+    assert said == ["waits for a server to start, 0 s so far"]
 
 
 def test_one_of_another_prefect_is_replaced_and_ends_with_its_last_user(place):

@@ -7,8 +7,10 @@ import subprocess
 import pytest
 
 from db.settings import Settings
+from flows.evaluate import evaluate
 from flows.ingest import ingest
-from flows.parameters import IngestParameters, PrepareParameters
+from flows.parameters import EvaluateParameters, IngestParameters, PredictParameters, PrepareParameters
+from flows.predict import predict
 from flows.prepare import prepare
 from kits_core.disk import RESERVE_BYTES, FullDiskError, free_bytes
 from kits_core.errors import KitsError
@@ -79,6 +81,23 @@ def test_a_disk_that_fills_up_meanwhile_leaves_the_reserve_and_an_account_of_eve
     (small_disk / "filler").unlink()
     assert prepare(PrepareParameters(recipe=RECIPE)).prepared == 8
     assert rows("SELECT COUNT(*) FROM open_problem") == [(0,)]
+
+
+@pytest.mark.usefixtures("networks")
+def test_predictions_and_evaluations_ask_too(painted_home, small_disk, scan, rows, monkeypatch):
+    shutil.copytree(painted_home, small_disk / "painted")
+    monkeypatch.setenv("KITS_HOME", str(small_disk / "painted"))
+    _leave(small_disk, RESERVE_BYTES + 5_000)
+    with pytest.raises(KitsError, match=r"expected room for the prediction of case_0000.*make room there"):
+        evaluate(EvaluateParameters(model="1"))
+    assert rows("SELECT status FROM evaluation") == [("failed",)]
+    assert len(rows("SELECT * FROM open_problem WHERE stage = 'evaluate'")) == 2
+    out = small_disk / "plans"
+    with pytest.raises(KitsError, match=r"expected room for the plan of .* \(20 MB\) beside 200 MB"):
+        predict(PredictParameters(scans=[str(scan)], out=str(out), model="1"))
+    assert rows("SELECT status FROM prediction") == [("failed",)]
+    (small_disk / "filler").unlink()
+    assert evaluate(EvaluateParameters(model="1")).missing == []
 
 
 def test_one_that_is_full_to_the_last_byte_is_named_too(small_disk, rows, monkeypatch):
