@@ -7,6 +7,7 @@ from pathlib import Path
 from db.engine import catalog_session, reading_session
 from db.queries import ingest as queries
 from db.settings import current_settings
+from kits_core.errors import KitsError
 from kits_core.source.tables import Table, read_table
 
 
@@ -23,12 +24,17 @@ class Merged:
 def merge_records(file: Path, columns: Mapping[str, str], dataset: str | None, *, write: bool) -> Merged:
     """Match the records of a CSV or XLSX file with the cases of a dataset; with `write`, put them into the catalog.
 
-    Raises `KitsError` as `read_table` does, and where there is no such dataset.
+    Raises `KitsError` as `read_table` does, where there is no such dataset, and for one whose source has records.
     """
     table = read_table(file, columns)
     records = table.clinical.records
     with (catalog_session if write else reading_session)(current_settings()) as session:
         row = queries.find_dataset(session, dataset)
+        if row.clinical_sha256 is not None:
+            raise KitsError(
+                f"{row.name}: expected a dataset without records of its own, got one whose source has kits23.json, "
+                "which every ingestion takes again; add the columns there"
+            )
         known = {case.name for case in queries.cases_of(session, row.id)}
         if write:
             queries.merge_clinical(session, row, records)

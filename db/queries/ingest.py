@@ -15,6 +15,7 @@ from kits_core.source.preset import NAME as PRESET
 
 CLINICAL = "clinical"
 """Stage of the problems of clinical records; the case itself is as good as without one."""
+_PHASE_KEYS = ("phase", "contrast_phase")
 _KITS_VALUES = {str(int(label)): label.name.lower() for label in Label}
 
 
@@ -85,7 +86,8 @@ def ensure_case(
 ) -> Case:
     """The case of a name in a dataset, made if it is new."""
     case = find_or_add(session, Case, {"dataset_id": dataset.id, "name": name}, flow_run_id=flow_run_id)
-    case.phase = Phase(phase) if phase else None
+    if phase is not None:
+        case.phase = Phase(phase)
     session.flush()
     return case
 
@@ -176,6 +178,8 @@ def record_clinical(
     known = [record for record in records if record["case_id"] in ids]
     session.execute(delete(ClinicalRecord).where(ClinicalRecord.case_id.in_(ids.values())))
     session.add_all(ClinicalRecord(**{**record, "case_id": ids[record["case_id"]]}) for record in known)
+    for record in known:
+        _take_phase(session.get_one(Case, ids[record["case_id"]]), record)
     dataset.clinical_sha256 = sha256
     reasons = {ids[name]: reason for name, reason in (refused or {}).items() if name in ids}
     for case_id, reason in reasons.items():
@@ -207,6 +211,16 @@ def merge_clinical(session: Session, dataset: Dataset, records: Iterable[Mapping
             session.delete(case.clinical)
             session.flush()
         session.add(ClinicalRecord(**values))
+        _take_phase(case, record)
+
+
+def _take_phase(case: Case, record: Mapping[str, Any]) -> None:
+    """The contrast phase, where a record has it under one of its usual names; another word leaves it as it is."""
+    for key in _PHASE_KEYS:
+        word = str(record["extra"].get(key) or "").strip().lower()
+        if word in set(Phase):
+            case.phase = Phase(word)
+            return
 
 
 def record_patients(session: Session, patients: Mapping[int, str]) -> None:
