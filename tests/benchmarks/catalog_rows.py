@@ -125,7 +125,8 @@ def _prepared(number: int) -> Row:
 
 def _run(number: int) -> Row:
     return {
-        "recipe_id": 1, "split_id": 1, "config": {}, "config_hash": f"config {number}", "data_hash": "data", "environment": {},
+        "recipe_id": 1, "split_id": 1, "config": {}, "config_hash": f"config {number}", "data_hash": "data",
+        "environment": {},
         "status": "completed",
     }  # fmt: skip
 
