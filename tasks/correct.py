@@ -26,7 +26,6 @@ from kits_core.label_map import LabelMap
 from kits_core.pseudonyms import is_pseudonym
 from kits_core.scan.find import Scan
 from kits_core.scan.header import looks_like_dicom
-from kits_core.source.layout import ENDINGS
 from kits_core.source.local_dicom import dicom_sha256
 from kits_core.source.location import DicomFiles, Location
 from kits_core.source.opening import open_source
@@ -246,7 +245,7 @@ def _holds(mask: Path, labels: Any) -> bool:
 
 
 def _is_dicom(mask: Path) -> bool:
-    return not mask.name.lower().endswith(ENDINGS) and mask.is_file() and looks_like_dicom(mask)
+    return mask.is_file() and looks_like_dicom(mask)
 
 
 def _series_of(target: Target, archive_sha256: str) -> Scan:

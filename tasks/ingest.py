@@ -287,12 +287,7 @@ def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: 
             case.name, expected=f"an {IMAGE_NAME}", got="a segmentation alone", next_step="add the scan at the source"
         )
     if FileKind.SEGMENTATION in facts:
-        try:
-            check_pair(case.name, facts[FileKind.IMAGE], facts[FileKind.SEGMENTATION])
-        except CaseError as error:
-            if case.corrected:
-                error.next_step = "its reference was corrected on another scan; kits correct --undo takes that away"
-            raise
+        check_pair(case.name, facts[FileKind.IMAGE], facts[FileKind.SEGMENTATION], next_step=case.to_mend)
 
 
 def _put_in_place(

@@ -20,6 +20,7 @@ from kits_core.source.budget import Budget, FileCost, add_up
 from kits_core.source.location import CaseLocations, Location, Source
 from kits_core.source.selection import choose
 from kits_core.source.transfer import Known, Probe, TransferError
+from kits_core.source.verify import AT_SOURCE
 from tasks.catalog import catalog, flow_run_id
 from tasks.corrected import Corrections, corrections_of
 from tasks.forgotten import without_forgotten
@@ -53,6 +54,11 @@ class CaseToIngest:
     deidentify: bool = False
     values: Mapping[int, Label] | None = None
     corrected: bool = False
+
+    @property
+    def to_mend(self) -> str:
+        """What to do about a segmentation that does not lie on its image."""
+        return "it was corrected on another scan; kits correct --undo takes that away" if self.corrected else AT_SOURCE
 
 
 @dataclass(frozen=True)

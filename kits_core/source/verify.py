@@ -12,6 +12,8 @@ from kits_core.geometry.grid import LEAST_SLICES, apart_mm, same_place
 from kits_core.labels import Label
 from kits_core.source.nifti import NiftiFacts
 
+AT_SOURCE = "correct either at the source; the next ingestion fetches it anew"
+"""What to do about an image and a segmentation that do not belong together."""
 _NEARLY_WHOLE = 0.01
 """How far a label may be from a whole number, as scale factors of a header leave it (0.996 for 1)."""
 _IDENTITY = {int(label): label for label in Label}
@@ -27,15 +29,14 @@ class LabelVolume:
     ml: float
 
 
-def check_pair(case: str, image: NiftiFacts, segmentation: NiftiFacts) -> None:
+def check_pair(case: str, image: NiftiFacts, segmentation: NiftiFacts, *, next_step: str = AT_SOURCE) -> None:
     """Raise `CaseError` unless both lie on the same grid: equal shapes, corners within a tenth of a voxel."""
-    step = "correct either at the source; the next ingestion fetches it anew"
     if image.shape != segmentation.shape:
         raise CaseError(
             case,
             expected="image and segmentation of one shape",
             got=f"{image.shape} and {segmentation.shape}",
-            next_step=step,
+            next_step=next_step,
         )
     affines = np.array(image.affine), np.array(segmentation.affine)
     if not same_place(image.shape, *affines):
@@ -43,7 +44,7 @@ def check_pair(case: str, image: NiftiFacts, segmentation: NiftiFacts) -> None:
             case,
             expected="image and segmentation in one place",
             got=f"corners {apart_mm(image.shape, *affines):.2f} mm apart",
-            next_step=step,
+            next_step=next_step,
         )
 
 

@@ -53,7 +53,7 @@ def test_pools_queues_deployments_and_automations_are_there(up):
     deployments = {d["name"]: d for d in up.ask("deployments/filter")}
     assert set(deployments) == {
         "ingest-kits23", "ingest", "prepare", "split", "train", "cross-validate", "promote", "evaluate", "predict",
-        "predict-inbox", "pipeline",
+        "predict-inbox", "correct", "pipeline",
     }  # fmt: skip
     assert deployments["train"]["work_pool_name"] == "gpu"
     nightly = deployments["ingest-kits23"]

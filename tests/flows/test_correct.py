@@ -31,11 +31,16 @@ from kits_core.recipe import Recipe
 from kits_core.scan.dicom_seg import write_dicom_seg
 from kits_core.scan.find import find_scans
 from kits_core.scan.read import read_scan
-from tasks.correct import undo_correction
+from kits_core.source.location import CaseLocations, Location
+from tasks.catalog import reading
+from tasks.correct import find_case, undo_correction
+from tasks.corrected import corrections_of
 from tasks.forget import find_forgettable, forget
 from tasks.leftovers import find_leftovers
+from tasks.listing import _files
 from tasks.log import scrub
 
+_FILES = ("imaging", "segmentation")
 pytestmark = pytest.mark.usefixtures("prefect_api", "home")
 
 _VERSIONS = (
@@ -177,6 +182,12 @@ def test_undone_the_next_ingestion_brings_the_sources_own_back(source, rows, tmp
     assert np.array_equal(_reads(folder / "kept" / "case_00000" / "2.nii.gz"), _reads(other))
     assert [path.name for path in folder.iterdir()] == ["kept"]
     assert "expected a corrected reference, got none" in kits("correct", "case_00000", "--undo", status=1)
+    with reading() as session:
+        case = find_case(session, None, "case_00000")
+        located = CaseLocations("case_00000", *(Location(str(reference.with_name(f"{n}.nii.gz"))) for n in _FILES))
+        image, segmentation = _files(located, case, corrections_of("phantoms", ["case_00000"]))
+    assert image.known is not None
+    assert segmentation.known is None  # of the corrected mask, which the source never had
     again = _ingest(source)
     assert (again.brought_in, again.notes) == (1, ())
     assert np.array_equal(_labels("phantoms", "case_00000", rows), own)
@@ -225,6 +236,33 @@ def test_values_that_mean_another_thing_in_the_dataset_are_asked_for(phantoms, r
     assert ingest(IngestParameters(source=str(tmp_path / "pairs"), dataset="pairs", labels=labels)).brought_in == 0
 
 
+def test_a_scan_that_changes_under_a_correction_is_told(source, rows, tmp_path):
+    _ingest(source)
+    _correct("case_00000", _drawn(source / "case_00000" / "segmentation.nii.gz", tmp_path / "drawn.nii.gz"))
+    path = source / "case_00000" / "imaging.nii.gz"
+    image = nib.load(path)
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[0, 0, 0] -= 1
+    nib.save(nib.Nifti1Image(voxels, image.affine, image.header), path)
+    assert _ingest(source).brought_in == 1
+    told = "case_00000: its reference was corrected on an earlier version of its scan; look at it again"
+    assert told in _ingest(source).notes
+    nib.save(nib.Nifti1Image(voxels[:-1], image.affine, image.header), path)
+    _ingest_all_the_same(source)
+    ((error,),) = rows("SELECT error FROM open_problem")
+    assert error.endswith("it was corrected on another scan; kits correct --undo takes that away")
+    undo_correction("case_00000", None)
+    mask = nib.load(path.with_name("segmentation.nii.gz"))
+    labels = np.asarray(mask.dataobj)[:-1]
+    nib.save(nib.Nifti1Image(labels, mask.affine, mask.header), path.with_name("segmentation.nii.gz"))
+    assert _ingest(source).refused == 0
+    assert np.array_equal(_labels("phantoms", "case_00000", rows), labels)
+
+
+def _ingest_all_the_same(source):
+    ingest(IngestParameters(source=str(source), dataset="phantoms", allowed_failures=1.0))
+
+
 @pytest.mark.parametrize("at", ["kits_core.corrections.write_text_atomically", "tasks.ingest._put_in_place"])
 def test_killed_in_the_middle_the_same_command_ends_it(source, rows, tmp_path, monkeypatch, at):
     _ingest(source)
@@ -243,13 +281,20 @@ def test_killed_in_the_middle_the_same_command_ends_it(source, rows, tmp_path, m
     assert {path.name for path in folder.iterdir()} == {"case_00000.nii.gz", "case_00000.json"}
 
 
-def test_a_corrected_plan_becomes_a_case_and_a_plan_beside_the_old_one(begun, scan, rows, tmp_path):
+def test_a_corrected_plan_becomes_a_case_and_a_plan_beside_the_old_one(begun, scan, rows, tmp_path, monkeypatch):
     mine = shutil.copy(scan, tmp_path / "patient7.nii.gz")
     out = tmp_path / "plans"
     predict(PredictParameters(scans=[str(mine)], out=str(out)))
     plan = out / "patient7"
     before = {path: sha256_of(path) for path in plan.rglob("*") if path.is_file()}
     drawn = _drawn(plan / "segmentation.nii.gz", tmp_path / "drawn.seg.nrrd")
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tasks.correct_plan.plan_mask", die)
+        _correct(plan, drawn)
     done = _correct(plan, drawn)
     assert (done.dataset, done.case) == ("corrections", "patient7")
     assert done.page == out / "patient7_corrected" / "plan.html"
@@ -353,3 +398,24 @@ def test_nobody_is_named_where_the_case_has_a_pseudonym(source, kits, rows, tmp_
         assert "Quirina" not in str(path)
         assert not path.is_file() or b"Quirina" not in path.read_bytes(), path
     assert "0 brought in now" in kits("ingest", "--source", str(named), "--deidentify")
+
+
+def test_a_plan_that_names_nobody_is_corrected_without_a_name(begun, scan, write_series, kits, tmp_path):
+    series = write_series(scan, tmp_path / "Zimmermannova_CT", t00100020="Quirina-4711", t00100010="Zimmermannova")
+    out = tmp_path / "plans"
+    kits("predict", str(series), "--out", str(out), "--deidentify")
+    (plan,) = out.iterdir()
+    drawn = _drawn(plan / "segmentation.nii.gz", tmp_path / "Quirina_drawn.seg.nrrd")
+    printed = kits("correct", str(plan), str(drawn))
+    assert f"corrections: {plan.name} has " in printed
+    corrected = out / f"{plan.name}_corrected"
+    assert (corrected / "plan.html").is_file()
+    patient = json.loads((corrected / "plan.json").read_text(encoding="utf-8"))["identity"]["patient"]
+    assert json.loads(kits("reidentify", patient, "--json"))["patient ID"] == "Quirina-4711"
+    found = find_forgettable(patient=patient)
+    assert f"corrections: {plan.name}" in found.names
+    assert f"plan in {corrected}" in found.names
+    files = [path for folder in (begun, out) for path in folder.rglob("*")]
+    for word in (b"Quirina", b"Zimmermannova"):
+        assert [path for path in files if path.is_file() and word in path.read_bytes()] == []
+    assert "nothing to do" in kits("correct", str(corrected), str(drawn))
