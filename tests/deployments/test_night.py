@@ -57,7 +57,7 @@ def rows(up, database):
 @pytest.fixture(scope="module")
 def ingested(up, source):
     """The data that the tests after the first need, if that one was left out."""
-    up.wait_for(up.start("ingest", {"source": str(source), "dataset": "phantoms"}), "Completed")
+    up.wait_for(up.start("ingest", {"source": str(source), "dataset": "phantoms", "replace_source": True}), "Completed")
 
 
 def _until(condition, seconds=120, every=0.2):
@@ -96,14 +96,16 @@ def test_other_commands_find_the_catalog_that_up_was_given_and_none_makes_a_seco
 def test_a_server_that_is_killed_while_cases_come_in(up, source, rows):
     slow = [Fault(f"case_{n:05d}/imaging.nii.gz", FaultKind.STALL, stall_s=6) for n in range(6)]
     with DatasetServer(source, slow) as host:
-        run = up.start("ingest", {"source": host.address, "dataset": "phantoms", "workers": 2})
+        run = up.start("ingest", {"source": host.address, "dataset": "phantoms", "workers": 2, "replace_source": True})
         _until(lambda: any((up.home / "incoming").rglob("*.partial")))
         server = next(child for child in up.children() if "deployments.server_process" in child.cmdline())
         server.kill()
         _until(lambda: _answers(up) and server.pid not in {child.pid for child in up.children()})
         ended = up.wait_for(run, *ENDED, may_fail=True)
         if ended["state_name"] != "Completed":  # a call that the kill cut off; the next run goes on where it was
-            up.wait_for(up.start("ingest", {"source": host.address, "dataset": "phantoms"}), "Completed")
+            up.wait_for(
+                up.start("ingest", {"source": host.address, "dataset": "phantoms", "replace_source": True}), "Completed"
+            )
     stored = rows("SELECT path, sha256 FROM case_file")
     assert len(stored) == 12
     assert all(sha256_of(up.home / path) == sha256 for path, sha256 in stored)
@@ -158,7 +160,7 @@ def test_a_schedule_keeps_its_times_is_never_beside_itself_and_finds_nothing_to_
     (nightly,) = [d for d in up.ask("deployments/filter") if d["name"] == "ingest-kits23"]
     address = f"deployments/{nightly['id']}"
     before = rows("SELECT id, version FROM case_file ORDER BY id")
-    parameters = {"parameters": {"source": str(source), "dataset": "phantoms"}}
+    parameters = {"parameters": {"source": str(source), "dataset": "phantoms", "replace_source": True}}
     up.http.patch(address, json={"parameters": parameters}).raise_for_status()
     schedule = [{"active": True, "schedule": {"interval": 25}}]
     (made,) = up.http.post(f"{address}/schedules", json=schedule).raise_for_status().json()

@@ -99,7 +99,7 @@ def test_clinical_records_of_strangers(phantoms, api, artifact, kits, tmp_path):
     records[0] |= {"smoking_history": HOSTILE, "surgery_type": "=1+1", "tumor_isup_grade": -1.5}
     records[1] |= {"bmi": HOSTILE}
     (source / "kits23.json").write_text(json.dumps(records), encoding="utf-8")
-    ingest(IngestParameters(source=str(source), dataset="phantoms"))
+    ingest(IngestParameters(source=str(source), dataset="phantoms", replace_source=True))
     text = artifact("ingest")["data"]
     assert "owned" in text
     assert not MARKUP.search(text)
