@@ -1,9 +1,12 @@
+import json
 import shutil
 from functools import partial
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from scipy.ndimage import binary_dilation
 from sqlalchemy import select, text
 
 from db.engine import catalog_session, open_catalog
@@ -12,8 +15,9 @@ from db.queries import training
 from db.queries.prepare import ensure_recipe
 from db.settings import Settings
 from deployments.cli import main
+from flows.correct import correct
 from flows.ingest import ingest
-from flows.parameters import IngestParameters, SplitParameters
+from flows.parameters import CorrectParameters, IngestParameters, SplitParameters
 from flows.split import split
 from kits_core.files import sha256_of
 from kits_core.inference.predict import Segmenter
@@ -210,3 +214,52 @@ def kits(home, capsys, monkeypatch):
         return printed.out + printed.err
 
     return run
+
+
+class Hand:
+    """A person who corrects masks, and what the catalog has of that. `rows`: asks the catalog."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def correct(self, what, mask, **others):
+        return correct(CorrectParameters(what=str(what), mask=str(mask), by="Dr X", **others))
+
+    def drawn(self, reference, target, *, grow=1):
+        """The labels of a NIfTI with a larger tumour, written by ITK as 3D Slicer and ITK-SNAP write it."""
+        image = sitk.ReadImage(str(reference))
+        labels = sitk.GetArrayFromImage(image)
+        labels[binary_dilation(labels == 2, iterations=grow)] = 2
+        corrected = sitk.GetImageFromArray(labels)
+        corrected.CopyInformation(image)
+        if target.name.endswith(".seg.nrrd"):
+            for number, name in enumerate(("Kidney", "Tumor", "Cyst")):
+                corrected.SetMetaData(f"Segment{number}_Name", name)
+                corrected.SetMetaData(f"Segment{number}_LabelValue", str(number + 1))
+        sitk.WriteImage(corrected, str(target), useCompression=True)
+        return target
+
+    def versions(self, dataset="phantoms", case="case_00000"):
+        """Of a case's segmentation: number, whether it is the newest, notes."""
+        found = self.rows(
+            f"SELECT f.version, f.superseded_at IS NULL, f.notes FROM {self._segmentations(dataset, case)} ORDER BY 1"
+        )
+        return [(version, bool(newest), json.loads(notes)) for version, newest, notes in found]
+
+    def labels(self, dataset, case):
+        """Voxels of the newest segmentation."""
+        newest = f"{self._segmentations(dataset, case)} AND f.superseded_at IS NULL"
+        ((path,),) = self.rows(f"SELECT f.path FROM {newest}")
+        return nib.load(Settings().absolute(path)).get_fdata()
+
+    @staticmethod
+    def _segmentations(dataset, case):
+        return (
+            'case_file f JOIN "case" c ON c.id = f.case_id JOIN dataset d ON d.id = c.dataset_id '
+            f"WHERE d.name = '{dataset}' AND c.name = '{case}' AND f.kind = 'segmentation'"
+        )
+
+
+@pytest.fixture
+def hand(rows):
+    return Hand(rows)

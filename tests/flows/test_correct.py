@@ -1,4 +1,4 @@
-"""A mask that a person corrected comes back as a reference: of a case of the catalog, or of a plan's scan."""
+"""A mask that a person corrected comes back as the reference of a case of the catalog."""
 
 import json
 import shutil
@@ -6,25 +6,17 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
 from pydicom import dcmread
-from scipy.ndimage import binary_dilation
 
 from db.settings import Settings
-from flows.correct import correct
 from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.parameters import (
-    CorrectParameters,
     EvaluateParameters,
     IngestParameters,
-    PredictParameters,
     PrepareParameters,
-    SplitParameters,
 )
-from flows.predict import predict
 from flows.prepare import prepare
-from flows.split import split
 from kits_core.errors import CaseError, KitsError
 from kits_core.files import sha256_of
 from kits_core.recipe import Recipe
@@ -35,18 +27,12 @@ from kits_core.source.location import CaseLocations, Location
 from tasks.catalog import reading
 from tasks.correct import find_case, undo_correction
 from tasks.corrected import corrections_of
-from tasks.forget import find_forgettable, forget
 from tasks.leftovers import find_leftovers
 from tasks.listing import _files
 from tasks.log import scrub
 
 _FILES = ("imaging", "segmentation")
 pytestmark = pytest.mark.usefixtures("prefect_api", "home")
-
-_VERSIONS = (
-    'SELECT f.version, f.superseded_at IS NULL, f.notes FROM case_file f JOIN "case" c ON c.id = f.case_id '
-    "JOIN dataset d ON d.id = c.dataset_id WHERE d.name = '{}' AND c.name = '{}' AND f.kind = 'segmentation' ORDER BY 1"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -68,56 +54,22 @@ def _ingest(source):
     return ingest(IngestParameters(source=str(source), dataset="phantoms"))
 
 
-def _correct(what, mask, **others):
-    return correct(CorrectParameters(what=str(what), mask=str(mask), by="Dr X", **others))
-
-
-def _drawn(reference, target, *, grow=1):
-    """The labels of a NIfTI with a tumour that reaches some voxels further; SimpleITK writes them, as Slicer does."""
-    image = sitk.ReadImage(str(reference))
-    labels = sitk.GetArrayFromImage(image)
-    labels[binary_dilation(labels == 2, iterations=grow)] = 2
-    corrected = sitk.GetImageFromArray(labels)
-    corrected.CopyInformation(image)
-    if target.name.endswith(".seg.nrrd"):
-        for number, name in enumerate(("Kidney", "Tumor", "Cyst")):
-            corrected.SetMetaData(f"Segment{number}_Name", name)
-            corrected.SetMetaData(f"Segment{number}_LabelValue", str(number + 1))
-    sitk.WriteImage(corrected, str(target), useCompression=True)
-    return target
-
-
-def _labels(dataset, case, rows):
-    """What the catalog's newest reference of a case holds."""
-    ((path,),) = rows(
-        f'SELECT path FROM case_file f JOIN "case" c ON c.id = f.case_id JOIN dataset d ON d.id = c.dataset_id '
-        f"WHERE d.name = '{dataset}' AND c.name = '{case}' AND f.kind = 'segmentation' AND f.superseded_at IS NULL"
-    )
-    return nib.load(Settings().absolute(path)).get_fdata()
-
-
 def _reads(mask):
     """A mask of SimpleITK as nibabel reads it."""
     return nib.load(mask).get_fdata()
 
 
-def _versions(rows, dataset="phantoms", case="case_00000"):
-    return [
-        (version, bool(newest), json.loads(notes)) for version, newest, notes in rows(_VERSIONS.format(dataset, case))
-    ]
-
-
-def test_a_correction_is_a_version_that_later_ingestions_keep(source, rows, tmp_path, kits):
+def test_a_correction_is_a_version_that_later_ingestions_keep(source, hand, tmp_path, kits):
     _ingest(source)
-    drawn = _drawn(source / "case_00000" / "segmentation.nii.gz", tmp_path / "drawn.nii.gz")
+    drawn = hand.drawn(source / "case_00000" / "segmentation.nii.gz", tmp_path / "drawn.nii.gz")
     shutil.move(source, tmp_path / "away")  # nothing is asked of a source
-    done = _correct("0", drawn)
+    done = hand.correct("0", drawn)
     assert (done.dataset, done.case, done.changed) == ("phantoms", "case_00000", True)
-    (first, was_newest, _), (second, newest, notes) = _versions(rows)
+    (first, was_newest, _), (second, newest, notes) = hand.versions()
     assert (first, was_newest, second, newest) == (1, False, 2, True)
     assert notes[0].startswith("reference corrected by Dr X on 20")
     assert f"from {drawn} (SHA-256 {sha256_of(drawn)[:12]}...)" in notes[0]
-    assert np.array_equal(_labels("phantoms", "case_00000", rows), _reads(drawn))
+    assert np.array_equal(hand.labels("phantoms", "case_00000"), _reads(drawn))
     note = json.loads((Settings().corrections / "phantoms" / "case_00000.json").read_text(encoding="utf-8"))
     assert (note["by"], note["file_sha256"], note["read_as"]["2"]) == ("Dr X", sha256_of(drawn), "tumor")
 
@@ -125,56 +77,56 @@ def test_a_correction_is_a_version_that_later_ingestions_keep(source, rows, tmp_
     again = _ingest(source)
     assert (again.brought_in, again.refused, again.vanished) == (0, 0, 0)
     assert "1 cases have corrected references" in again.notes
-    assert len(_versions(rows)) == 2
+    assert len(hand.versions()) == 2
     assert find_leftovers(remove=True) == []
     shutil.copy(source / "case_00001" / "segmentation.nii.gz", source / "case_00000" / "segmentation.nii.gz")
     assert _ingest(source).brought_in == 0
-    assert np.array_equal(_labels("phantoms", "case_00000", rows), _reads(drawn))
+    assert np.array_equal(hand.labels("phantoms", "case_00000"), _reads(drawn))
     assert "case_00000 has just this reference already: nothing to do" in kits("correct", "case_00000", str(drawn))
-    assert len(_versions(rows)) == 2
+    assert len(hand.versions()) == 2
 
 
-def test_what_rested_on_the_old_reference_is_stale_and_is_scored_again(begun, phantoms, rows, tmp_path):
-    ((case,),) = rows(
+def test_what_rested_on_the_old_reference_is_stale_and_is_scored_again(begun, phantoms, hand, tmp_path):
+    ((case,),) = hand.rows(
         "SELECT MIN(c.name) FROM split_member m JOIN \"case\" c ON c.id = m.case_id WHERE m.subset = 'validation'"
     )
     prepare(PrepareParameters(recipe=Recipe(shape=32)))
     first = evaluate(EvaluateParameters(model="1", workers=1))
     tumor = f"SELECT dice FROM case_metric_wide WHERE case_name = '{case}' AND region = 'tumor'"
-    before = rows(tumor)
-    drawn = _drawn(phantoms / case / "segmentation.nii.gz", tmp_path / "drawn.nii.gz", grow=6)
-    _correct(case, drawn)
-    assert rows("SELECT DISTINCT what, case_name, changed FROM stale ORDER BY 1") == [
+    before = hand.rows(tumor)
+    drawn = hand.drawn(phantoms / case / "segmentation.nii.gz", tmp_path / "drawn.nii.gz", grow=6)
+    hand.correct(case, drawn)
+    assert hand.rows("SELECT DISTINCT what, case_name, changed FROM stale ORDER BY 1") == [
         ("evaluation", case, "segmentation"),
         ("prepared_case", case, "segmentation"),
     ]
     again = evaluate(EvaluateParameters(model="1", workers=1))
     assert again.evaluation_id == first.evaluation_id
-    assert rows("SELECT what FROM stale") == [("prepared_case",)]
-    assert rows(tumor) != before
-    ((reference,),) = rows("SELECT reference_sha256 FROM lineage WHERE case_name = '" + case + "'")
+    assert hand.rows("SELECT what FROM stale") == [("prepared_case",)]
+    assert hand.rows(tumor) != before
+    ((reference,),) = hand.rows("SELECT reference_sha256 FROM lineage WHERE case_name = '" + case + "'")
     assert sha256_of(Settings().raw / "phantoms" / case / "version_2" / "segmentation.nii") == reference
 
 
-def test_of_which_prediction_it_is_stands_in_the_note_where_the_file_says_so(begun, rows, tmp_path):
+def test_of_which_prediction_it_is_stands_in_the_note_where_the_file_says_so(begun, hand, tmp_path):
     evaluate(EvaluateParameters(model="1", workers=1))
     predicted = min((Settings().predictions / "evaluation_00001").glob("*.nii.gz"))
     image = nib.load(predicted)
     labels = np.asarray(image.dataobj).copy()
     labels[:2, :2, :2] = 2
     nib.save(nib.Nifti1Image(labels, None, image.header), tmp_path / "drawn.nii.gz")
-    _correct(predicted.name.removesuffix(".nii.gz"), tmp_path / "drawn.nii.gz")
-    (_, _, notes) = _versions(rows, case=predicted.name.removesuffix(".nii.gz"))[1]
+    hand.correct(predicted.name.removesuffix(".nii.gz"), tmp_path / "drawn.nii.gz")
+    (_, _, notes) = hand.versions(case=predicted.name.removesuffix(".nii.gz"))[1]
     assert notes[0].endswith("after evaluation 1 of model 1")
 
 
-def test_undone_the_next_ingestion_brings_the_sources_own_back(source, rows, tmp_path, kits):
+def test_undone_the_next_ingestion_brings_the_sources_own_back(source, hand, tmp_path, kits):
     _ingest(source)
-    own = _labels("phantoms", "case_00000", rows)
+    own = hand.labels("phantoms", "case_00000")
     reference = source / "case_00000" / "segmentation.nii.gz"
-    drawn, other = (_drawn(reference, tmp_path / f"{n}.nii.gz", grow=n) for n in (1, 3))
-    _correct("case_00000", drawn)
-    _correct("case_00000", other)
+    drawn, other = (hand.drawn(reference, tmp_path / f"{n}.nii.gz", grow=n) for n in (1, 3))
+    hand.correct("case_00000", drawn)
+    hand.correct("case_00000", other)
     folder = Settings().corrections / "phantoms"
     assert np.array_equal(_reads(folder / "kept" / "case_00000" / "1.nii.gz"), _reads(drawn))
     printed = kits("correct", "case_00000", "--undo")
@@ -190,15 +142,15 @@ def test_undone_the_next_ingestion_brings_the_sources_own_back(source, rows, tmp
     assert segmentation.known is None  # of the corrected mask, which the source never had
     again = _ingest(source)
     assert (again.brought_in, again.notes) == (1, ())
-    assert np.array_equal(_labels("phantoms", "case_00000", rows), own)
-    assert [version for version, *_ in _versions(rows)] == [1, 2, 3, 4]
-    _correct("case_00000", other)
+    assert np.array_equal(hand.labels("phantoms", "case_00000"), own)
+    assert [version for version, *_ in hand.versions()] == [1, 2, 3, 4]
+    hand.correct("case_00000", other)
     undo_correction("case_00000", None)
-    assert _correct("case_00000", other).changed is False  # the catalog still has it; the overlay is back
+    assert hand.correct("case_00000", other).changed is False  # the catalog still has it; the overlay is back
     assert _ingest(source).brought_in == 0
 
 
-def test_what_cannot_be_a_reference_is_refused_with_the_reason(source, rows, tmp_path):
+def test_what_cannot_be_a_reference_is_refused_with_the_reason(source, hand, tmp_path):
     _ingest(source)
     reference = source / "case_00000" / "segmentation.nii.gz"
     image = nib.load(reference)
@@ -208,37 +160,37 @@ def test_what_cannot_be_a_reference_is_refused_with_the_reason(source, rows, tmp
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), shifted)
     nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), empty)
     with pytest.raises(CaseError, match=r"expected shifted.nii.gz on the scan's voxels.*resample it"):
-        _correct("case_00000", shifted)
+        hand.correct("case_00000", shifted)
     with pytest.raises(CaseError, match=r"expected a kidney, tumour or cyst of empty.nii.gz in the scan, got none"):
-        _correct("case_00000", empty)
+        hand.correct("case_00000", empty)
     with pytest.raises(CaseError, match="nowhere: expected a case of the catalog, or a folder with the plan of a scan"):
-        _correct("nowhere", reference)
+        hand.correct("nowhere", reference)
     with pytest.raises(KitsError, match="expected the folder of a plan with --out, got a case"):
-        _correct("case_00000", reference, out=str(tmp_path))
-    assert _correct("case_00000", reference).changed is False
+        hand.correct("case_00000", reference, out=str(tmp_path))
+    assert hand.correct("case_00000", reference).changed is False
     assert not Settings().corrections.exists()
-    assert len(_versions(rows)) == 1
-    assert rows("SELECT * FROM open_problem") == []
+    assert len(hand.versions()) == 1
+    assert hand.rows("SELECT * FROM open_problem") == []
 
 
-def test_values_that_mean_another_thing_in_the_dataset_are_asked_for(phantoms, rows, tmp_path):
+def test_values_that_mean_another_thing_in_the_dataset_are_asked_for(phantoms, hand, tmp_path):
     for name, file in (("images", "imaging"), ("masks", "segmentation")):
         (tmp_path / "pairs" / name).mkdir(parents=True)
         shutil.copy(phantoms / "case_00000" / f"{file}.nii.gz", tmp_path / "pairs" / name / "one.nii.gz")
     labels = {"1": "tumor", "2": "kidney", "3": "cyst"}
     ingest(IngestParameters(source=str(tmp_path / "pairs"), dataset="pairs", labels=labels))
-    drawn = _drawn(phantoms / "case_00000" / "segmentation.nii.gz", tmp_path / "drawn.nii.gz")
+    drawn = hand.drawn(phantoms / "case_00000" / "segmentation.nii.gz", tmp_path / "drawn.nii.gz")
     with pytest.raises(CaseError, match=r"1 is kidney in KiTS, tumor in the dataset.*--label \"1=kidney\""):
-        _correct("one", drawn)
-    _correct("one", drawn, labels=labels)
+        hand.correct("one", drawn)
+    hand.correct("one", drawn, labels=labels)
     values = np.array([0, 2, 1, 3])[_reads(drawn).astype(int)]
-    assert np.array_equal(_labels("pairs", "one", rows), values)
+    assert np.array_equal(hand.labels("pairs", "one"), values)
     assert ingest(IngestParameters(source=str(tmp_path / "pairs"), dataset="pairs", labels=labels)).brought_in == 0
 
 
-def test_a_scan_that_changes_under_a_correction_is_told(source, rows, tmp_path):
+def test_a_scan_that_changes_under_a_correction_is_told(source, hand, tmp_path):
     _ingest(source)
-    _correct("case_00000", _drawn(source / "case_00000" / "segmentation.nii.gz", tmp_path / "drawn.nii.gz"))
+    hand.correct("case_00000", hand.drawn(source / "case_00000" / "segmentation.nii.gz", tmp_path / "drawn.nii.gz"))
     path = source / "case_00000" / "imaging.nii.gz"
     image = nib.load(path)
     voxels = np.asarray(image.dataobj).copy()
@@ -249,14 +201,14 @@ def test_a_scan_that_changes_under_a_correction_is_told(source, rows, tmp_path):
     assert told in _ingest(source).notes
     nib.save(nib.Nifti1Image(voxels[:-1], image.affine, image.header), path)
     _ingest_all_the_same(source)
-    ((error,),) = rows("SELECT error FROM open_problem")
+    ((error,),) = hand.rows("SELECT error FROM open_problem")
     assert error.endswith("it was corrected on another scan; kits correct --undo takes that away")
     undo_correction("case_00000", None)
     mask = nib.load(path.with_name("segmentation.nii.gz"))
     labels = np.asarray(mask.dataobj)[:-1]
     nib.save(nib.Nifti1Image(labels, mask.affine, mask.header), path.with_name("segmentation.nii.gz"))
     assert _ingest(source).refused == 0
-    assert np.array_equal(_labels("phantoms", "case_00000", rows), labels)
+    assert np.array_equal(hand.labels("phantoms", "case_00000"), labels)
 
 
 def _ingest_all_the_same(source):
@@ -264,84 +216,24 @@ def _ingest_all_the_same(source):
 
 
 @pytest.mark.parametrize("at", ["kits_core.corrections.write_text_atomically", "tasks.ingest._put_in_place"])
-def test_killed_in_the_middle_the_same_command_ends_it(source, rows, tmp_path, monkeypatch, at):
+def test_killed_in_the_middle_the_same_command_ends_it(source, hand, tmp_path, monkeypatch, at):
     _ingest(source)
-    drawn = _drawn(source / "case_00000" / "segmentation.nii.gz", tmp_path / "drawn.nii.gz")
+    drawn = hand.drawn(source / "case_00000" / "segmentation.nii.gz", tmp_path / "drawn.nii.gz")
 
     def die(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(at, die)
-        _correct("case_00000", drawn)
-    assert len(_versions(rows)) == 1
-    assert _correct("case_00000", drawn).changed is True
-    assert np.array_equal(_labels("phantoms", "case_00000", rows), _reads(drawn))
+        hand.correct("case_00000", drawn)
+    assert len(hand.versions()) == 1
+    assert hand.correct("case_00000", drawn).changed is True
+    assert np.array_equal(hand.labels("phantoms", "case_00000"), _reads(drawn))
     folder = Settings().corrections / "phantoms"
     assert {path.name for path in folder.iterdir()} == {"case_00000.nii.gz", "case_00000.json"}
 
 
-def test_a_corrected_plan_becomes_a_case_and_a_plan_beside_the_old_one(begun, scan, rows, tmp_path, monkeypatch):
-    mine = shutil.copy(scan, tmp_path / "patient7.nii.gz")
-    out = tmp_path / "plans"
-    predict(PredictParameters(scans=[str(mine)], out=str(out)))
-    plan = out / "patient7"
-    before = {path: sha256_of(path) for path in plan.rglob("*") if path.is_file()}
-    drawn = _drawn(plan / "segmentation.nii.gz", tmp_path / "drawn.seg.nrrd")
-
-    def die(*_, **__):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tasks.correct_plan.plan_mask", die)
-        _correct(plan, drawn)
-    done = _correct(plan, drawn)
-    assert (done.dataset, done.case) == ("corrections", "patient7")
-    assert done.page == out / "patient7_corrected" / "plan.html"
-    assert done.page.is_file()
-    assert {path: sha256_of(path) for path in before} == before
-    ((_, _, notes),) = _versions(rows, "corrections", "patient7")
-    assert "after prediction 1 by model 1" in notes[0]
-    sources = rows(
-        "SELECT f.kind, f.source_url FROM case_file f JOIN \"case\" c ON c.id = f.case_id WHERE c.name = 'patient7'"
-    )
-    assert ("image", str(mine)) in sources
-    assert _correct(plan, drawn).changed is False
-
-    second = _drawn(plan / "segmentation.nii.gz", tmp_path / "second.seg.nrrd", grow=4)
-    assert _correct(plan, second).page == out / "patient7_corrected_2" / "plan.html"
-    assert len(_versions(rows, "corrections", "patient7")) == 2
-    with pytest.raises(CaseError, match="expected a reference of its source's own to go back to"):
-        undo_correction("patient7", None)
-    two = shutil.copytree(plan, tmp_path / "copied")
-    with pytest.raises(KitsError, match="corrections: expected its source, kits correct, got"):
-        ingest(IngestParameters(source=str(scan.parent.parent), dataset="corrections"))
-    mine.write_bytes(scan.with_name("segmentation.nii.gz").read_bytes())
-    with pytest.raises(CaseError, match=r"expected the scan that the plan was made of at .*got one that has changed"):
-        _correct(two, second)
-    mine.unlink()
-    with pytest.raises(CaseError, match=r"expected the plan's scan at .*patient7.nii.gz, got nothing at this path"):
-        _correct(two, second)
-    _correct("patient7", drawn)  # which the home has, whatever became of the scan
-    assert len(_versions(rows, "corrections", "patient7")) == 3
-
-
-def test_cases_of_plans_can_be_split_and_stay_in_another_dataset(begun, phantoms, rows, tmp_path):
-    out = tmp_path / "plans"
-    for number in (0, 1):
-        mine = shutil.copy(phantoms / f"case_0000{number}" / "imaging.nii.gz", tmp_path / f"patient{number}.nii.gz")
-        predict(PredictParameters(scans=[str(mine)], out=str(out)))
-        drawn = _drawn(out / f"patient{number}" / "segmentation.nii.gz", tmp_path / f"{number}.seg.nrrd")
-        _correct(out / f"patient{number}", drawn)
-    made = split(SplitParameters(dataset="corrections", validation=0.5))
-    assert (made.train, made.validation) == (1, 1)
-    own = _drawn(phantoms / "case_00001" / "segmentation.nii.gz", tmp_path / "own.nii.gz")
-    done = _correct(out / "patient1", own, dataset="phantoms")
-    assert (done.dataset, done.case) == ("phantoms", "case_00001")  # which has that very scan
-    assert rows("SELECT COUNT(*) FROM \"case\" WHERE name LIKE 'patient%'") == [(2,)]
-
-
-def test_a_seg_is_read_on_the_series_that_a_case_came_from(phantoms, write_series, scan, rows, tmp_path):
+def test_a_seg_is_read_on_the_series_that_a_case_came_from(phantoms, write_series, scan, hand, tmp_path):
     folder = tmp_path / "hospital" / "ct"
     folder.parent.mkdir()
     series = find_scans([write_series(scan, folder)]).scans[0]
@@ -352,70 +244,29 @@ def test_a_seg_is_read_on_the_series_that_a_case_came_from(phantoms, write_serie
     write_dicom_seg(seg, labels, volume.affine, series, algorithm="hand", version="1")
     assert dcmread(seg).Modality == "SEG"
     ingest(IngestParameters(source=str(folder.parent), dataset="hospital"))
-    ((case,),) = rows('SELECT name FROM "case"')
-    _correct(case, seg)
-    assert np.array_equal(_labels("hospital", case, rows), labels)
+    ((case,),) = hand.rows('SELECT name FROM "case"')
+    hand.correct(case, seg)
+    assert np.array_equal(hand.labels("hospital", case), labels)
     assert ingest(IngestParameters(source=str(folder.parent), dataset="hospital")).brought_in == 0
 
     (folder / "0003.dcm").rename(tmp_path / "gone.dcm")
     with pytest.raises(CaseError, match="expected the DICOM series that it came from"):
-        _correct(case, seg)
+        hand.correct(case, seg)
     ingest(IngestParameters(source=str(phantoms), dataset="phantoms", cases="0"))
     with pytest.raises(CaseError, match=r"case_00000: expected the DICOM series.*got a NIfTI file"):
-        _correct("case_00000", seg)
+        hand.correct("case_00000", seg)
 
 
-def test_a_corrected_case_is_forgotten_with_its_masks_and_plans(begun, scan, rows, tmp_path):
-    mine = shutil.copy(scan, tmp_path / "Zebedee.nii.gz")
-    out = tmp_path / "plans"
-    predict(PredictParameters(scans=[str(mine)], out=str(out)))
-    for grow in (1, 3):
-        _correct(out / "Zebedee", _drawn(out / "Zebedee" / "segmentation.nii.gz", tmp_path / "a.seg.nrrd", grow=grow))
-    assert (out / "Zebedee_corrected_2").is_dir()
-    found = find_forgettable("Zebedee", dataset="corrections")
-    forget(found)
-    left = [path for path in Settings().home.rglob("*") if "Zebedee" in str(path)]
-    left += [p for p in Settings().home.rglob("*") if p.is_file() and b"Zebedee" in p.read_bytes()]
-    assert left == []
-    assert not Settings().corrections.joinpath("corrections").exists()
-    assert [path.name for path in out.iterdir()] == []
-    predict(PredictParameters(scans=[str(mine)], out=str(out)))
-    drawn = _drawn(out / "Zebedee" / "segmentation.nii.gz", tmp_path / "a.seg.nrrd")
-    with pytest.raises(CaseError, match="got one that was forgotten"):
-        _correct(out / "Zebedee", drawn)
-
-
-def test_nobody_is_named_where_the_case_has_a_pseudonym(source, kits, rows, tmp_path):
+def test_nobody_is_named_where_the_case_has_a_pseudonym(source, kits, hand, tmp_path):
     named = source.rename(tmp_path / "Zimmermannova")
     kits("ingest", "--source", str(named), "--deidentify")
-    ((pseudonym,),) = rows('SELECT MIN(name) FROM "case"')
+    ((pseudonym,),) = hand.rows('SELECT MIN(name) FROM "case"')
     real = json.loads(kits("reidentify", pseudonym, "--json"))["case"]
-    drawn = _drawn(named / real / "segmentation.nii.gz", tmp_path / "Quirina_drawn.nii.gz")
+    drawn = hand.drawn(named / real / "segmentation.nii.gz", tmp_path / "Quirina_drawn.nii.gz")
     printed = kits("correct", pseudonym, str(drawn), "--by", "Dr X")
     assert f"{pseudonym} has " in printed
-    assert len(_versions(rows, rows("SELECT name FROM dataset")[0][0], pseudonym)) == 2
+    assert len(hand.versions(hand.rows("SELECT name FROM dataset")[0][0], pseudonym)) == 2
     for path in Settings().home.rglob("*"):
         assert "Quirina" not in str(path)
         assert not path.is_file() or b"Quirina" not in path.read_bytes(), path
     assert "0 brought in now" in kits("ingest", "--source", str(named), "--deidentify")
-
-
-def test_a_plan_that_names_nobody_is_corrected_without_a_name(begun, scan, write_series, kits, tmp_path):
-    series = write_series(scan, tmp_path / "Zimmermannova_CT", t00100020="Quirina-4711", t00100010="Zimmermannova")
-    out = tmp_path / "plans"
-    kits("predict", str(series), "--out", str(out), "--deidentify")
-    (plan,) = out.iterdir()
-    drawn = _drawn(plan / "segmentation.nii.gz", tmp_path / "Quirina_drawn.seg.nrrd")
-    printed = kits("correct", str(plan), str(drawn))
-    assert f"corrections: {plan.name} has " in printed
-    corrected = out / f"{plan.name}_corrected"
-    assert (corrected / "plan.html").is_file()
-    patient = json.loads((corrected / "plan.json").read_text(encoding="utf-8"))["identity"]["patient"]
-    assert json.loads(kits("reidentify", patient, "--json"))["patient ID"] == "Quirina-4711"
-    found = find_forgettable(patient=patient)
-    assert f"corrections: {plan.name}" in found.names
-    assert f"plan in {corrected}" in found.names
-    files = [path for folder in (begun, out) for path in folder.rglob("*")]
-    for word in (b"Quirina", b"Zimmermannova"):
-        assert [path for path in files if path.is_file() and word in path.read_bytes()] == []
-    assert "nothing to do" in kits("correct", str(corrected), str(drawn))
