@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +17,9 @@ from kits_core.source.location import DicomFiles
 from kits_core.source.probe import Known, Probe, stamp
 from kits_core.source.transfer import Fetched, TransferError, redacted
 from kits_core.structures import describe, read_labels
+
+_IN_MEMORY = BoundedSemaphore(2)
+"""Scans that are read whole at once, in all threads: a long one takes over a gigabyte until it is written."""
 
 
 def probe_dicom(wanted: DicomFiles, known: Known | None) -> Probe:
@@ -38,14 +42,16 @@ def fetch_dicom(wanted: DicomFiles, target: Path, *, case: str) -> Fetched:
     """
     before, files = _stamp(wanted), _files(wanted)
     scan = Scan(case, Path(wanted.files[0]).parent, "dicom", tuple(map(Path, wanted.files)), wanted.series)
-    if wanted.drawn is None:
-        read = read_scan(scan)
-        volume, notes = read.volume, read.notes
-    else:
-        labels = read_labels(Path(wanted.drawn), scan, wanted.labels)
-        volume, notes = labels.volume, labels.notes
     target.parent.mkdir(parents=True, exist_ok=True)
-    _write(volume, target)
+    with _IN_MEMORY:
+        if wanted.drawn is None:
+            read = read_scan(scan)
+            volume, notes = read.volume, read.notes
+        else:
+            labels = read_labels(Path(wanted.drawn), scan, wanted.labels)
+            volume, notes = labels.volume, labels.notes
+        _write(volume, target)
+        del volume
     address = wanted.drawn or str(scan.path)
     size = sum(path.stat().st_size for path in files)
     return Fetched(size, _sha256(files, _meaning(wanted)), before, None, redacted(address), notes)

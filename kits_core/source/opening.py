@@ -35,6 +35,8 @@ def open_source(
     check_address(text)
     reading = reading or Reading()
     if text == NAME:
+        if layout not in (None, "kits") or reading != Reading():
+            raise KitsError(f"{NAME}: expected no layout, labels or patterns, got some; they are known of it")
         return Kits23Source(addresses or Kits23Addresses())
     if text.startswith(("http://", "https://")):
         if layout not in (None, "kits"):

@@ -191,6 +191,8 @@ def test_a_layout_that_is_named_and_not_there(tmp_path):
         open_source(str(root), layout="msd")
     with pytest.raises(KitsError, match="one of kits, msd, nnunet, pairs"):
         open_source(str(root), layout="bids")
+    with pytest.raises(KitsError, match="kits23: expected no layout, labels or patterns"):
+        open_source("kits23", reading=Reading(LabelMap.of({"1": T})))
     with pytest.raises(KitsError, match="expected a folder in the layout msd"):
         open_source("https://host/data", layout="msd")
 
