@@ -31,6 +31,7 @@ from kits_core.source.location import DicomFiles, Location
 from kits_core.source.opening import open_source
 from kits_core.source.selection import case_name
 from kits_core.structures import Labelled, read_mask
+from kits_core.text import one_line
 from tasks.catalog import file_of, reading
 from tasks.hidden_source import HiddenSource
 from tasks.listing import CaseToIngest
@@ -51,6 +52,11 @@ class Correction:
     labels: LabelMap = field(default_factory=LabelMap)
     dataset: str | None = None
     out: Path | None = None
+
+    @property
+    def shown(self) -> str:
+        """The case or the plan's folder, for a task's name."""
+        return one_line(self.what)
 
     @property
     def file(self) -> Path:
@@ -93,7 +99,7 @@ class Target:
         return Overlay(current_settings().corrections / self.dataset, self.name)
 
 
-@task(name="take-correction", task_run_name="{asked.what} · correct", **COMPUTE)
+@task(name="take-correction", task_run_name="{asked.shown} · correct", **COMPUTE)
 def take_correction(asked: Correction) -> Taken:
     """Read the mask on the grid of a case of the catalog, and keep it as the case's overlay.
 

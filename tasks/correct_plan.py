@@ -57,7 +57,7 @@ class PlanToMake:
         return self.out / self.scan.name
 
 
-@task(name="take-plan", task_run_name="{asked.what} · correct", **COMPUTE)
+@task(name="take-plan", task_run_name="{asked.shown} · correct", **COMPUTE)
 def take_plan(asked: Correction) -> tuple[Taken, PlanToMake]:
     """Read the mask on the grid of a plan's scan, and make a case of both.
 

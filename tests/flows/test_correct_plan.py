@@ -16,7 +16,7 @@ from tasks.correct import undo_correction
 from tasks.forget import find_forgettable, forget
 from tasks.log import scrub
 
-pytestmark = pytest.mark.usefixtures("prefect_api", "home")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api", "home")]
 
 
 @pytest.fixture(autouse=True)
