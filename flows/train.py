@@ -5,7 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import Cancelled
 
 from db.queries.training import history
-from flows.artifacts import picture, table
+from flows.artifacts import markdown, picture, table
 from flows.parameters import EvaluateParameters, PrepareParameters, PromoteParameters, TrainParameters
 from flows.prepare import prepare
 from tasks.at_work import FLOW
@@ -124,7 +124,10 @@ def _markdown(plan: TrainingPlan, trained: Trained) -> str:
         "cases": f"{plan.train} + {plan.validation}",
         "champion": _champion_note(trained),
     }
-    return f"# Run {trained.run_id}\n\n{table([row])}\n\n{picture('learning curve', curve)}\n"
+    left_out = (
+        f"Left out, as the recipe refuses them: {markdown(', '.join(plan.left_out))}\n\n" if plan.left_out else ""
+    )
+    return f"# Run {trained.run_id}\n\n{table([row])}\n\n{left_out}{picture('learning curve', curve)}\n"
 
 
 def _champion_note(trained: Trained) -> str:

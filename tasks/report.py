@@ -103,7 +103,9 @@ def lineage_of(session: Session, model: Model) -> Lineage:
     """Where a model comes from, as the catalog has it."""
     run = model.run
     fold = run.read_config().fold
-    train, validation = (len(split_queries.side(session, run.split_id, subset, fold)) for subset in Subset)
+    seen = {case.case_id for case in run.cases}  # none of a run from before the catalog noted them
+    sides = (split_queries.side(session, run.split_id, subset, fold) for subset in Subset)
+    train, validation = (sum(not seen or member.case_id in seen for member in side) for side in sides)
     return Lineage(
         dataset=run.split.dataset.name,
         source=run.split.dataset.source,

@@ -15,18 +15,16 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from sqlalchemy.orm import Session
 
 from db.at_work import run_folder
-from db.models import Model, PreparedCase, RunStatus, SplitMember, Subset, TrainingRun
-from db.models import Recipe as RecipeRow
+from db.models import Model, RunStatus, Subset, TrainingRun
 from db.queries import ingest as ingest_queries
 from db.queries import prepare as prepare_queries
 from db.queries import split as split_queries
 from db.queries import training as queries
-from db.settings import Settings, current_settings
+from db.settings import current_settings
 from kits_core.disk import naming_a_full_disk, readable
 from kits_core.errors import KitsError
-from kits_core.files import sha256_of, write_text_atomically
+from kits_core.files import write_text_atomically
 from kits_core.network.config import TrainingConfig
-from kits_core.network.loader import TrainingCase
 from kits_core.recipe.recipe import Recipe
 from kits_core.report.card import model_card
 from kits_core.report.data_url import data_url
@@ -35,7 +33,7 @@ from tasks.catalog import catalog, flow_run_id, reading
 from tasks.models import check_checkpoint
 from tasks.policy import CATALOG, TRAINING
 from tasks.progress import report_progress, say
-from tasks.split import check_members
+from tasks.training_files import Sides, files_of, prepared_of, sides_of
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -48,13 +46,17 @@ _DRAW_EVERY_S = 30.0
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A run in the catalog, and how much it trains on. `finished`: an earlier call has trained it to the end."""
+    """A run in the catalog, and how much it trains on. `finished`: an earlier call has trained it to the end.
+
+    `left_out`: cases of the split that the recipe refuses.
+    """
 
     run_id: int
     split_id: int
     train: int
     validation: int
     finished: bool
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,14 @@ def plan_training(dataset: str | None, split_id: int | None, recipe: Recipe, con
         row = ingest_queries.find_dataset(session, dataset)
         split = split_queries.find_split(session, row.id, split_id)
         recipe_row = prepare_queries.ensure_recipe(session, recipe.hash, recipe.to_stored(), flow_run_id())
-        sides = _sides(session, split.id, config.fold)
+        sides = sides_of(session, split.id, config.fold, recipe_row)
         run = queries.find_or_open_run(
             session,
             recipe_id=recipe_row.id,
             split_id=split.id,
             config=config.to_stored(),
             config_hash=config.hash,
-            prepared=_prepared(session, sides, recipe_row),
+            prepared=prepared_of(session, sides, recipe_row),
             flow_run_id=flow_run_id(),
         )
         plan, checkpoint = _plan(run, sides), _checkpoint(run)
@@ -102,9 +104,9 @@ def plan_resumption(run_id: int) -> TrainingPlan:
     """
     with reading() as session:
         run = queries.find_run(session, run_id)
-        sides = _sides(session, run.split_id, run.read_config().fold)
+        sides = sides_of(session, run.split_id, run.read_config().fold, run.recipe)
         plan, checkpoint = _plan(run, sides), _checkpoint(run)
-        if not plan.finished and queries.data_hash(_prepared(session, sides, run.recipe)) != run.data_hash:
+        if not plan.finished and queries.data_hash(prepared_of(session, sides, run.recipe)) != run.data_hash:
             raise KitsError(
                 f"run {run_id}: expected the prepared files that it was begun with, got others: their images, "
                 "segmentations or the preparation have changed since; run kits train with its settings for a new run"
@@ -144,7 +146,7 @@ def train_network(run_id: int) -> Trained:
             config, recipe = run.read_config(), run.recipe.read()
             write_text_atomically(folder / "environment.json", json.dumps(run.environment, indent=2))
         with reading() as session:
-            files = _files(session, settings, session.get_one(TrainingRun, run_id))
+            files = files_of(session, settings, session.get_one(TrainingRun, run_id))
         for side in files.values():
             for file in side:
                 file.check()
@@ -331,13 +333,16 @@ def _describe(budget: "Budget") -> str:
     )
 
 
-def _plan(run: TrainingRun, sides: Mapping[Subset, list[SplitMember]]) -> TrainingPlan:
+def _plan(run: TrainingRun, sides: Sides) -> TrainingPlan:
+    for case, reason in sides.left_out.items():
+        get_run_logger().warning("%s is left out of the training, the recipe refuses it: %s", case, reason)
     return TrainingPlan(
         run.id,
         run.split_id,
-        train=len(sides[Subset.TRAIN]),
-        validation=len(sides[Subset.VALIDATION]),
+        train=len(sides.members[Subset.TRAIN]),
+        validation=len(sides.members[Subset.VALIDATION]),
         finished=run.status is RunStatus.COMPLETED,
+        left_out=tuple(sides.left_out),
     )
 
 
@@ -352,74 +357,3 @@ def _with_its_checkpoint(plan: TrainingPlan, checkpoint: tuple[Path, str] | None
         return replace(plan, finished=False)
     check_checkpoint(*checkpoint)
     return plan
-
-
-def _sides(session: Session, split_id: int, fold: int | None) -> dict[Subset, list[SplitMember]]:
-    """Both sides of a split. Raises `KitsError` where they share a patient."""
-    sides = {subset: split_queries.side(session, split_id, subset, fold) for subset in Subset}
-    check_members(sides)
-    return sides
-
-
-def _prepared(session: Session, sides: Mapping[Subset, list[SplitMember]], recipe: RecipeRow) -> list[PreparedCase]:
-    """The prepared files of a split's cases. Raises `KitsError` where some are missing, old, or without labels."""
-    members = [member for side in sides.values() for member in side]
-    rows, is_current = prepare_queries.prepared_of(session, recipe.id), prepare_queries.is_current
-    stale = [m.case.name for m in members if m.case_id not in rows or not is_current(rows[m.case_id], m.case)]
-    if stale:
-        raise KitsError(
-            f"recipe {recipe.hash}: expected prepared files of all {len(members)} cases of the split, got none or old "
-            f"ones of {len(stale)} ({', '.join(stale[:3])}, ...); run kits prepare with the same settings"
-        )
-    prepared = [rows[member.case_id] for member in members]
-    for row in prepared:
-        if row.label_path is None:
-            raise KitsError(f"{row.case.name}: expected prepared labels, got an image alone; run kits ingest again")
-    return prepared
-
-
-@dataclass(frozen=True)
-class _TrainingFiles:
-    """A case to train on or to validate with, and what its files are to be."""
-
-    case: TrainingCase
-    image_sha256: str
-    label_sha256: str
-
-    def check(self) -> None:
-        """Raise `KitsError` for a file that is not as it was prepared."""
-        case = self.case
-        for path, sha256 in ((case.image_path, self.image_sha256), (case.label_path, self.label_sha256)):
-            if not path.is_file() or sha256_of(path) != sha256:
-                raise KitsError(
-                    f"{case.name}: expected {path} with SHA-256 {sha256}, as it was prepared, got another or no file; "
-                    "delete it and run kits prepare"
-                )
-
-
-def _files(session: Session, settings: Settings, run: TrainingRun) -> dict[Subset, list[_TrainingFiles]]:
-    """What a run reads, in the order of its split. The hashes are those that it was begun with.
-
-    Raises `KitsError` where the split has a case that the run was not begun with.
-    """
-    rows = prepare_queries.prepared_of(session, run.recipe_id)
-    seen = {case.case_id: case for case in run.cases}
-    files: dict[Subset, list[_TrainingFiles]] = {}
-    for subset, members in _sides(session, run.split_id, run.read_config().fold).items():
-        files[subset] = []
-        for member in members:
-            row, hashes = rows.get(member.case_id), seen.get(member.case_id)
-            if row is None or hashes is None:
-                raise KitsError(
-                    f"run {run.id}: expected prepared files of {member.case.name} that it was begun with, got none; "
-                    "run kits train with its settings for a new run"
-                )
-            case = TrainingCase(
-                member.case.name,
-                settings.absolute(row.image_path),
-                settings.absolute(row.label_path or ""),
-                kidney_kept=1.0 if row.kidney_kept is None else row.kidney_kept,
-                tumor_kept=1.0 if row.tumor_kept is None else row.tumor_kept,
-            )
-            files[subset].append(_TrainingFiles(case, hashes.image_sha256, hashes.label_sha256))
-    return files

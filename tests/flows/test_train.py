@@ -15,6 +15,7 @@ from sqlalchemy import select, text
 from db.at_work import run_folder
 from db.engine import catalog_session, open_catalog
 from db.models import PreparedCase, RunStatus, TrainingRun
+from db.queries.ingest import record_problem
 from db.settings import Settings
 from flows.evaluate import evaluate
 from flows.ingest import ingest
@@ -101,6 +102,31 @@ def _wait_for(condition, process):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline, "what the test waits for did not come"
         time.sleep(0.002)
+
+
+def test_a_case_that_the_recipe_refuses_is_left_out_and_said(begun, kits, rows):
+    """One mask without kidneys must not keep all others from being learnt."""
+    ((case_id, name),) = rows("SELECT c.id, c.name FROM \"case\" c JOIN split_member m ON m.case_id = c.id "
+                              "WHERE m.subset = 'train' ORDER BY 1 LIMIT 1")  # fmt: skip
+    with catalog_session(Settings()) as session:
+        (prepared,) = session.scalars(select(PreparedCase).where(PreparedCase.case_id == case_id))
+        session.delete(prepared)
+    assert f"got none or old ones of 1 ({name}, ...)" in kits("train", *SETTINGS, "--epochs", "1", status=1)
+    with catalog_session(Settings()) as session:
+        record_problem(session, case_id, "prepare", f"{name}: expected kidneys in its reference, got none", None)
+    (trained,) = train(TrainParameters(recipe=RECIPE, config=CONFIG))
+    seen = rows(f'SELECT c.name FROM trained_case t JOIN "case" c ON c.id = t.case_id WHERE run_id = {trained.run_id}')
+    assert len(seen) == 7
+    assert (name,) not in seen
+    card = (begun / "runs" / f"run_{trained.run_id:05d}" / "README.md").read_text(encoding="utf-8")
+    assert "5 cases for training" in card
+    with catalog_session(Settings()) as session:
+        for (other,) in rows("SELECT case_id FROM split_member WHERE subset = 'validation'"):
+            session.delete(session.scalars(select(PreparedCase).where(PreparedCase.case_id == other)).one())
+            record_problem(session, other, "prepare", "refused", None)
+    config = CONFIG.model_copy(update={"seed": 5})
+    with pytest.raises(KitsError, match="expected a case for validation that the recipe takes, got none of 2"):
+        train(TrainParameters(recipe=RECIPE, config=config))
 
 
 CURVE = "SELECT epoch, name, value FROM epoch_metric WHERE name NOT LIKE '%seconds' ORDER BY 1, 2"
