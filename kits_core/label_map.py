@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -110,6 +111,23 @@ class LabelMap:
     def _find(self, name: str) -> Label | None:
         mine, key = dict(self.entries), _key(name)
         return mine.get(key, _LABEL_OF_USUAL.get(key, mine.get(ALL_OTHERS)))
+
+
+def read_label_map(file: Path) -> dict[str, str]:
+    """The words of a YAML file with a line `name: label` each, as `words_of` gives them.
+
+    Raises `KitsError` for another file, and as `LabelMap.of`.
+    """
+    import yaml  # noqa: PLC0415 - which options need not wait for
+
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        got = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise KitsError(f"{file}: expected lines NAME: {_WORDS}, got {got}; correct the file") from error
+    if not isinstance(found, dict) or not all(isinstance(word, str) for word in found.values()):
+        raise KitsError(f"{file}: expected lines NAME: {_WORDS}, got another content; correct the file")
+    return {name: label.name.lower() for name, label in LabelMap.of({str(k): v for k, v in found.items()}).entries}
 
 
 def words_of(options: Iterable[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`kits ingest`, `kits prepare`, `kits split`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -37,6 +38,9 @@ def ingest(
             show_default="usual names",
         ),
     ] = None,
+    label_map: Annotated[
+        Path | None, typer.Option(help="A YAML file of these, a line 'renal mass: tumor' each.", show_default="none")
+    ] = None,
     images: Annotated[
         str | None, typer.Option(help="Where scans lie below the folder, as 'ct/{case}.nii.gz'.", show_default="look")
     ] = None,
@@ -63,14 +67,14 @@ def ingest(
     """
     from deployments.running import run_flow
     from flows.parameters import IngestParameters
-    from kits_core.label_map import words_of
+    from kits_core.label_map import read_label_map, words_of
     from kits_core.source.preset import LICENCE, NAME
 
     options = given(
         source=source,
         cases=cases,
         layout=layout,
-        labels=words_of(label) if label else None,
+        labels=(read_label_map(label_map) if label_map else {}) | words_of(label or []) or None,
         images=images,
         masks=masks,
         replace_source=replace_source,

@@ -1,8 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 
 from kits_core.errors import CaseError, KitsError
-from kits_core.label_map import LabelMap, relabel
+from kits_core.label_map import LabelMap, read_label_map, relabel
 from kits_core.labels import Label
 
 
@@ -90,3 +92,16 @@ def test_a_value_without_a_name_is_refused():
 
 def test_zero_may_be_a_structure():
     assert relabel("c", np.array([0, 1]), {0: Label.KIDNEY, 1: Label.BACKGROUND}).tolist() == [1, 0]
+
+
+def test_a_map_in_a_file(tmp_path):
+    file = tmp_path / "labels.yaml"
+    file.write_text("# ours\nRenal mass: tumor\n1: kidney\n'*': background\n", encoding="utf-8-sig")
+    assert read_label_map(file) == {"*": "background", "1": "kidney", "renal mass": "tumor"}
+    for text, message in (("- a", "another content"), ("a: [b]", "another content"), ("a: b: c", "expected lines NAME"),
+                          ("a: lung", "kidney|tumor|cyst|background"), ("", "another content")):  # fmt: skip
+        file.write_text(text)
+        with pytest.raises(KitsError, match=re.escape(message)):
+            read_label_map(file)
+    with pytest.raises(KitsError, match="No such file"):
+        read_label_map(tmp_path / "none.yaml")
