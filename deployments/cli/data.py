@@ -63,7 +63,7 @@ def ingest(
 ) -> None:
     """Download, verify and convert cases. What is there already, unchanged, is not fetched again.
 
-    Example: `kits ingest --source ./Dataset220_KiTS2023 --label masses=cyst`
+    Example: `kits ingest --source ./Dataset501_Renal --label 'renal mass=tumor'`
     """
     from deployments.running import run_flow
     from flows.parameters import IngestParameters
