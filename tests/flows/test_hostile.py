@@ -11,8 +11,10 @@ from pydicom import dcmread
 from deployments.home_note import auth_string
 from deployments.password import login_link
 from flows.ingest import ingest
-from flows.parameters import IngestParameters, PredictParameters
+from flows.parameters import IngestParameters, PredictParameters, PrepareParameters
 from flows.predict import predict
+from flows.prepare import prepare
+from kits_core.recipe import Recipe
 
 pytestmark = pytest.mark.slow
 
@@ -119,3 +121,23 @@ def test_clinical_records_of_strangers(phantoms, api, artifact, kits, tmp_path):
     assert written.splitlines()[1].startswith("\"'=HYPERLINK(1) ")
     assert written.splitlines()[-1].endswith(",'=1+1,-1.5")
     assert not STEERING.search(written)
+
+
+def test_names_of_cases_of_strangers(phantoms, api, artifact, kits, tmp_path):
+    name = "=1+1 <img src=x onerror=owned()> | `a` ![x](y)"
+    for folder, file in (("images", "imaging"), ("masks", "segmentation")):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        shutil.copy(phantoms / "case_00000" / f"{file}.nii.gz", tmp_path / "in" / folder / f"{name}.nii.gz")
+    (tmp_path / "in" / "masks" / f"{STEER}.nii.gz").write_bytes(b"x")
+    ingest(IngestParameters(source=str(tmp_path / "in"), allowed_failures=1.0))
+    prepare(PrepareParameters(recipe=Recipe(shape=32)))
+    for key in ("ingest", "prepare"):
+        text = artifact(key)["data"]
+        assert not MARKUP.search(re.sub(r"!\[[^\]]*\]\(data:[^)]*\)", "", text))
+    assert "owned" in artifact("ingest")["data"] or "owned" in artifact("prepare")["data"]
+    _check_logs(api)
+    shown = kits("status")
+    assert not STEERING.search(shown)
+    file = tmp_path / "cases.csv"
+    kits("sql", "SELECT case_name FROM case_overview WHERE kidney_ml > 0", "--csv", str(file))
+    assert file.read_text(encoding="utf-8").splitlines()[1].startswith("'=1+1 <img")
