@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import archspec.cpu
+from archspec.cpu.detect import detected_info
 
 _VECTOR_SETS = (
     "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16",
@@ -14,7 +15,8 @@ _VECTOR_SETS = (
 class Cpu:
     """`name`: what the maker calls it. `kind`: its microarchitecture, as `zen3`, by archspec's list.
 
-    `instruction_sets`: those of its vector units, as `avx2`. Two processors of one `kind` have the same ones.
+    `instruction_sets`: those of its vector units, as `avx2`. A processor that archspec does not know is of a generic
+    kind, as `x86_64_v4`, and may have more of them than others of that kind.
     """
 
     name: str
@@ -28,5 +30,7 @@ class Cpu:
 def this_cpu() -> Cpu:
     """The processor that this process runs on."""
     host = archspec.cpu.host()
+    # A processor that archspec's list does not know yet counts as a generic one below it, which has less.
+    features = host.features | detected_info().features
     name = archspec.cpu.brand_string() or host.vendor
-    return Cpu(" ".join(name.split()), host.name, tuple(known for known in _VECTOR_SETS if known in host.features))
+    return Cpu(" ".join(name.split()), host.name, tuple(known for known in _VECTOR_SETS if known in features))

@@ -136,7 +136,8 @@ def test_two_ingestions_of_the_same_cases_at_once(phantoms, rows):
 
 
 @pytest.mark.parametrize(
-    ("largest_file", "reason"), [(5_000_000, "no room to write it"), (12_000_000, "room for its converted files")]
+    ("largest_file", "reason"),
+    [(5_000_000, "no room to write it"), (12_000_000, "room for the converted files of")],
 )
 def test_a_file_that_finds_no_room_is_told_and_comes_in_when_there_is(large, rows, largest_file, reason):
     assert 5_000_000 < (large / "case_00001" / "imaging.nii.gz").stat().st_size < 12_000_000

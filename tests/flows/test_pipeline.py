@@ -46,7 +46,7 @@ def ran(phantoms, prefect_api, home):
 def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, artifact, prefect_api):
     done, heard, parameters = ran
     counts = {table: rows(f'SELECT COUNT(*) FROM "{table}"')[0][0] for table in Base.metadata.tables}
-    of_other_scans = {"prediction", "prediction_model", "measurement"}
+    of_other_scans = {"prediction", "prediction_model", "measurement", "forgotten"}
     assert {table for table, count in counts.items() if count == 0} == {"problem", *of_other_scans}
     assert rows("SELECT subset, COUNT(*) FROM split_member GROUP BY subset ORDER BY 1") == [
         ("train", 6),

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from kits_core import disk
 from kits_core.errors import KitsError
 from kits_core.network import machine, training
 from kits_core.network.checkpoint import load_network, load_state
@@ -414,13 +415,13 @@ def test_float16_takes_whole_batches(monkeypatch):
 def test_what_is_there_already_needs_no_room(unbroken, prepared, tmp_path, monkeypatch):
     shutil.copytree(unbroken[2], tmp_path, dirs_exist_ok=True)
     there = sum(path.stat().st_size for path in tmp_path.rglob("*.keras"))
-    needed = 5 * 12 * unbroken[0].parameters - there
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(training.shutil, "disk_usage", lambda _: usage._replace(free=needed))
-    assert _train(prepared, tmp_path).score == unbroken[0].score
-    monkeypatch.setattr(training.shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
-    with pytest.raises(KitsError, match="make room"):
-        _train(prepared, tmp_path)
+    needed = 5 * 12 * unbroken[0].parameters - there + disk.RESERVE_BYTES
+    usage, more = shutil.disk_usage(tmp_path), CONFIG.model_copy(update={"epochs": CONFIG.epochs + 1})
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
+    with pytest.raises(KitsError, match=r"expected room for checkpoints .*make room"):
+        _train(prepared, tmp_path, more)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=needed))
+    assert _train(prepared, tmp_path, more).score >= unbroken[0].score
 
 
 def test_a_full_disk_is_said_before_the_first_step(prepared, tmp_path, monkeypatch):
