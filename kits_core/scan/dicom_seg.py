@@ -17,6 +17,7 @@ from kits_core.scan.deidentify import Hidden, apply_basic_profile, hide_sources
 from kits_core.scan.dicom import stack_of
 from kits_core.scan.find import Scan
 from kits_core.scan.guard import reading_dicom
+from kits_core.scan.identity import MAKER
 from kits_core.scan.source_headers import AS_NIFTI, source_headers, without_description
 from kits_core.scan.stack import Stack
 from kits_core.scan.tilt import grid_of, slices_of
@@ -27,7 +28,6 @@ _CODES = {
     Label.CYST: ("Cyst", codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Cyst),
 }
 """Name, category and type of each segment, in SNOMED CT."""
-_MAKER = "kits-platform"
 _SERIES_NUMBER = 900  # past those of scanners, so that archives list it last
 _SAME_PLACE_MM = 0.01
 
@@ -108,7 +108,7 @@ def _segmentation(
         series_number=_SERIES_NUMBER,
         sop_instance_uid=hd.UID(),
         instance_number=1,
-        manufacturer=_MAKER,
+        manufacturer=MAKER,
         manufacturer_model_name=algorithm,
         software_versions=version,
         device_serial_number="none",

@@ -11,6 +11,8 @@ from kits_core.files import sha256_of
 from kits_core.scan.find import Scan
 from kits_core.scan.header import BROKEN
 
+MAKER = "kits-platform"
+"""Who made it, says a SEG of ours: so a prediction is told from what a person drew."""
 _TAGS = ["SpecificCharacterSet", "PatientName", "PatientID", "StudyDate", "SeriesDescription", "SeriesNumber"]
 
 

@@ -26,11 +26,15 @@ _UNDEFINED = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Description:
-    """A file of structures, without their places. `named`: in the file's order; names may repeat."""
+    """A file of structures, without their places. `named`: in the file's order; names may repeat.
+
+    `maker`: who or what made it, as the file has it.
+    """
 
     kind: Kind
     reference: Reference
     named: tuple[Named, ...]
+    maker: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,7 +86,7 @@ def description_of(data: Dataset) -> Description:
     kind = _KINDS[data.SOPClassUID]
     named = _segments(data) if kind == "seg" else _regions(data)
     reference = _seg_reference(data) if kind == "seg" else _rtstruct_reference(data)
-    return Description(kind, reference, tuple(named))
+    return Description(kind, reference, tuple(named), text(data, "Manufacturer"))
 
 
 def numbers_with_content(data: Dataset) -> set[int]:

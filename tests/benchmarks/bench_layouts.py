@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from common import ROUNDS, show, write_labels, write_scan
+from pydicom import dcmread
 
 from kits_core.scan.dicom_seg import write_dicom_seg
 from kits_core.scan.find import find_scans
@@ -101,6 +102,9 @@ def _dicom(root: Path, official: Path) -> Path:
     turn = nib.orientations.ornt_transform(nib.io_orientation(mask.affine), nib.io_orientation(volume.affine))
     labels = np.asarray(mask.as_reoriented(turn).dataobj, np.uint8)
     write_dicom_seg(root / "seg.dcm", labels, volume.affine, scan, algorithm="hand", version="1")
+    drawn = dcmread(root / "seg.dcm")
+    drawn.Manufacturer = "by hand"  # what kits wrote is a prediction, and no reference
+    drawn.save_as(root / "seg.dcm")
     return root
 
 

@@ -215,6 +215,9 @@ def test_nothing_of_a_patient_is_left_by_an_ingestion_of_dicom(home, series, kit
     labels = np.zeros(volume.shape, np.uint8)
     labels[20:30, 20:30, 5:12], labels[23:26, 23:26, 7:9] = Label.KIDNEY, Label.TUMOR
     write_dicom_seg(source / "Quirina_seg.dcm", labels, volume.affine, scan, algorithm="hand", version="1")
+    drawn = dcmread(source / "Quirina_seg.dcm")
+    drawn.Manufacturer = "Slicer"
+    drawn.save_as(source / "Quirina_seg.dcm")
     printed = kits("ingest", "--source", str(source), "--deidentify")
     assert not [word for word in PLANTED if word in printed.lower()]
     assert found_in(home) == []

@@ -11,7 +11,7 @@ from kits_core.errors import CaseError, KitsError
 from kits_core.label_map import LabelMap
 from kits_core.scan.find import Scan
 from kits_core.scan.header import Header, looks_like_dicom, read_header
-from kits_core.scan.identity import Identity, identity_of
+from kits_core.scan.identity import MAKER, Identity, identity_of
 from kits_core.scan.series import Series
 from kits_core.source.layout import Layout, ListedSource, Reading
 from kits_core.source.location import CaseLocations, DicomFiles, Location
@@ -107,6 +107,9 @@ def _matched(
     drawn: dict[str, list[Path]] = defaultdict(list)
     notes = []
     for path, description in said.items():
+        if description.maker == MAKER:
+            notes.append(f"{path.name}: a prediction of kits, no reference; kits correct takes one that was corrected")
+            continue
         reference = description.reference
         targets = [uid for uid in reference.series if uid in series]
         if not reference.series:

@@ -6,6 +6,7 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from kits_core.errors import CaseError, KitsError
 from kits_core.labels import Label
@@ -21,7 +22,7 @@ AFFINE = np.array([[-0.8, 0, 0, 90], [0, -0.7, 0, 60], [0, 0, 3.0, -500], [0, 0,
 def write(dicom, stored):
     """Writes a CT series, and on request the SEG that was drawn on it, somewhere else."""
 
-    def write(folder, patient, *, drawn=None, **tags):
+    def write(folder, patient, *, drawn=None, predicted=False, **tags):
         tags = {"SpecificCharacterSet": "ISO_IR 192", "PatientID": patient, "StudyDate": "20260131", **tags}
         slices = dicom.series(folder, stored, AFFINE, series=hd.UID(), **tags)
         if drawn is not None:
@@ -32,6 +33,10 @@ def write(dicom, stored):
             labels[5:7, 5:7, 3:5] = Label.TUMOR
             drawn.parent.mkdir(parents=True, exist_ok=True)
             write_dicom_seg(drawn, labels, volume.affine, scan, algorithm="test", version="1")
+            if not predicted:
+                data = dcmread(drawn)
+                data.Manufacturer = "Slicer"
+                data.save_as(drawn)
         return slices
 
     return write
@@ -97,3 +102,13 @@ def test_no_ct_among_the_files(write, tmp_path):
     write(tmp_path / "a", "p", Modality="MR")
     with pytest.raises(KitsError, match=r"expected a CT series among the DICOM files, got 12 others; add the scans"):
         open_source(str(tmp_path))
+
+
+def test_a_prediction_of_ours_is_no_reference(write, tmp_path):
+    """Archives give it back with the study: a network must not learn from what it said."""
+    write(tmp_path / "ct", "p1", drawn=tmp_path / "segmentation.dcm", predicted=True)
+    source = open_source(str(tmp_path))
+    assert source.locate(*source.cases()).segmentation is None
+    assert source.notes == (
+        "segmentation.dcm: a prediction of kits, no reference; kits correct takes one that was corrected",
+    )
