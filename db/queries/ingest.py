@@ -11,7 +11,6 @@ from db.models.base import now
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 from kits_core.labels import Label
-from kits_core.source.preset import NAME as PRESET
 
 CLINICAL = "clinical"
 """Stage of the problems of clinical records; the case itself is as good as without one."""
@@ -38,7 +37,8 @@ def ensure_dataset(
     """
     dataset = find_or_add(session, Dataset, {"name": name}, flow_run_id=flow_run_id)
     if dataset.source is not None and _has_files(session, dataset):
-        moved = dataset.source != source and not (name == PRESET and dataset.revision and revision)
+        # What has versions is KiTS23 itself, at another revision or mirror.
+        moved = dataset.source != source and not (dataset.revision and revision)
         if moved and not replace:
             raise KitsError(
                 f"{name}: expected its source, {dataset.source}, got {source}; give the new one a name of its own with "

@@ -211,3 +211,16 @@ def test_a_resolved_problem_is_history_and_a_new_one_is_opened(session):
     assert all(row.resolved_at is not None for row in ingest_rows)
     prepare_row = session.scalars(select(Problem).where(Problem.stage == "prepare")).one()
     assert (prepare_row.attempts, prepare_row.resolved_at) == (2, None)
+
+
+def test_kits23_at_another_revision_is_the_same_source_and_another_folder_is_not(settings, small):
+    def ensure(session, name, source, revision, **more):
+        return ingest.ensure_dataset(session, name=name, source=source, revision=revision, flow_run_id=None, **more)
+
+    with catalog_session(settings) as session:
+        dataset = session.get_one(Dataset, small.dataset)
+        dataset.source, dataset.revision = "https://host/main", "images main"
+        ensure(session, dataset.name, "https://mirror/abc", "images abc")
+        with pytest.raises(KitsError, match=r"expected its source, https://mirror/abc, got /data; .*--replace-source"):
+            ensure(session, dataset.name, "/data", None)
+        assert ensure(session, dataset.name, "/data", None, replace=True).source == "/data"
