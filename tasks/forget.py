@@ -53,7 +53,7 @@ def find_forgettable(
 ) -> Forgettable:
     """All of cases (see `selection.choose`) of a dataset, of a patient in every dataset, or of a predicted scan.
 
-    Raises `KitsError` where there is nothing of them.
+    What an earlier call had begun to remove when it was killed is among it. Raises `KitsError` where there is nothing.
     """
     with reading_session(current_settings()) as session:
         chosen: list[Case] = []
@@ -67,7 +67,7 @@ def find_forgettable(
             predicted += [one for one in session.scalars(select(Prediction)) if _patient_of(one) == patient]
         if scan is not None:
             predicted += session.scalars(select(Prediction).where(Prediction.scan == scan))
-        predicted += queries.predictions_of(session, chosen)
+        predicted += queries.predictions_of(session, chosen) + queries.marked_predictions(session)
         chosen, predicted = list(dict.fromkeys(chosen)), list(dict.fromkeys(predicted))
         if not (chosen or predicted):
             raise KitsError(
@@ -89,6 +89,7 @@ def forget(found: Forgettable) -> None:
                 if is_held(staging):
                     raise KitsError(f"{case.name}: expected no work at it, got an ingestion; wait for its end")
             queries.note_forgotten(session, case.dataset, digest_of(settings, case.dataset_id, case.name))
+        queries.mark_predictions(session, found.predictions)
     for plan in found.plans:  # before the notes that name them
         remove_results(plan, RESULTS, PLAN)
     for path in (*found.files, *found.reports):

@@ -34,6 +34,19 @@ _OF_A_CASE = (
 )
 
 
+_BEING_FORGOTTEN = "It is being removed (kits forget)."
+
+
+def mark_predictions(session: Session, ids: Sequence[int]) -> None:
+    """Note of predictions that they are to go, before their files do: after a kill no plan is left to know them by."""
+    session.execute(update(Prediction).where(Prediction.id.in_(ids)).values(error=_BEING_FORGOTTEN))
+
+
+def marked_predictions(session: Session) -> list[Prediction]:
+    """Those that a call which was killed had begun to remove."""
+    return list(session.scalars(select(Prediction).where(Prediction.error == _BEING_FORGOTTEN)))
+
+
 def cases_of_patient(session: Session, patient: str) -> list[Case]:
     """Cases of a patient, by the id in their records, in all datasets."""
     return list(session.scalars(select(Case).join(ClinicalRecord).where(ClinicalRecord.patient_id == patient)))

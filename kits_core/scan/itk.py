@@ -9,8 +9,8 @@ import numpy as np
 from kits_core.errors import CaseError
 
 _MAGIC = {b"NRRD": "NrrdImageIO", b"ObjectType": "MetaImageIO", b"Comment": "MetaImageIO", b"NDims": "MetaImageIO"}
-_IN_MEMORY = BoundedSemaphore(2)
-"""Images that are read whole at once, in all threads."""
+WHOLE_SCANS = BoundedSemaphore(2)
+"""Scans that are read whole at once, in all threads: a long one takes over a gigabyte until it is written."""
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """ITK's axes lead to the patient's left and back, NIfTI's to the right and front."""
 
@@ -29,7 +29,7 @@ def itk_to_nifti(source: Path, target: Path, *, case: str) -> Path:
     import SimpleITK  # noqa: PLC0415 - half a second, which files of other kinds need not wait for
 
     step = "export it again as one 3-D volume, as NIfTI if it can be"
-    with _IN_MEMORY:
+    with WHOLE_SCANS:
         reader = SimpleITK.ImageFileReader()
         reader.SetImageIO(_reader_of(source) or "")
         reader.SetFileName(str(source))

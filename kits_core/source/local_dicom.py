@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from threading import BoundedSemaphore
 
 import nibabel as nib
 import numpy as np
@@ -12,14 +11,12 @@ from kits_core.files import sha256_of, written_aside
 from kits_core.geometry.volume import Volume
 from kits_core.label_map import LabelMap
 from kits_core.scan.find import Scan
+from kits_core.scan.itk import WHOLE_SCANS
 from kits_core.scan.read import read_scan
 from kits_core.source.location import DicomFiles
 from kits_core.source.probe import Known, Probe, stamp
 from kits_core.source.transfer import Fetched, TransferError, redacted
 from kits_core.structures import describe, read_labels
-
-_IN_MEMORY = BoundedSemaphore(2)
-"""Scans that are read whole at once, in all threads: a long one takes over a gigabyte until it is written."""
 
 
 def probe_dicom(wanted: DicomFiles, known: Known | None) -> Probe:
@@ -43,7 +40,7 @@ def fetch_dicom(wanted: DicomFiles, target: Path, *, case: str) -> Fetched:
     before, files = _stamp(wanted), _files(wanted)
     scan = Scan(case, Path(wanted.files[0]).parent, "dicom", tuple(map(Path, wanted.files)), wanted.series)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _IN_MEMORY:
+    with WHOLE_SCANS:
         if wanted.drawn is None:
             read = read_scan(scan)
             volume, notes = read.volume, read.notes

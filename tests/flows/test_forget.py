@@ -109,6 +109,21 @@ def test_a_patients_plans_go_and_what_a_person_changed_stays(begun, write_series
         find_forgettable(patient="Q-4711")
 
 
+def test_killed_after_its_plan_went_a_patients_prediction_is_known_still(begun, write_series, scan, rows, tmp_path):
+    series = write_series(scan, tmp_path / "one", t00100020="Q-4711")
+    predict(PredictParameters(scans=[str(series)], out=str(tmp_path / "plans")))
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tasks.forget.queries.delete_prediction", die)
+        forget(find_forgettable(patient="Q-4711"))
+    assert not (tmp_path / "plans" / "one").exists()
+    forget(find_forgettable(patient="Q-4711"))
+    assert rows("SELECT COUNT(*) FROM prediction") == [(0,)]
+
+
 def test_a_whole_dataset_takes_its_source_with_it(hospital, rows):
     _ingest(hospital)
     forget(find_forgettable("*", dataset="hospital"))
