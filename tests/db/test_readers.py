@@ -59,7 +59,7 @@ def test_a_reader_reads_everything_and_changes_nothing(settings, small, cluster,
     for view in VIEWS:
         assert len(run_query(reader, f"SELECT COUNT(*) FROM {view.name}")[1]) == 1
     with psycopg.connect(cluster.url(_database(settings), role.replace(" ", "%20"))) as connection:
-        for statement in ("DELETE FROM case_metric", "DROP VIEW leaderboard", "SELECT pg_read_file('postgresql.conf')"):
+        for statement in ("DELETE FROM case_score", "DROP VIEW leaderboard", "SELECT pg_read_file('postgresql.conf')"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
             connection.rollback()
