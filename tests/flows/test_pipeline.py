@@ -65,7 +65,7 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, artifact,
     ) == [(2,)]
 
     # What is told is what the catalog says.
-    ((tumor,),) = rows("SELECT AVG(dice) FROM case_score_wide WHERE region = 'tumor'")
+    ((tumor,),) = rows("SELECT AVG(dice) FROM case_metric_wide WHERE region = 'tumor'")
     shown = next(row for row in done.scores if row["region"] == "tumor")
     assert shown["Dice"] == f"{tumor:.3f}"
     assert f">{tumor:.3f}<" in done.report.read_text(encoding="utf-8")
