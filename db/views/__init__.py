@@ -11,7 +11,7 @@ from db.views.graph import LINEAGE_EDGE, LINEAGE_NODE, RESTS_ON_CASE
 from db.views.origin import LINEAGE, STALE
 from db.views.predictions import PLAN_MEASUREMENT, PREDICTION_OVERVIEW
 from db.views.scores import CASE_METRIC_WIDE, EVALUATION_OVERVIEW, LEADERBOARD, MEASUREMENT_ERROR, WORST_CASE
-from db.views.training import LEARNING_CURVE, PREPARED_OVERVIEW, RUN_OVERVIEW, SPLIT_CASE, SPLIT_OVERVIEW
+from db.views.training import LEARNING_CURVE, PREPARED_OVERVIEW, RUN_OVERVIEW, RUN_SETTING, SPLIT_CASE, SPLIT_OVERVIEW
 from db.views.view import View
 
 __all__ = ["VIEWS", "View", "create_views", "drop_views"]
@@ -26,6 +26,7 @@ VIEWS = (
     SPLIT_OVERVIEW,
     SPLIT_CASE,
     RUN_OVERVIEW,
+    RUN_SETTING,
     LEARNING_CURVE,
     EVALUATION_OVERVIEW,
     LEADERBOARD,

@@ -34,6 +34,12 @@ def _selected(settings: dict[str, str]) -> str:
     return ",\n           ".join(f"{sql} AS {name}" for name, sql in settings.items())
 
 
+def _as_text(sql: str) -> str:
+    if "json_bool(" in sql:
+        return f"CASE WHEN {sql} THEN 'true' ELSE 'false' END"
+    return f"COALESCE(CAST({sql} AS TEXT), 'none')"
+
+
 RUN_OVERVIEW = View(
     "run_overview",
     "One row a training run: its settings one a column, how it went, and where.",
@@ -88,6 +94,25 @@ RUN_OVERVIEW = View(
     JOIN dataset d ON d.id = s.dataset_id
     LEFT JOIN model m ON m.run_id = t.id
     """,  # noqa: S608 - names of our own settings
+)
+
+RUN_SETTING = View(
+    "run_setting",
+    "One row a setting of a training run, of its recipe or of the training: to see in what runs differ.",
+    {
+        "run_id": "number of the training run",
+        "part": "recipe or training",
+        "setting": "name of the setting, as a column of `run_overview`",
+        "value": "its value as text; none where it is empty",
+    },
+    "    UNION ALL".join(
+        f"""
+    SELECT t.id AS run_id, '{part}' AS part, '{name}' AS setting, {_as_text(sql)} AS value
+    FROM training_run t JOIN recipe c ON c.id = t.recipe_id
+"""  # noqa: S608 - names of our own settings
+        for part, settings in (("recipe", _RECIPE), ("training", _TRAINING))
+        for name, sql in settings.items()
+    ),
 )
 
 LEARNING_CURVE = View(

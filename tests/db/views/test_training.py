@@ -39,6 +39,17 @@ def test_a_setting_that_a_run_is_older_than_has_its_default(settings, small, vie
     assert {name: row[name] for name in expected} == expected
 
 
+def test_a_setting_is_a_row_in_the_same_words_on_both_databases(settings, small, view_rows):
+    config = TrainingConfig(epochs=2, learning_rate=3e-4, deep_supervision=True, fold=1)
+    _change(settings, small.run, config=config.to_stored())
+    found = {(row["part"], row["setting"]): row["value"] for row in view_rows("run_setting")}
+    assert {setting for _, setting in found} == {*Recipe.model_fields, *TrainingConfig.model_fields}
+    expected = {"epochs": "2", "learning_rate": "0.0003", "deep_supervision": "true", "loss_background": "false"}
+    expected |= {"fold": "1", "micro_batch": "none", "loss": "focal_tversky"}
+    assert {name: found["training", name] for name in expected} == expected
+    assert (found["recipe", "frame"], found["recipe", "shape"], found["recipe", "locator"]) == ("volume", "64", "none")
+
+
 def test_settings_are_stored_under_todays_names():
     """The view reads settings as they are stored: an upgrade that renames one has to bring the stored ones along."""
     assert (Recipe.schema_version(), TrainingConfig.schema_version()) == (1, 1)
