@@ -50,7 +50,8 @@ def conditions(view: View) -> list[str]:
     """Of a question for one case, one evaluation or one run, as far as the view can be asked for them."""
     of_a_case = [_CASE if "dataset" in view.columns else "case_name = 'case_00042'"] * ("case_name" in view.columns)
     of_one = [condition for column, condition in _BY.items() if column in view.columns]
-    return of_a_case + of_one + [_OF_AN_EVALUATION[view.name]] * (view.name in _OF_AN_EVALUATION)
+    of_an_evaluation = [condition for name, condition in _OF_AN_EVALUATION.items() if name == view.name]
+    return of_a_case + of_one + of_an_evaluation
 
 
 def questions() -> dict[str, str]:
