@@ -109,14 +109,16 @@ WORST_CASE = View(
         "tumor_ml": "volume of the tumour in the reference, ml",
     },
     """
-    SELECT t.evaluation_id,
-           ROW_NUMBER() OVER (PARTITION BY t.evaluation_id ORDER BY t.dice NULLS FIRST, c.name) AS place,
-           c.name AS case_name, t.dice AS tumor_dice, k.dice AS kidney_dice, v.ml AS tumor_ml
-    FROM case_score t
-    JOIN "case" c ON c.id = t.case_id
+    SELECT t.evaluation_id, t.place, t.case_name, t.dice AS tumor_dice, k.dice AS kidney_dice, v.ml AS tumor_ml
+    FROM (
+        SELECT m.evaluation_id, m.case_id, c.name AS case_name, m.dice,
+               ROW_NUMBER() OVER (PARTITION BY m.evaluation_id ORDER BY m.dice NULLS FIRST, c.name) AS place
+        FROM case_score m
+        JOIN "case" c ON c.id = m.case_id
+        WHERE m.region = 'tumor'
+    ) t
     LEFT JOIN case_score k ON k.evaluation_id = t.evaluation_id AND k.case_id = t.case_id AND k.region = 'kidney'
     LEFT JOIN label_volume v ON v.case_id = t.case_id AND v.label = 2
-    WHERE t.region = 'tumor'
     """,
 )
 
