@@ -28,7 +28,7 @@ from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 from kits_core.labels import Label
 from kits_core.metrics.aggregate import diagonal_mm
-from kits_core.metrics.score import BY_NAME, METRICS, Score, Status
+from kits_core.metrics.score import METRICS, Score, Status
 from kits_core.plan.measurement import Pair
 
 
@@ -98,20 +98,14 @@ def record_scores(
     session.add(
         ScoredCase(evaluation_id=evaluation_id, case_id=case_id, image_sha256=image, reference_sha256=reference)
     )
-    regions: dict[str, CaseScore] = {}
+    regions: dict[str, dict[str, Any]] = {}
     for score in scores:
-        row = regions.setdefault(
-            score.region,
-            CaseScore(
-                evaluation_id=evaluation_id,
-                case_id=case_id,
-                region=score.region,
-                status=score.status,
-                seconds=score.seconds,
-            ),
-        )
-        setattr(row, BY_NAME[score.metric].name, score.value)
-    session.add_all(regions.values())
+        values = regions.setdefault(score.region, {"status": score.status, "seconds": score.seconds})
+        values[score.metric] = score.value
+    session.add_all(
+        CaseScore(evaluation_id=evaluation_id, case_id=case_id, region=region, **values)
+        for region, values in regions.items()
+    )
     session.add_all(CaseMeasurement(evaluation_id=evaluation_id, case_id=case_id, **asdict(pair)) for pair in measured)
 
 

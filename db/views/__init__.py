@@ -5,6 +5,7 @@ it.
 """
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from db.views.cases import CASE_OVERVIEW, DISK_USAGE, OPEN_PROBLEM, PATIENT, PROBLEM_HISTORY
 from db.views.graph import LINEAGE_EDGE, LINEAGE_NODE, RESTS_ON_CASE
@@ -13,8 +14,11 @@ from db.views.predictions import PLAN_MEASUREMENT, PREDICTION_OVERVIEW
 from db.views.scores import CASE_METRIC_WIDE, EVALUATION_OVERVIEW, LEADERBOARD, MEASUREMENT_ERROR, WORST_CASE
 from db.views.training import LEARNING_CURVE, PREPARED_OVERVIEW, RUN_OVERVIEW, RUN_SETTING, SPLIT_CASE, SPLIT_OVERVIEW
 from db.views.view import View
+from kits_core.errors import KitsError
 
 __all__ = ["VIEWS", "View", "create_views", "drop_views"]
+
+_STANDS_ON_IT = "2BP01"  # PostgreSQL's code for what cannot be dropped, because other things depend on it
 
 VIEWS = (
     CASE_OVERVIEW,
@@ -54,11 +58,24 @@ def create_views(connection: Connection) -> None:
 
 
 def drop_views(connection: Connection) -> None:
-    """Remove every view that is there."""
+    """Remove every view that is there. Raises `KitsError` where PostgreSQL has views of others that stand on them."""
     there = set(inspect(connection).get_view_names())
     for view in reversed(VIEWS):
         if view.name in there:
-            connection.execute(text(f"DROP VIEW {view.name}"))
+            _drop(connection, view.name)
+
+
+def _drop(connection: Connection, name: str) -> None:
+    try:
+        connection.execute(text(f"DROP VIEW {name}"))
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _STANDS_ON_IT:
+            raise
+        others = error.orig.diag.message_detail  # type: ignore[union-attr]
+        raise KitsError(
+            f"upgrade of the catalog: expected nothing of others on the view {name}, which is made anew, got: "
+            f"{others}; drop that, run kits status, which upgrades, and make it again"
+        ) from error
 
 
 def _execute(connection: Connection, statement: str) -> None:

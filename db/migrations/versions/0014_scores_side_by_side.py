@@ -1,6 +1,6 @@
 """One row a region of a scored case, its metrics side by side, in place of one row a value.
 
-A twentieth of the rows for the same values, so that questions about them are answered at once.
+A tenth of the rows for the same values, so that questions about them are answered at once.
 """
 
 from typing import Any

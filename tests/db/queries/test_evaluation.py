@@ -74,6 +74,13 @@ def test_scores_of_a_case_are_replaced_and_others_stay(settings, small):
         assert _count(session, CaseScore) == 2 + 3
 
 
+def test_a_metric_that_has_no_column_is_not_lost_in_silence(session, small):
+    with pytest.raises(TypeError, match="'roundness' is an invalid keyword"):
+        evaluation.record_scores(
+            session, small.evaluation, small.cases[1], [Score("tumor", "roundness", 1.0, Status.OK, 0.1)], sha256=SHA256
+        )
+
+
 def test_scored_cases_are_those_with_values(session, small):
     assert evaluation.scored_cases(session, small.evaluation) == {small.cases[1], small.cases[2]}
     assert evaluation.scored_cases(session, _start(session, small).id) == set()
