@@ -248,7 +248,8 @@ def main() -> None:
         }[kind]()
         print(json.dumps(found))
         return
-    os.environ.setdefault("KERAS_BACKEND", "jax")
+    if not given.quick:
+        os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that paint, one a core
     given.painted.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
