@@ -1,17 +1,13 @@
 """One training, its epochs and its model in the catalog. Keras is imported inside the task that trains."""
 
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from sqlalchemy.orm import Session
 
 from db.at_work import run_folder
@@ -21,27 +17,21 @@ from db.queries import prepare as prepare_queries
 from db.queries import split as split_queries
 from db.queries import training as queries
 from db.settings import current_settings
-from kits_core.disk import naming_a_full_disk, readable
+from kits_core.disk import naming_a_full_disk
 from kits_core.errors import KitsError
 from kits_core.files import write_text_atomically
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
 from kits_core.report.card import model_card
-from kits_core.report.data_url import data_url
-from tasks.cancel import check_cancelled, how_it_ended, surviving_the_server
+from tasks.cancel import how_it_ended
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.models import check_checkpoint
 from tasks.policy import CATALOG, TRAINING
-from tasks.progress import report_progress, say
 from tasks.training_files import Sides, files_of, prepared_of, sides_of
+from tasks.watch import TrainingWatcher
 
 if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
-
-    from kits_core.network.training import Budget, TrainedModel
-
-_LOOK_EVERY_S = 5.0
-_DRAW_EVERY_S = 30.0
+    from kits_core.network.training import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -150,7 +140,7 @@ def train_network(run_id: int) -> Trained:
         for side in files.values():
             for file in side:
                 file.check()
-        with _Watcher(run_id, config.epochs, folder) as watcher:
+        with TrainingWatcher(run_id, config.epochs, folder) as watcher:
             for name in ("cpu", "cpu_kernels"):
                 if name in changed:
                     watcher.note(_OTHER_CPU.format(run_id, name.replace("_", " "), *changed[name]))
@@ -236,101 +226,6 @@ def noting_the_end(run_id: int) -> Iterator[None]:
         with catalog() as session:
             queries.end_run(session, run_id, status, told)
         raise
-
-
-class _Watcher:
-    """Tells the terminal, the dashboard, TensorBoard and the catalog how a training goes. Used as a context manager."""
-
-    def __init__(self, run_id: int, epochs: int, folder: Path) -> None:
-        self._run_id, self._epochs, self._folder = run_id, epochs, folder
-        self._note = "starting"
-        self._log = get_run_logger()
-        self._artifact: UUID = create_progress_artifact(0.0, key="training", description=f"Run {run_id}")  # type: ignore[assignment]
-        self._looked = self._drawn = time.monotonic()
-        self._board: SummaryWriter | None = None
-        self._steps, self._percent = 0, 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with surviving_the_server():
-            percent = 100.0 if kind is None else self._percent
-            update_progress_artifact(self._artifact, percent, description=self._note)
-        if self._board is not None:
-            self._board.close()
-
-    def note(self, text: str) -> None:
-        """See `kits_core.network.training.Watcher`."""
-        self._log.warning(text)
-        say(text)
-
-    def budget(self, budget: "Budget") -> None:
-        """See `kits_core.network.training.Watcher`."""
-        text = _describe(budget)
-        self._log.info(text)
-        say(text)
-        page = f"# Run {self._run_id}\n\n{text}\n"
-        with surviving_the_server():
-            create_markdown_artifact(page, key="training-budget", description="What a training takes")
-
-    def step(self, step: int, steps: int, loss: float) -> None:
-        """See `kits_core.network.training.Watcher`. Raises `CancelledRunError`."""
-        if self._board is None:
-            from tensorboardX import SummaryWriter  # noqa: PLC0415 - a third of a second
-
-            # What was written after the state that this call goes on from would stand there twice.
-            self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step)
-        self._steps, self._percent = step, 100 * step / steps
-        self._board.add_scalar("step/loss", loss, step)
-        report_progress("train", step, steps, self._note)
-        self._look()
-
-    def validated(self, cases: int, of: int) -> None:
-        """See `kits_core.network.training.Watcher`. Raises `CancelledRunError`."""
-        report_progress("validate", cases, of, self._note)
-        self._look()
-
-    def _look(self) -> None:
-        """Every few seconds show how far it is, and look whether someone has cancelled it."""
-        if time.monotonic() - self._looked > _LOOK_EVERY_S:
-            self._looked = time.monotonic()
-            with surviving_the_server():
-                update_progress_artifact(self._artifact, self._percent, description=self._note)
-            check_cancelled(
-                f"kits train --resume {self._run_id} goes on after the last whole epoch, and so does the same command"
-            )
-
-    def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """See `kits_core.network.training.Watcher`."""
-        self._note = (
-            f"epoch {epoch}/{self._epochs} · loss {values['loss']:.3f} · "
-            f"Dice kidney {values['kidney_dice']:.3f} tumour {values['tumor_dice']:.3f}"
-        )
-        self._log.info(self._note)
-        with catalog() as session:
-            queries.record_epoch(session, self._run_id, epoch, values)
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(f"epoch/{name}", value, self._steps)
-            self._board.flush()
-        if time.monotonic() - self._drawn > _DRAW_EVERY_S:
-            self._drawn = time.monotonic()
-            from kits_core.report.figures import learning_curve  # noqa: PLC0415 - seaborn takes a second
-
-            with reading() as session:
-                curve = learning_curve(queries.history(session, self._run_id))
-            page = f"# Run {self._run_id}\n\n{self._note}\n\n![learning curve]({data_url(curve)})\n"
-            with surviving_the_server():
-                create_markdown_artifact(page, key="learning-curve", description="A training that is under way")
-
-
-def _describe(budget: "Budget") -> str:
-    return (
-        f"{budget.steps} steps to go at {budget.seconds_a_step:.2g} s: {timedelta(seconds=round(budget.seconds))} and "
-        f"validation ({budget.device}, {budget.policy}) · peak memory {readable(budget.peak_bytes)} · checkpoints "
-        f"{readable(budget.disk_bytes)} of {readable(budget.free_disk_bytes)} free"
-    )
 
 
 def _plan(run: TrainingRun, sides: Sides) -> TrainingPlan:

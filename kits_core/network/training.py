@@ -74,6 +74,9 @@ class Watcher(Protocol):
     def note(self, text: str) -> None:
         """Something out of the ordinary that the training copes with."""
 
+    def resumed(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Before the first step of a call that goes on: the values of all epochs that earlier ones have finished."""
+
     def budget(self, budget: Budget) -> None:
         """After the third step of a call."""
 
@@ -193,6 +196,8 @@ class _Training:
                 f"{self.device}, where its settings mean {policy}; go on where it was begun, or train anew with other "
                 "settings"
             )
+        if progress.history:
+            self.watcher.resumed(progress.history)
         with Saver(self.folder) as saver:
             saver.keep_best(progress)
             progress = self._run_epochs(model, progress, saver, train_cases, validation_cases)

@@ -57,7 +57,7 @@ def _train(root: Path, cases: int, shape: int, settings: dict[str, int]) -> list
     from kits_core.network.config import TrainingConfig
     from kits_core.phantom.dataset import write_phantoms
     from kits_core.recipe import Recipe
-    from tasks import train as tasks
+    from tasks.watch import TrainingWatcher
 
     side = max(96, shape)  # voxels in a slice: a scan is not smaller than the recipe's grid
     write_phantoms(root, cases, 1, shape=(40, side, side), spacing_mm=(6.0, 345.6 / side, 345.6 / side))
@@ -67,13 +67,13 @@ def _train(root: Path, cases: int, shape: int, settings: dict[str, int]) -> list
     split(SplitParameters())
 
     ends: list[tuple[float, float]] = []
-    told = tasks._Watcher.epoch
+    told = TrainingWatcher.epoch
 
     def epoch(self, number, values):  # type: ignore[no-untyped-def]
         ends.append((time.perf_counter(), values["step_seconds"]))
         told(self, number, values)
 
-    tasks._Watcher.epoch = epoch  # type: ignore[method-assign]
+    TrainingWatcher.epoch = epoch  # type: ignore[method-assign]
     train(TrainParameters(recipe=recipe, config=TrainingConfig.model_validate(settings)))
     rows = []
     for number, ((before, _), (after, steps)) in enumerate(pairwise(ends), start=2):

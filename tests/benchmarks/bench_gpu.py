@@ -174,7 +174,7 @@ def measure_epochs(folder: Path, epochs: int, limit_s: float) -> dict[str, float
         def note(self, text: str) -> None:
             print(text, flush=True)
 
-        budget = step = validated = lambda self, *_: None
+        resumed = budget = step = validated = lambda self, *_: None
 
         def epoch(self, epoch: int, told: dict[str, float]) -> None:
             values.append(dict(told))

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -13,8 +14,9 @@ from prefect.runtime import flow_run
 from sqlalchemy import select, text
 
 from db.at_work import run_folder
-from db.engine import catalog_session, open_catalog
+from db.engine import CatalogUnreachableError, catalog_session, open_catalog
 from db.models import PreparedCase, RunStatus, TrainingRun
+from db.queries import training as queries
 from db.queries.ingest import record_problem
 from db.settings import Settings
 from flows.evaluate import evaluate
@@ -33,7 +35,7 @@ from flows.train import promote, train
 from kits_core.cpu import this_cpu
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
-from kits_core.network import environment, training
+from kits_core.network import environment, training, validation
 from kits_core.network.backend import cpu_kernels
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
@@ -184,18 +186,77 @@ def test_cancelled_from_the_dashboard_it_stops_soon_and_the_catalog_says_so(begu
 
 
 def test_cancelled_while_it_validates_it_stops_before_the_epoch_counts(begun, api, rows, monkeypatch):
-    def run_epoch_and_cancel(self, model, loader, epoch):
-        values = run_epoch(self, model, loader, epoch)
+    def run_epoch_and_cancel(*given):
+        values = run_epoch(*given)
         cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         api.post(f"flow_runs/{flow_run.id}/set_state", json=cancelling).raise_for_status()
         return values
 
     run_epoch = training._Training._run_epoch
     monkeypatch.setattr(training._Training, "_run_epoch", run_epoch_and_cancel)
-    monkeypatch.setattr("tasks.train._LOOK_EVERY_S", 0)
+
+    def read_slowly(*given):
+        time.sleep(3)  # the server is asked beside the training
+        return read(*given)
+
+    read = validation.Validator._read
+    monkeypatch.setattr(validation.Validator, "_read", read_slowly)
+    monkeypatch.setattr("tasks.watch._LOOK_EVERY_S", 0)
     assert train(TrainParameters(recipe=RECIPE, config=CONFIG), return_state=True).is_cancelled()
     assert rows("SELECT status FROM training_run") == [("cancelled",)]
     assert rows("SELECT COUNT(*) FROM epoch_metric") == [(0,)]
+
+
+def test_a_server_that_never_answers_costs_a_training_nothing(begun, rows, monkeypatch):
+    hanging = []
+
+    def hang(*_, **__):
+        hanging.append(threading.current_thread().name)
+        threading.Event().wait(120)
+
+    for name in ("create_progress_artifact", "create_markdown_artifact", "check_cancelled"):
+        monkeypatch.setattr(f"tasks.watch.{name}", hang)
+    monkeypatch.setattr("tasks.watch._LOOK_EVERY_S", 0)
+    monkeypatch.setattr("tasks.watch._DASHBOARD_S", 0.5)
+    start = time.monotonic()
+    (model,) = train(TrainParameters(recipe=RECIPE, config=CONFIG))
+    assert time.monotonic() - start < 60
+    assert hanging == ["dashboard"]
+    assert rows("SELECT status FROM training_run") == [("completed",)]
+    assert rows("SELECT score FROM model") == [(model.score,)]
+
+
+def test_epochs_that_the_catalog_could_not_take_are_written_when_it_is_back(begun, rows, monkeypatch):
+    def away(*given):
+        if len(tries) < 2:
+            tries.append(given[2])
+            raise CatalogUnreachableError("the catalog is away")
+        return record(*given)
+
+    tries, record = [], queries.record_epoch
+    monkeypatch.setattr("tasks.watch.queries.record_epoch", away)
+    monkeypatch.setattr("tasks.beside._RETRY_S", 0.2)
+    train(TrainParameters(recipe=RECIPE, config=CONFIG.model_copy(update={"epochs": 3})))
+    assert tries == [1, 1]
+    assert rows("SELECT DISTINCT epoch FROM epoch_metric ORDER BY epoch") == [(1,), (2,), (3,)]
+
+
+def test_a_call_that_goes_on_writes_the_epochs_that_an_earlier_one_could_not(begun, rows, monkeypatch):
+    def away(*_):
+        raise CatalogUnreachableError("the catalog is away")
+
+    monkeypatch.setattr("tasks.watch._RECORDS_S", 0.5)
+    monkeypatch.setattr("tasks.beside._RETRY_S", 0.1)
+    monkeypatch.setattr(train_network, "retries", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.watch.queries.record_epoch", away)
+        with pytest.raises(CatalogUnreachableError):
+            train(TrainParameters(recipe=RECIPE, config=CONFIG))
+    assert rows("SELECT COUNT(*) FROM epoch_metric") == [(0,)]
+    assert rows("SELECT status, error FROM training_run") == [("failed", "the catalog is away")]
+    train(TrainParameters(recipe=RECIPE, config=CONFIG))
+    assert rows("SELECT DISTINCT epoch FROM epoch_metric") == [(1,)]
+    assert rows("SELECT status FROM training_run") == [("completed",)]
 
 
 def test_a_run_that_goes_on_on_another_cpu_says_so(begun, rows, monkeypatch):
@@ -209,7 +270,7 @@ def test_a_run_that_goes_on_on_another_cpu_says_so(begun, rows, monkeypatch):
     monkeypatch.setattr(training, "train", original)
     monkeypatch.setattr(environment, "this_cpu", lambda: "a Xeon of 2014")
     said = []
-    monkeypatch.setattr("tasks.train.say", said.append)
+    monkeypatch.setattr("tasks.watch.say", said.append)
     train(TrainParameters(resume=1))
     ((found,),) = rows("SELECT environment FROM training_run")
     recorded = json.loads(found)

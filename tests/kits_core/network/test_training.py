@@ -41,6 +41,9 @@ class _Told:
     def note(self, text):
         self.notes.append(text)
 
+    def resumed(self, history):
+        self.history = list(history)
+
 
 def _train(prepared, folder, config=CONFIG, watcher=None, **told):
     return train(
@@ -114,6 +117,13 @@ def test_killed_within_an_epoch_and_started_again_the_curve_is_that_of_the_unbro
     model = _train(prepared, tmp_path, on_epoch=record)
     assert _curve(history) == _curve(unbroken[1])
     assert (model.epoch, model.score) == (unbroken[0].epoch, unbroken[0].score)
+
+
+def test_a_call_that_goes_on_tells_what_was_done_before(unbroken, prepared, tmp_path):
+    shutil.copytree(unbroken[2], tmp_path, dirs_exist_ok=True)
+    watcher = _Told()
+    _train(prepared, tmp_path, watcher=watcher)
+    assert watcher.history == [unbroken[1][epoch] for epoch in (1, 2, 3, 4)]
 
 
 def test_killed_before_an_epoch_is_saved_the_epoch_is_done_again(unbroken, prepared, tmp_path):

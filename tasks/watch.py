@@ -1,0 +1,191 @@
+"""How a training goes, told to the terminal, the dashboard, TensorBoard and the catalog. Nothing of it holds it up."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+
+from db.queries import training as queries
+from kits_core.disk import readable
+from kits_core.report.data_url import data_url
+from tasks.beside import Beside
+from tasks.cancel import CancelledRunError, check_cancelled
+from tasks.catalog import catalog, reading
+from tasks.progress import report_progress, say
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
+
+    from kits_core.network.training import Budget
+
+_LOOK_EVERY_S = 5.0
+_DRAW_EVERY_S = 30.0
+_DASHBOARD_S = 10.0
+"""How long a training that is done waits for a dashboard that does not answer."""
+_RECORDS_S = 600.0
+"""How long it waits for the catalog; after that it fails, and the next call writes what is missing."""
+_ENDING_S = 3.0
+"""How long a training that was ended waits for either."""
+
+
+class TrainingWatcher:
+    """Whom `kits_core.network.training.train` tells how it goes. Used as a context manager, inside of a task.
+
+    The Prefect server has a thread of its own here, and the catalog and TensorBoard another one. Each may be slow, hang
+    or be gone: the training goes on. An epoch that could not be written is tried again until the training ends.
+    """
+
+    def __init__(self, run_id: int, epochs: int, folder: Path) -> None:
+        self._run_id, self._epochs, self._folder = run_id, epochs, folder
+        self._note = "starting"
+        self._log = get_run_logger()
+        self._artifact: UUID | None = None
+        self._cancelled: CancelledRunError | None = None
+        self._looked = self._drawn = time.monotonic()
+        self._board: SummaryWriter | None = None
+        self._steps, self._percent = 0, 0.0
+        self._dashboard = Beside("dashboard", self._server_is_away)
+        self._records = Beside("records", self._catalog_is_away, retry=True)
+        self._dashboard.put("progress", self._show_progress)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._percent = 100.0
+        self._dashboard.put("progress", self._show_progress)
+        self._records.put("board", self._close_board)
+        self._dashboard.close(_DASHBOARD_S if kind is None else _ENDING_S)
+        try:
+            self._records.close(_RECORDS_S if kind is None else _ENDING_S)
+        except Exception:
+            if kind is None:
+                raise
+
+    def note(self, text: str) -> None:
+        """See `kits_core.network.training.Watcher`."""
+        self._log.warning(text)
+        say(text)
+
+    def resumed(self, history: Sequence[Mapping[str, float]]) -> None:
+        """See `kits_core.network.training.Watcher`."""
+        for epoch, values in enumerate(history, start=1):
+            self._records.put(("epoch", epoch), partial(self._record, epoch, values))
+
+    def budget(self, budget: "Budget") -> None:
+        """See `kits_core.network.training.Watcher`."""
+        text = _describe(budget)
+        self._log.info(text)
+        say(text)
+        page = f"# Run {self._run_id}\n\n{text}\n"
+        self._dashboard.put(
+            "budget",
+            lambda: create_markdown_artifact(page, key="training-budget", description="What a training takes"),
+        )
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        """See `kits_core.network.training.Watcher`. Raises `CancelledRunError`."""
+        self._steps, self._percent = step, 100 * step / steps
+        self._records.put(("step", step), lambda: self._open_board(step).add_scalar("step/loss", loss, step))
+        report_progress("train", step, steps, self._note)
+        self._look()
+
+    def validated(self, cases: int, of: int) -> None:
+        """See `kits_core.network.training.Watcher`. Raises `CancelledRunError`."""
+        report_progress("validate", cases, of, self._note)
+        self._look()
+
+    def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """See `kits_core.network.training.Watcher`."""
+        self._note = (
+            f"epoch {epoch}/{self._epochs} · loss {values['loss']:.3f} · "
+            f"Dice kidney {values['kidney_dice']:.3f} tumour {values['tumor_dice']:.3f}"
+        )
+        self._log.info(self._note)
+        steps = self._steps
+        self._records.put(("epoch", epoch), partial(self._record, epoch, values))
+        self._records.put(("board", epoch), lambda: self._show_on_board(steps, values))
+        if time.monotonic() - self._drawn > _DRAW_EVERY_S:
+            self._drawn = time.monotonic()
+            self._dashboard.put("curve", self._draw)
+
+    # === What the training's thread does ===
+
+    def _look(self) -> None:
+        """Every few seconds have it shown how far it is, and looked whether someone has cancelled it."""
+        if self._cancelled is not None:
+            raise self._cancelled
+        if time.monotonic() - self._looked > _LOOK_EVERY_S:
+            self._looked = time.monotonic()
+            self._dashboard.put("cancelled", self._ask)
+            self._dashboard.put("progress", self._show_progress)
+
+    # === What the dashboard's thread does ===
+
+    def _ask(self) -> None:
+        try:
+            check_cancelled(
+                f"kits train --resume {self._run_id} goes on after the last whole epoch, and so does the same command"
+            )
+        except CancelledRunError as error:
+            self._cancelled = error
+
+    def _show_progress(self) -> None:
+        if self._artifact is None:
+            self._artifact = create_progress_artifact(  # type: ignore[assignment]
+                0.0, key="training", description=f"Run {self._run_id}"
+            )
+        update_progress_artifact(self._artifact, self._percent, description=self._note)  # type: ignore[arg-type]
+
+    def _draw(self) -> None:
+        from kits_core.report.figures import learning_curve  # noqa: PLC0415 - seaborn takes a second
+
+        with reading() as session:
+            curve = learning_curve(queries.history(session, self._run_id))
+        page = f"# Run {self._run_id}\n\n{self._note}\n\n![learning curve]({data_url(curve)})\n"
+        create_markdown_artifact(page, key="learning-curve", description="A training that is under way")
+
+    def _server_is_away(self, error: Exception) -> None:
+        self._log.warning("the Prefect server does not answer (%s); going on without it", error)
+
+    # === What the records' thread does ===
+
+    def _record(self, epoch: int, values: Mapping[str, float]) -> None:
+        with catalog() as session:
+            queries.record_epoch(session, self._run_id, epoch, values)
+
+    def _open_board(self, step: int) -> "SummaryWriter":
+        if self._board is None:
+            from tensorboardX import SummaryWriter  # noqa: PLC0415 - a third of a second
+
+            # What was written after the state that this call goes on from would stand there twice.
+            self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step)
+        return self._board
+
+    def _show_on_board(self, step: int, values: Mapping[str, float]) -> None:
+        board = self._open_board(step)
+        for name, value in values.items():
+            board.add_scalar(f"epoch/{name}", value, step)
+        board.flush()
+
+    def _close_board(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def _catalog_is_away(self, error: Exception) -> None:
+        self._log.warning("an epoch could not be written (%s); the training goes on, and it is tried again", error)
+
+
+def _describe(budget: "Budget") -> str:
+    return (
+        f"{budget.steps} steps to go at {budget.seconds_a_step:.2g} s: {timedelta(seconds=round(budget.seconds))} and "
+        f"validation ({budget.device}, {budget.policy}) · peak memory {readable(budget.peak_bytes)} · checkpoints "
+        f"{readable(budget.disk_bytes)} of {readable(budget.free_disk_bytes)} free"
+    )
