@@ -15,7 +15,7 @@ $(error EXTRA: expected cpu or gpu, got "$(EXTRA)")
 endif
 READY := $(VENV)/.ready-$(EXTRA)
 
-.PHONY: demo test check wheels bench lock clean
+.PHONY: demo test check docs wheels bench lock clean
 
 demo: $(READY)
 	$(BIN)/kits demo
@@ -33,6 +33,10 @@ check: $(READY)
 	$(BIN)/lint-imports
 	@$(BIN)/pip-licenses > /dev/null && echo "Licences: none refused (pyproject.toml)"
 
+# The documentation as pages, with its reference made from the code: open build/site/index.html. Links are checked.
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 PYTHONUTF8=1 $(BIN)/mkdocs build --quiet && echo "build/site/index.html"
+
 # Whether both locks can be installed on every platform and Python that we promise; asks the package index.
 wheels: $(READY)
 	@.ci/wheels $(BIN)/uv
@@ -43,7 +47,7 @@ bench: $(READY)
 # Names, versions and hashes, for every platform and Python that pyproject.toml allows; no address of an index.
 # The second lock starts from the first, so that they differ in what a graphics card needs alone.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
-	--extra dask --extra dev
+	--extra dask --extra dev --extra docs
 lock: $(READY)
 	$(COMPILE) --upgrade --extra cpu --output-file $(LOCK_cpu) pyproject.toml
 	cp $(LOCK_cpu) $(LOCK_gpu)
