@@ -15,7 +15,7 @@ $(error EXTRA: expected cpu or gpu, got "$(EXTRA)")
 endif
 READY := $(VENV)/.ready-$(EXTRA)
 
-.PHONY: demo test check docs wheels bench lock clean
+.PHONY: demo test test-fast check docs wheels bench lock clean
 
 demo: $(READY)
 	$(BIN)/kits demo
@@ -25,6 +25,13 @@ demo: $(READY)
 # In UTF-8 whatever the locale: the tests read what other processes print.
 test: check
 	PYTHONUTF8=1 $(BIN)/python -m pytest -n 2 --durations 20 --dist loadfile --no-loadscope-reorder
+
+# What needs no server, no database server and no training, and no test of many seconds: under two minutes on two cores.
+FAST := tests/kits_core/test_*.py $(addprefix tests/kits_core/,geometry inference metrics recipe report scan source) \
+	tests/kits_core/structures tests/db tests/deployments/reference tests/deployments/cli/test_output.py tests/deployments/cli/test_table.py \
+	tests/docs/test_examples.py tests/flows/test_imports.py
+test-fast: $(READY)
+	PYTHONUTF8=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow" -k "not postgresql" $(FAST)
 
 check: $(READY)
 	$(BIN)/ruff check

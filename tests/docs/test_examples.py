@@ -29,6 +29,7 @@ COMMANDS = commands()
 EVERY_PAGE = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_the_blocks_of_a_page_run_in_their_order(path, reader):
     for command in BEFORE.get(path.stem, ()):

@@ -10,6 +10,8 @@ nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed; th
 
 from page_blocks import ROOT  # noqa: E402 - what may be missing comes first
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = ROOT / "docs" / "notebooks" / "kits.ipynb"
 
 

@@ -13,6 +13,8 @@ pytest.importorskip("mkdocs", reason="mkdocs is not installed; the extra docs ha
 pytest.importorskip("material", reason="mkdocs-material is not installed; the extra docs has it")
 pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed; the extra docs has it")
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # What a newcomer types into the search box, and the page that answers it.
 QUESTIONS = {
