@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import warnings
 
 import pytest
 import typer
@@ -115,3 +116,36 @@ def _parse(words, where):
 
 def _options(command):
     return {spelling for one in command.params if one.param_type_name == "option" for spelling in one.opts}
+
+
+NOTEBOOK = ROOT / "docs" / "notebooks" / "kits.ipynb"
+
+
+@pytest.fixture
+def notebook():
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed; the extra docs has it")
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_on_a_home_with_a_model(notebook, reader, monkeypatch):
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed; the extra docs has it")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed; the extra docs has it")
+    monkeypatch.setenv("KITS_HOME", str(reader.folder / "kits-home"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Jupyter's own
+        nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(reader.folder)}}).execute()
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    shown = ["".join(output.get("data", {}).get("text/plain", "") for output in cell.outputs) for cell in cells]
+    leaderboard, means, volume, ceilings, labels, scores, plan = shown[1:]
+    assert "tumor_dice" in leaderboard
+    assert "foreground" in means
+    assert volume.startswith("((40, 96, 96), (5.0, 3.2")
+    assert "'tumor': 0." in ceilings
+    assert labels == "((40, 96, 96), dtype('uint8'))"
+    assert "hausdorff95_mm" in scores
+    assert "parenchyma_ml" in plan
+
+
+def test_the_notebook_is_stored_without_results(notebook):
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)

@@ -116,6 +116,9 @@ def test_messages_are_found_as_they_are_raised(made):
     assert any(
         "expected folds, got none; make a split with kits split --folds 5" in text for text in told["tasks/train.py"]
     )
+    step = "correct it at its source, then run ingest again"  # a constant of that module
+    assert f"…: expected labels from 0 to 3, got … to …; {step}" in told["kits_core/recipe/prepare.py"]
+    assert any("expected one fold or all, got both" in text for text in told["flows/parameters.py"])
     assert sum(map(len, told.values())) > 250
 
 
