@@ -1,8 +1,9 @@
 """Settings of recipes, trainings and flows, deployments, events and environment variables, from their models."""
 
+import ast
 import inspect
+import re
 from collections.abc import Iterator
-from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
@@ -13,11 +14,11 @@ from pydantic_core import PydanticUndefined
 
 from db.variables import OF_OTHERS, kits_variables
 from deployments.reference.markdown import code, page, prose, table
+from deployments.reference.sources import ROOT, called, constants, modules, text_of
 from flows import parameters
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
 
-_ROOT = Path(__file__).resolve().parents[2]
 _BOUNDS = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}", "lt": "less than {}",
            "multiple_of": "a multiple of {}", "min_length": "at least {} of them"}  # fmt: skip
 
@@ -53,19 +54,33 @@ def environment_page() -> str:
 
 
 def deployments_page() -> str:
-    """The page of all deployments, and of the events that start them."""
+    """The page of all deployments, of the artifacts that they leave, and of the events that start them."""
     from tasks import events  # noqa: PLC0415 - which imports Prefect
 
-    described = yaml.safe_load((_ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    described = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
     emitted = {events.DATASET_CHANGED: events.dataset_changed, events.MODEL_TRAINED: events.model_trained}
     return page(
-        "# Deployments and events",
+        "# Deployments, artifacts, events",
         "Made from `prefect.yaml` and the code. `kits up` makes all of them. A deployment's form in the dashboard has "
         "the fields of its parameters. [Every day](../running.md) says how they are used.",
         *(part for deployment in described["deployments"] for part in _deployment(deployment)),
+        "## Artifacts",
+        "Each keeps its history under its key, and is shown in the dashboard. `…` is the name of the stage.",
+        table(("key", "what", "made by"), artifacts()),
         "## Events",
         table(("event", "when", "payload"), (_event(name, emit) for name, emit in emitted.items())),
     )
+
+
+def artifacts() -> list[tuple[str, str, str]]:
+    """Key, description and module of every artifact that flows and tasks make."""
+    found = []
+    for module, tree in modules("flows", "tasks").items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and re.fullmatch(r"create_\w+_artifact", called(node)):
+                words = {word.arg: text_of(word.value, constants(tree)) for word in node.keywords}
+                found.append((code(words["key"]), words.get("description", ""), code(module)))
+    return sorted(set(found))
 
 
 def _model(model: type[BaseModel], title: str) -> Iterator[str]:

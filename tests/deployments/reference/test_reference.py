@@ -22,6 +22,7 @@ from deployments.reference.settings import flow_parameters
 from kits_core.metrics.score import METRICS
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
+from tasks.events import DATASET_CHANGED, MODEL_TRAINED
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("kits_core", "db", "tasks", "flows", "deployments")
@@ -102,6 +103,16 @@ def test_every_deployment_table_view_column_and_metric_is_on_its_page(made):
         assert len(re.findall(rf"(?:└─ |^){name}\b(?! \+ )", tree, flags=re.MULTILINE)) <= 1
         assert re.search(rf"(?:└─ |^){name}\b", tree, flags=re.MULTILINE)
     assert all(f"(`{metric.name}`)" in made["reference/metrics.md"] for metric in METRICS)
+
+
+def test_every_artifact_and_event_is_on_its_page_and_those_that_people_are_told_of_exist(made):
+    page = made["reference/deployments.md"]
+    told = (ROOT / "docs" / "running.md").read_text(encoding="utf-8").split("| artifact | of |\n")[1].split("\n\n")[0]
+    keys = re.findall(r"`([^`]+)`", "\n".join(row.split("|")[1] for row in told.splitlines()))
+    assert {"ingest", "learning-curve", "report"} <= set(keys)
+    assert [key for key in keys if f"| `{key}` |" not in page and not key.endswith("-progress")] == []
+    assert "| `…-progress` |" in page
+    assert all(f"| `{event}` |" in page for event in (DATASET_CHANGED, MODEL_TRAINED))
 
 
 def test_every_public_name_of_python_is_on_its_page(made):
