@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, inspect, text
 
 from db.identity import name_by_settings
+from db.view_grants import act_as_owner, give_again, view_grants
 from db.views import create_views, drop_views
 from kits_core.errors import KitsError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0013"
+HEAD = "0015"
 """The newest revision in `db/migrations/versions`; stands here so that an open catalog is checked by one query."""
 
 _LOCK = 7_234_151  # any number that no other program on the same PostgreSQL database uses
@@ -47,11 +48,14 @@ def upgrade(engine: Engine) -> None:
                 f"the catalog is at version {found}: expected at most {HEAD}; it was made by a newer release of this "
                 "software, so update this installation"
             )
+        act_as_owner(connection)
+        grants = view_grants(connection)
         # SQLite copies a table to alter it, which a view on the table would forbid.
         drop_views(connection)
         command.upgrade(config(connection), "head")
         name_by_settings(connection)
         create_views(connection)
+        give_again(connection, grants)
         _check_references(connection)
 
 

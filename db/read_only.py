@@ -21,7 +21,7 @@ from kits_core.errors import KitsError
 
 _STEPS_BETWEEN_LOOKS = 10_000
 _MOST_ROWS, _MOST_BYTES, _ROWS_AT_ONCE = 1_000_000, 256 << 20, 10_000
-"""Of an answer. The largest view of 5,000 cases and 20 evaluations has half a million rows."""
+"""Of an answer. The scores of 5,000 cases by 20 evaluations are half a million rows of `case_metric_wide`."""
 
 _PLAN = re.compile(r"\s*EXPLAIN\b", re.IGNORECASE)
 

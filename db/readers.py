@@ -70,8 +70,10 @@ def grant_reader(settings: Settings, name: str, password: str | None = None) -> 
     engine = open_catalog(settings)
     if engine.dialect.name != "postgresql":
         raise KitsError(
-            f"kits catalog grant: expected a catalog on PostgreSQL, got {shown_address(settings.catalog_url)}, which "
-            "whoever reads its file can read; set KITS_DATABASE_URL, or KITS_HOME_GROUP to share the home"
+            f"kits catalog grant {name}: expected a catalog on PostgreSQL, got {shown_address(settings.catalog_url)}. "
+            "SQLite has no roles: whoever can read that file can read the catalog. Share the home with a group by "
+            "KITS_HOME_GROUP and ask by kits sql, which cannot write; programs open the file with ?mode=ro "
+            "(docs/connect.md). For roles, move the catalog to PostgreSQL by KITS_DATABASE_URL"
         )
     try:
         with engine.begin() as connection:

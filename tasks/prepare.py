@@ -183,6 +183,7 @@ def _facts(settings: Settings, made: Prepared) -> dict[str, Any]:
         "image_sha256": made.image_sha256,
         "label_path": stored(made.label_path),
         "label_sha256": made.label_sha256,
+        "bytes": sum(path.stat().st_size for path in (made.image_path, made.label_path) if path is not None),
         "geometry": made.grid.to_json(),
         "kidney_kept": made.kept.get(Label.KIDNEY),
         "tumor_kept": made.kept.get(Label.TUMOR),

@@ -13,7 +13,7 @@ from db.models.dataset import (
     Phase,
     Problem,
 )
-from db.models.evaluation import CaseMeasurement, CaseMetric, Evaluation, ScoredCase
+from db.models.evaluation import CaseMeasurement, CaseScore, Evaluation, ScoredCase
 from db.models.prediction import Measurement, Prediction, PredictionModel
 from db.models.preparation import Ceiling, PreparedCase, Recipe
 from db.models.split import Split, SplitMember, Subset
@@ -24,7 +24,7 @@ __all__ = [
     "Case",
     "CaseFile",
     "CaseMeasurement",
-    "CaseMetric",
+    "CaseScore",
     "CaseStatus",
     "Ceiling",
     "ClinicalRecord",

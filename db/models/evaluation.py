@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint, false
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, RowId, checked, now
@@ -43,19 +43,34 @@ class Evaluation(RowId, Base):
     split: Mapped[Split] = relationship()
 
 
-class CaseMetric(RowId, Base):
-    """One value of one region of one case; NULL where the metric has none."""
+class CaseScore(RowId, Base):
+    """One region of one case: its metrics side by side (`kits_core.metrics.score`), NULL where one has no value.
 
-    __tablename__ = "case_metric"
-    __table_args__ = (UniqueConstraint("evaluation_id", "case_id", "region", "metric"),)
+    `seconds`: that the region took. All that the leaderboard means over lies in one index: a score is stored once, and
+    no sum of scores is.
+    """
+
+    __tablename__ = "case_score"
+    __table_args__ = (
+        UniqueConstraint("evaluation_id", "case_id", "region"),
+        Index("ix_case_score_means", "evaluation_id", "region", "status", "dice", "surface_dice"),
+    )
 
     evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"))
     case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
     region: Mapped[str]
-    metric: Mapped[str]
-    value: Mapped[float | None]
     status: Mapped[Status] = mapped_column(checked(Status, "status"))
     seconds: Mapped[float]
+    dice: Mapped[float | None]
+    iou: Mapped[float | None]
+    surface_dice: Mapped[float | None]
+    volumetric_similarity: Mapped[float | None]
+    hausdorff_mm: Mapped[float | None]
+    hausdorff95_mm: Mapped[float | None]
+    mean_surface_distance_mm: Mapped[float | None]
+    detected: Mapped[float | None]
+    prediction_ml: Mapped[float | None]
+    reference_ml: Mapped[float | None]
 
     case: Mapped[Case] = relationship()
 

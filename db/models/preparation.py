@@ -28,7 +28,7 @@ class PreparedCase(RowId, Made, Base):
 
     `*_kept`: share of the label's voxels inside the grid, None where there are none. `*_ml`: volume on the grid, as the
     network is to find it; before the preparation it is in `label_volume`. `peak_bytes`: most memory of the process that
-    made it.
+    made it. `bytes`: of its files; NULL before version 0015.
     """
 
     __tablename__ = "prepared_case"
@@ -50,6 +50,7 @@ class PreparedCase(RowId, Made, Base):
     tumor_ml: Mapped[float | None]
     seconds: Mapped[float]
     peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    bytes: Mapped[int | None] = mapped_column(BigInteger)
 
     case: Mapped[Case] = relationship()
     ceilings: Mapped[list["Ceiling"]] = relationship(cascade="all, delete-orphan")

@@ -12,7 +12,7 @@ from db.models import (
     Case,
     CaseFile,
     CaseMeasurement,
-    CaseMetric,
+    CaseScore,
     Ceiling,
     ClinicalRecord,
     Evaluation,
@@ -28,7 +28,7 @@ from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 from kits_core.labels import Label
 from kits_core.metrics.aggregate import diagonal_mm
-from kits_core.metrics.score import Score, Status
+from kits_core.metrics.score import METRICS, Score, Status
 from kits_core.plan.measurement import Pair
 
 
@@ -92,23 +92,19 @@ def record_scores(
     `sha256`: of the image that was predicted from and of the reference that was scored against.
     """
     take_turn(session, Case, case_id)
-    for table in (CaseMetric, CaseMeasurement, ScoredCase):
+    for table in (CaseScore, CaseMeasurement, ScoredCase):
         session.execute(delete(table).where(table.evaluation_id == evaluation_id, table.case_id == case_id))
     image, reference = sha256
     session.add(
         ScoredCase(evaluation_id=evaluation_id, case_id=case_id, image_sha256=image, reference_sha256=reference)
     )
+    regions: dict[str, dict[str, Any]] = {}
+    for score in scores:
+        values = regions.setdefault(score.region, {"status": score.status, "seconds": score.seconds})
+        values[score.metric] = score.value
     session.add_all(
-        CaseMetric(
-            evaluation_id=evaluation_id,
-            case_id=case_id,
-            region=score.region,
-            metric=score.metric,
-            value=score.value,
-            status=score.status,
-            seconds=score.seconds,
-        )
-        for score in scores
+        CaseScore(evaluation_id=evaluation_id, case_id=case_id, region=region, **values)
+        for region, values in regions.items()
     )
     session.add_all(CaseMeasurement(evaluation_id=evaluation_id, case_id=case_id, **asdict(pair)) for pair in measured)
 
@@ -117,8 +113,8 @@ def scored_cases(session: Session, evaluation_id: int) -> set[int]:
     """Ids of the cases that have values of a prediction."""
     return set(
         session.scalars(
-            select(CaseMetric.case_id)
-            .where(CaseMetric.evaluation_id == evaluation_id, CaseMetric.status != Status.MISSING)
+            select(CaseScore.case_id)
+            .where(CaseScore.evaluation_id == evaluation_id, CaseScore.status != Status.MISSING)
             .distinct()
         )
     )
@@ -165,19 +161,19 @@ def validated_cleanup(session: Session, model_id: int, *, flips: bool) -> dict[s
 
 def score_frame(session: Session, evaluation_id: int) -> pd.DataFrame:
     """Long: `case, region, metric, value, status, diagonal_mm`, in the order of the cases' names."""
-    rows = session.execute(
-        select(
-            Case.name,
-            CaseMetric.region,
-            CaseMetric.metric,
-            CaseMetric.value,
-            CaseMetric.status,
-            CaseMetric.case_id,
-        )
-        .join(Case, Case.id == CaseMetric.case_id)
-        .where(CaseMetric.evaluation_id == evaluation_id)
-        .order_by(Case.name, CaseMetric.id)
+    scored = session.execute(
+        select(Case.name, CaseScore)
+        .join(Case, Case.id == CaseScore.case_id)
+        .where(CaseScore.evaluation_id == evaluation_id)
+        .order_by(Case.name, CaseScore.id)
     ).all()
+    rows = [
+        (name, row.region, metric.name, value, row.status, row.case_id)
+        for name, row in scored
+        for metric in METRICS
+        # An overlap always has a value, unless it was not measured.
+        if (value := getattr(row, metric.name)) is not None or metric.kind != "overlap"
+    ]
     frame = pd.DataFrame(rows, columns=["case", "region", "metric", "value", "status", "case_id"])
     diagonals = _diagonals_mm(session, frame["case_id"].unique().tolist())
     return frame.assign(diagonal_mm=frame.pop("case_id").map(diagonals)).astype({"value": float, "diagonal_mm": float})

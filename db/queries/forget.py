@@ -9,7 +9,7 @@ from db.models import (
     Case,
     CaseFile,
     CaseMeasurement,
-    CaseMetric,
+    CaseScore,
     Ceiling,
     ClinicalRecord,
     Evaluation,
@@ -29,7 +29,7 @@ from db.models.dataset import Dataset
 from db.queries.turns import take_turn
 
 _OF_A_CASE = (
-    *(ClinicalRecord, LabelVolume, Problem, CaseFile, TrainedCase, SplitMember, ScoredCase, CaseMetric),
+    *(ClinicalRecord, LabelVolume, Problem, CaseFile, TrainedCase, SplitMember, ScoredCase, CaseScore),
     CaseMeasurement,
 )
 
@@ -62,7 +62,7 @@ def evaluations_of(session: Session, cases: Sequence[Case]) -> list[int]:
     """Numbers of the evaluations that have scored one of the cases."""
     ids = [case.id for case in cases]
     scored = select(ScoredCase.evaluation_id).where(ScoredCase.case_id.in_(ids))
-    measured = select(CaseMetric.evaluation_id).where(CaseMetric.case_id.in_(ids))
+    measured = select(CaseScore.evaluation_id).where(CaseScore.case_id.in_(ids))
     return sorted(set(session.scalars(scored.union(measured))))
 
 

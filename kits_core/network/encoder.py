@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kits_core.network.backend import keras, layers
+from kits_core.network.convolution import Conv3D
 from kits_core.network.upsampled import UpsampledConv3D
 
 STAGES = 4
@@ -41,11 +42,10 @@ class Style:
 
     def conv_norm(self, x: Any, filters: int, *, kernel: int, strides: int, name: str) -> Any:
         """A convolution without bias and the normalisation that makes the bias needless."""
-        x = layers.Conv3D(
+        x = Conv3D(
             filters,
             kernel,
             strides=strides,
-            padding="same",
             use_bias=False,
             kernel_initializer=keras.initializers.HeNormal(seed=layer_seed(self.seed, name)),
             dtype=self.policy,

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from kits_core.network.backend import cpu_kernels, find_gpus, keras
-from kits_core.network.loader import Batch
+from kits_core.network.backend import cpu_kernels, find_gpus, keras, ops
 from kits_core.network.machine import choose_device, choose_policy, running_on
 from kits_core.network.small import CONFIG, RECIPE
-from kits_core.network.training import build_model, train_on
+from kits_core.network.steps import steps_of
+from kits_core.network.training import build_model
 
 _STEPS = 5
 _ENOUGH_S = 30.0
@@ -43,15 +43,18 @@ def probe() -> Probe:
     device = choose_device(CONFIG.device)
     policy = choose_policy(CONFIG.precision, device)
     rng = np.random.default_rng(0)
-    cases = tuple(f"noise {number}" for number in range(CONFIG.batch_size))
-    shape = (len(cases), *(RECIPE.shape,) * 3, 1)
-    batch = Batch(cases, rng.normal(size=shape).astype(np.float32), rng.integers(0, 3, size=shape).astype(np.uint8))
+    shape = (CONFIG.batch_size, *(RECIPE.shape,) * 3, 1)
+    images, labels = rng.normal(size=shape).astype(np.float32), rng.integers(0, 3, size=shape).astype(np.uint8)
     seconds: list[float] = []
     with running_on(device, CONFIG):
         model = build_model(CONFIG, RECIPE, policy)
+        steps = steps_of(model, CONFIG)
+        steps.begin()
+        images, labels = ops.convert_to_tensor(images), ops.convert_to_tensor(labels)
         while len(seconds) < 2 or (len(seconds) <= _STEPS and sum(seconds) < _ENOUGH_S):
             start = time.perf_counter()
-            train_on(model, batch, len(cases))
+            for loss in steps.step(images, labels):
+                ops.convert_to_numpy(loss)
             seconds.append(time.perf_counter() - start)
     return Probe(
         backend=keras.backend.backend(),

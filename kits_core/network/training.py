@@ -11,30 +11,32 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from kits_core.disk import check_room, free_bytes
+from kits_core.disk import free_bytes
 from kits_core.errors import KitsError
-from kits_core.files import link_or_copy, sha256_of, write_text_atomically, written_aside
-from kits_core.network.backend import keras, peak_memory_bytes, uses_xla
-from kits_core.network.checkpoint import Progress, kept_states, load_progress, load_state, save_state, state_path
+from kits_core.files import sha256_of, write_text_atomically
+from kits_core.network.augment import augmented
+from kits_core.network.backend import keras, ops, peak_memory_bytes, uses_xla
+from kits_core.network.checkpoint import Progress, load_state
 from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Batch, Loader, TrainingCase
-from kits_core.network.loss import DiceCrossEntropy, FocalTversky
 from kits_core.network.machine import choose_device, choose_policy, running_on
-from kits_core.network.unet import DEEP_STRIDES, ResNetUNet
+from kits_core.network.saving import Saver, disk_bytes
+from kits_core.network.steps import Steps, steps_of
+from kits_core.network.unet import ResNetUNet
 from kits_core.network.validation import Validator
 from kits_core.recipe.recipe import Recipe
 
 _MEASURED_STEPS = 3
-_BYTES_A_PARAMETER = 3 * 4  # the weight and Adam's two moments, float32
-_CHECKPOINTS = 5  # two states, the best epoch of each, and a state being written
+_LOSSES_LATE = 2  # steps that are sent before the loss of an older one is waited for
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Watcher(Protocol):
         """After the third step of a call."""
 
     def step(self, step: int, steps: int, loss: float) -> None:
-        """After every step; `step` counts from the first epoch."""
+        """After every step, when its loss has come back; `step` counts from the first epoch."""
 
     def validated(self, cases: int, of: int) -> None:
         """After every validation case of an epoch."""
@@ -85,7 +87,7 @@ class Watcher(Protocol):
         """Before an epoch's state is saved, so an epoch may be told again after a kill.
 
         `values`: `loss`, `kidney_dice`, `tumor_dice`, `score` (their mean), `learning_rate`, `seconds` of the whole
-        epoch and `step_seconds` of its steps alone.
+        epoch and `step_seconds` of its steps, what waited for batches included.
         """
 
 
@@ -153,13 +155,8 @@ def build_model(config: TrainingConfig, recipe: Recipe, policy: str = "float32")
     optimizer = keras.optimizers.Adam(config.learning_rate, gradient_accumulation_steps=parts if parts > 1 else None)
     if policy == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    losses: Any = _loss(config)
-    weights = None
-    if config.deep_supervision:
-        # Each coarser output counts half as much as the one before, all together as much as one.
-        shares = [0.5**place for place in range(1 + len(DEEP_STRIDES))]
-        losses, weights = [_loss(config) for _ in shares], [share / sum(shares) for share in shares]
-    model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, jit_compile=uses_xla())
+    # The loss is not compiled in: `Steps` takes it from the settings.
+    model.compile(optimizer=optimizer, jit_compile=uses_xla())
     # Made in the first step instead, Adam's variables have TensorFlow trace it twice: 18 s for the demo's, not 8.
     model.optimizer.build(model.trainable_variables)
     return model
@@ -174,26 +171,6 @@ def learning_rate(config: TrainingConfig, epoch: int) -> float:
     return config.final_learning_rate + span * (1 + math.cos(math.pi * share)) / 2
 
 
-def train_on(model: Any, batch: Batch, cases_at_once: int) -> float:
-    """One step on a batch, in parts of `cases_at_once` whose gradients add up; the batch's mean loss."""
-    losses = []
-    for start in range(0, len(batch.cases), cases_at_once):
-        part = slice(start, start + cases_at_once)
-        targets: Any = batch.labels[part]
-        if model.deep_supervision:
-            targets = [targets, *(targets[:, ::stride, ::stride, ::stride] for stride in DEEP_STRIDES)]
-        losses.append(float(model.train_on_batch(batch.images[part], targets, return_dict=True)["loss"]))
-    return float(np.mean(losses))
-
-
-def _loss(config: TrainingConfig) -> Any:
-    background, per = config.loss_background, config.loss_per
-    if config.loss == "dice_cross_entropy":
-        return DiceCrossEntropy(background=background, per=per)
-    weights = config.miss_weight, config.false_alarm_weight, config.focus
-    return FocalTversky(*weights, background=background, per=per)
-
-
 @dataclass
 class _Training:
     config: TrainingConfig
@@ -202,6 +179,8 @@ class _Training:
     device: str
     watcher: Watcher
     _step_seconds: list[float] = field(default_factory=list)
+    """From the loss of the step before, or from the beginning of the epoch, to that of the step; of this call."""
+    _last_arrival: float = 0.0
 
     def run(self, train_cases: Sequence[TrainingCase], validation_cases: Sequence[TrainingCase]) -> TrainedModel:
         config = self.config
@@ -214,14 +193,32 @@ class _Training:
                 f"{self.device}, where its settings mean {policy}; go on where it was begun, or train anew with other "
                 "settings"
             )
-        self._keep_best(progress)
+        with Saver(self.folder) as saver:
+            saver.keep_best(progress)
+            progress = self._run_epochs(model, progress, saver, train_cases, validation_cases)
+            saver.wait()
+            best = saver.best(progress.best_epoch)
+            saver.drop_bests_but({best})
+        return TrainedModel(best, sha256_of(best), progress.best_epoch, progress.best_score, int(model.count_params()))
+
+    def _run_epochs(
+        self,
+        model: Any,
+        progress: Progress,
+        saver: Saver,
+        train_cases: Sequence[TrainingCase],
+        validation_cases: Sequence[TrainingCase],
+    ) -> Progress:
+        config, steps = self.config, steps_of(model, self.config)
         loader = Loader(train_cases, self.recipe, config.batch_size, config.seed)
         validator = Validator(model, validation_cases, self.recipe)
         while progress.epoch < config.epochs and progress.epochs_without_gain < config.patience:
-            self._check_disk(model)
+            saver.check_room(model)
             epoch, start = progress.epoch + 1, time.perf_counter()
             model.optimizer.learning_rate = learning_rate(config, epoch)
-            values = self._run_epoch(model, loader, epoch)
+            values = self._run_epoch(model, steps, loader, epoch)
+            saver.wait()
+            steps.end()
             _check_weights(model, epoch)
             values |= validator.scores(self.watcher.validated)
             values |= {"learning_rate": learning_rate(config, epoch), "seconds": time.perf_counter() - start}
@@ -230,25 +227,43 @@ class _Training:
                 best_epoch, best_score = epoch, values["score"]
             progress = Progress(epoch, best_epoch, best_score, [*progress.history, values])
             self.watcher.epoch(epoch, values)
-            save_state(self.folder / "state", model, progress)
-            self._keep_best(progress)
-        best = self._best(progress.best_epoch)
-        self._drop_bests_but({best})
-        return TrainedModel(best, sha256_of(best), progress.best_epoch, progress.best_score, int(model.count_params()))
+            saver.save(model, progress)
+            if not steps.spares_the_model:
+                saver.wait()
+        return progress
 
-    def _run_epoch(self, model: Any, loader: Loader, epoch: int) -> dict[str, float]:
-        losses, before = [], len(self._step_seconds)
-        for step, batch in enumerate(loader.epoch(epoch), start=1):
-            start = time.perf_counter()
-            loss = train_on(model, batch, self.config.cases_at_once)
-            self._step_seconds.append(time.perf_counter() - start)
-            _check_finite(loss, epoch, step, batch)
-            losses.append(loss)
-            done, steps = (epoch - 1) * len(loader) + step, self.config.epochs * len(loader)
-            if len(self._step_seconds) == _MEASURED_STEPS:
-                self.watcher.budget(self._budget(model, steps - done))
-            self.watcher.step(done, steps, loss)
+    def _run_epoch(self, model: Any, steps: Steps, loader: Loader, epoch: int) -> dict[str, float]:
+        """All steps of an epoch. The next batch is sent before a loss is waited for, so a device always has work."""
+        before = len(self._step_seconds)
+        self._last_arrival = time.perf_counter()
+        steps.begin()
+        losses: list[float] = []
+        under_way: deque[_Sent] = deque()
+        with closing(loader.epoch(epoch)) as batches:
+            coming = self._next_batch(batches)
+            while coming is not None:
+                batch, images, labels = coming
+                place = len(losses) + len(under_way) + 1
+                under_way.append(_Sent(epoch, place, len(loader), batch.cases, steps.step(images, labels)))
+                coming = self._next_batch(batches)
+                while len(under_way) > (_LOSSES_LATE if coming is not None else 0):
+                    losses.append(self._arrived(model, under_way.popleft()))
         return {"loss": float(np.mean(losses)), "step_seconds": sum(self._step_seconds[before:])}
+
+    def _next_batch(self, batches: Generator[Batch]) -> tuple[Batch, Any, Any] | None:
+        batch = next(batches, None)
+        return None if batch is None else (batch, *augmented(batch, self.recipe))
+
+    def _arrived(self, model: Any, sent: "_Sent") -> float:
+        loss = sent.read_loss()
+        now = time.perf_counter()
+        self._step_seconds.append(now - self._last_arrival)
+        self._last_arrival = now
+        done, of = (sent.epoch - 1) * sent.steps + sent.step, self.config.epochs * sent.steps
+        if len(self._step_seconds) == _MEASURED_STEPS:
+            self.watcher.budget(self._budget(model, of - done))
+        self.watcher.step(done, of, loss)
+        return loss
 
     def _budget(self, model: Any, steps: int) -> Budget:
         seconds = statistics.median(self._step_seconds[1:])  # the first one compiles
@@ -257,62 +272,38 @@ class _Training:
             seconds_a_step=seconds,
             seconds=seconds * steps,
             peak_bytes=peak_memory_bytes(),
-            disk_bytes=_disk_bytes(model),
+            disk_bytes=disk_bytes(model),
             free_disk_bytes=free_bytes(self.folder),
             device=self.device,
             policy=model.policy,
         )
 
-    def _check_disk(self, model: Any) -> None:
-        files = {stat.st_ino: stat.st_size for stat in (path.stat() for path in self.folder.rglob("*.keras"))}
-        check_room(self.folder, max(0, _disk_bytes(model) - sum(files.values())), "checkpoints")
-
-    def _best(self, epoch: int) -> Path:
-        return self.folder / f"best_epoch_{epoch:05d}.keras"
-
-    def _keep_best(self, progress: Progress) -> None:
-        """Give the newest state a second name where it is the best; the best of the state before it stays, too.
-
-        Where a kill came between a state and this, the next call starts here.
-        """
-        best, states = self._best(progress.best_epoch), self.folder / "state"
-        if progress.epoch and not best.exists():
-            state = state_path(states, progress.best_epoch)
-            if not state.exists():
-                raise KitsError(
-                    f"{best}: expected the best epoch so far, got no file; put it back, or delete {states} and train "
-                    "again, from the first epoch"
-                )
-            with written_aside(best, suffix=".keras") as aside:
-                link_or_copy(state, aside)
-        bests = {best}
-        for state in kept_states(states):
-            with suppress(OSError, ValueError, TypeError):  # what cannot be read is no state to go on from
-                bests.add(self._best(load_progress(state).best_epoch))
-        self._drop_bests_but(bests)
-
-    def _drop_bests_but(self, kept: set[Path]) -> None:
-        for path in set(self.folder.glob("best_epoch_*.keras")) - kept:
-            path.unlink()
-
-
-def _disk_bytes(model: Any) -> int:
-    a_parameter = _BYTES_A_PARAMETER + 4 * bool(model.optimizer.gradient_accumulation_steps)
-    return int(model.count_params()) * a_parameter * _CHECKPOINTS
-
 
 def _check_weights(model: Any, epoch: int) -> None:
     """A step's loss is that of the weights before it, so the last one's come to light here."""
-    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+    if not all(bool(ops.all(ops.isfinite(weights))) for weights in model.weights):
         raise KitsError(
             f"epoch {epoch}, last step: expected finite weights, got others; lower the learning rate; the state of the "
             "epoch before is kept"
         )
 
 
-def _check_finite(loss: float, epoch: int, step: int, batch: Batch) -> None:
-    if not math.isfinite(loss):
-        raise KitsError(
-            f"epoch {epoch}, step {step} ({', '.join(batch.cases)}): expected a finite loss, got {loss}; "
-            "lower the learning rate, or look at these cases; the state of the last whole epoch is kept"
-        )
+@dataclass(frozen=True)
+class _Sent:
+    """A step whose loss is not back yet: the `step`th of the `steps` of an epoch, and the loss of each of its parts."""
+
+    epoch: int
+    step: int
+    steps: int
+    cases: tuple[str, ...]
+    losses: Sequence[Any]
+
+    def read_loss(self) -> float:
+        """Wait for the mean loss. Raises `KitsError` for one that is not finite."""
+        loss = float(np.mean([ops.convert_to_numpy(part) for part in self.losses]))
+        if not math.isfinite(loss):
+            raise KitsError(
+                f"epoch {self.epoch}, step {self.step} ({', '.join(self.cases)}): expected a finite loss, got {loss}; "
+                "lower the learning rate, or look at these cases; the state of the last whole epoch is kept"
+            )
+        return loss

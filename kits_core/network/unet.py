@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kits_core.network.backend import keras, layers
+from kits_core.network.convolution import Conv3D
 from kits_core.network.encoder import LARGEST_STRIDE, Normalisation, Style, layer_seed, pyramid
 
 KITS_PRIORS = (0.9919, 0.0063, 0.0018)
@@ -60,7 +61,7 @@ class ResNetUNet(keras.Model):
             tumour saturates at zero before it is learnt.
         normalisation: see `encoder.Style`.
         deep_supervision: whether coarser levels of the decoder have outputs too (Lee et al. 2015, arXiv:1409.5185).
-        policy: Keras's dtype policy of all layers but the heads, which are float32.
+        policy: Keras's dtype policy of all layers but the heads, whose results are float32.
         seed: of the initial weights.
 
     Raises `ValueError` for a shape that 32 does not divide.
@@ -84,9 +85,9 @@ class ResNetUNet(keras.Model):
         style = Style(normalisation, policy, seed)
         image = keras.Input((shape, shape, shape, 1), name="image")
         levels = _decode(pyramid(image, filters, style), filters, len(priors), style)
-        outputs = [_head(levels[1], priors, seed, "")]
+        outputs = [_head(levels[1], priors, style, "")]
         if deep_supervision:
-            outputs += [_head(levels[stride], priors, seed, f"_{stride}") for stride in DEEP_STRIDES]
+            outputs += [_head(levels[stride], priors, style, f"_{stride}") for stride in DEEP_STRIDES]
         super().__init__(inputs=image, outputs=outputs if deep_supervision else outputs[0], **kwargs)
         # === Config ===
         self.shape, self.filters, self.priors, self.seed = shape, filters, tuple(priors), seed
@@ -130,13 +131,14 @@ def _decode(features: dict[str, Any], filters: int, classes: int, style: Style) 
     return levels
 
 
-def _head(x: Any, priors: Sequence[float], seed: int, suffix: str) -> Any:
-    """Class probabilities, in float32 whatever the policy of the rest."""
-    logits = layers.Conv3D(
+def _head(x: Any, priors: Sequence[float], style: Style, suffix: str) -> Any:
+    """Class probabilities, in float32 whatever the policy of the rest, which is that of the products summed up."""
+    seed = layer_seed(style.seed, f"logits{suffix}")
+    logits = Conv3D(
         len(priors),
         3,
-        padding="same",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=layer_seed(seed, f"logits{suffix}")),
+        arithmetic=x.dtype,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=seed),
         bias_initializer=_LogPriors(priors),
         dtype="float32",
         name=f"logits{suffix}",

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kits_core.network.backend import keras, layers, ops
+from kits_core.network.backend import keras, layers, ops, uses_xla
+from kits_core.network.convolution import convolved
 
 
 @keras.saving.register_keras_serializable(package="kits")
@@ -11,9 +12,9 @@ class UpsampledConv3D(layers.Layer):
     """What `UpSampling3D(2)`, `Concatenate` and a 3-wide `Conv3D` without bias give together.
 
     An enlarged voxel is there eight times, so that 3³ taps fall on no more than 2³ different ones: convolving the
-    enlarged tensor is a transposed convolution of the small one, whose kernel holds sums of the taps. That is exact but
-    for rounding, takes 8/27 of the multiply-adds for `x`, and neither the enlarged tensor nor the joined one is ever
-    made: at 128³ they are the largest of the network.
+    enlarged tensor is convolving the small one with 2-wide kernels of sums of the taps. That is exact but for rounding,
+    takes 8/27 of the multiply-adds for `x`, and neither the enlarged tensor nor the joined one is ever made: at 128³
+    they are the largest of the network.
 
     Takes `[x]` or `[x, skip]`, `(batch, n, n, n, channels)` and `(batch, 2n, 2n, 2n, channels)`; gives
     `(batch, 2n, 2n, 2n, filters)`. The kernel is that of the `Conv3D`, the channels of `x` first.
@@ -34,10 +35,10 @@ class UpsampledConv3D(layers.Layer):
         """Convolve."""
         x, *skips = inputs
         channels = x.shape[-1]
-        kernel = ops.transpose(_folded(self.kernel[..., :channels, :]), (0, 1, 2, 4, 3))
-        y = ops.conv_transpose(x, kernel, strides=2, padding="same")
+        enlarged = _by_parts if uses_xla() else _transposed
+        y = enlarged(x, self.kernel[..., :channels, :])
         if skips:
-            y += ops.conv(skips[0], self.kernel[..., channels:, :], padding="same")
+            y += convolved(skips[0], self.kernel[..., channels:, :])
         return y
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> tuple[int | None, ...]:
@@ -51,9 +52,33 @@ class UpsampledConv3D(layers.Layer):
         return {**super().get_config(), "filters": self.filters, "kernel_initializer": initializer}
 
 
-def _folded(kernel: Any) -> Any:
-    """The 4-wide kernel of the transposed convolution: along each axis, the taps that fall on one small voxel."""
+def _transposed(x: Any, kernel: Any) -> Any:
+    """As a transposed convolution, whose 4-wide kernel has, along each axis, the taps that fall on one small voxel."""
     for axis in range(3):
         before, at, after = ops.split(kernel, 3, axis=axis)
         kernel = ops.concatenate([after, at + after, before + at, before], axis=axis)
-    return kernel
+    return ops.conv_transpose(x, ops.transpose(kernel, (0, 1, 2, 4, 3)), strides=2, padding="same")
+
+
+def _by_parts(x: Any, kernel: Any) -> Any:
+    """As one convolution with 2-wide kernels for each of the 8 places that an enlarged voxel can have, interleaved.
+
+    For XLA, which on a graphics card fills a transposed convolution in three dimensions up with zeros and convolves
+    those too (github.com/jax-ml/jax/issues/31662).
+    """
+    (i, j, k), filters = x.shape[1:4], kernel.shape[-1]
+    for axis in range(3):
+        before, at, after = ops.split(kernel, 3, axis=axis)
+        even = ops.concatenate([before, at + after], axis=axis)
+        odd = ops.concatenate([before + at, after], axis=axis)
+        kernel = ops.stack([even, odd], axis=-2)
+    kernel = ops.reshape(kernel, (2, 2, 2, x.shape[-1], 8 * filters))
+    around = ops.pad(x, ((0, 0), (1, 1), (1, 1), (1, 1), (0, 0)))
+    y = ops.reshape(convolved(around, kernel, padding="valid"), (-1, i + 1, j + 1, k + 1, 2, 2, 2, filters))
+    # Axis by axis: the even voxels come from the first places, the odd ones from the last.
+    y = ops.stack([y[:, :i, :, :, 0], y[:, 1:, :, :, 1]], axis=2)
+    y = ops.reshape(y, (-1, 2 * i, j + 1, k + 1, 2, 2, filters))
+    y = ops.stack([y[:, :, :j, :, 0], y[:, :, 1:, :, 1]], axis=3)
+    y = ops.reshape(y, (-1, 2 * i, 2 * j, k + 1, 2, filters))
+    y = ops.stack([y[:, :, :, :k, 0], y[:, :, :, 1:, 1]], axis=4)
+    return ops.reshape(y, (-1, 2 * i, 2 * j, 2 * k, filters))

@@ -37,19 +37,22 @@ _OURS = """
 import json, sys
 import numpy as np
 from kits_core.network.config import TrainingConfig
-from kits_core.network.loader import Batch
-from kits_core.network.training import build_model, learning_rate, train_on
+from kits_core.network.backend import ops
+from kits_core.network.steps import steps_of
+from kits_core.network.training import build_model, learning_rate
 from kits_core.recipe import Recipe
 folder, seed, epochs, settings = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 config = TrainingConfig(**{"batch_size": 2, "seed": seed, "epochs": epochs, **json.loads(settings)})
 model = build_model(config, Recipe(shape=64))
 images, labels = (np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("images", "labels"))
 validation = np.load(f"{folder}/validation.npy")
-a_epoch = len(images) // epochs
+a_epoch, steps = len(images) // epochs, steps_of(model, config)
 for epoch in range(1, epochs + 1):
     model.optimizer.learning_rate = learning_rate(config, epoch)
+    steps.begin()
     for step in range((epoch - 1) * a_epoch, epoch * a_epoch):
-        train_on(model, Batch(("", ""), np.asarray(images[step]), np.asarray(labels[step])), config.cases_at_once)
+        steps.step(*(ops.convert_to_tensor(np.asarray(each[step])) for each in (images, labels)))
+    steps.end()
 np.save(f"{folder}/found.npy", np.concatenate([np.asarray(model.predict_on_batch(one[None])) for one in validation]))
 """
 
@@ -97,23 +100,19 @@ def step_sizes(settings: str, epochs: int) -> np.ndarray:
     return np.repeat([learning_rate(config, epoch) for epoch in range(1, epochs + 1)], TRAIN // BATCH)
 
 
-def write_batches(names: Sequence[str], out: Path, folder: Path, *, epochs: int, seed: int, augmented: bool) -> None:
+def write_batches(names: Sequence[str], out: Path, folder: Path, *, epochs: int, seed: int, augment: bool) -> None:
     """`images.npy` and `labels.npy`, `(steps, batch, x, y, z, 1)`, float32 and uint8."""
-    from kits_core.network.loader import Loader, TrainingCase, read_pair
+    from kits_core.network.augment import augmented
+    from kits_core.network.loader import Loader, TrainingCase
 
     recipe = Recipe(shape=SHAPE)
     cases = [TrainingCase(name, out / name / "image.nii", out / name / "labels.nii") for name in names]
-    loader = Loader(cases, recipe, BATCH, seed)
+    loader = Loader(cases, recipe, BATCH, seed, augment=augment)
     shape = (epochs * len(loader), BATCH, SHAPE, SHAPE, SHAPE, 1)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.float32, shape)
     labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint8, shape)
-    by_name = {case.name: case for case in cases}
     for step, batch in enumerate(batch for epoch in range(1, epochs + 1) for batch in loader.epoch(epoch)):
-        images[step], labels[step] = batch.images, batch.labels
-        if not augmented:
-            for place, name in enumerate(batch.cases):
-                pair = read_pair(by_name[name], recipe)
-                images[step, place, ..., 0], labels[step, place, ..., 0] = (recipe.central(array) for array in pair)
+        images[step], labels[step] = augmented(batch, recipe)
 
 
 def scores(found: Path, cases: Sequence[tuple[str, GridMap]]) -> tuple[float, float]:
@@ -149,7 +148,7 @@ def main() -> None:
             order = np.random.default_rng(seed).permutation(len(cases))
             train, held = [cases[i] for i in order[:TRAIN]], [cases[i] for i in order[TRAIN:]]
             write_batches(
-                [case for case, _ in train], out, out, epochs=given.epochs, seed=seed, augmented=given.augment == "yes"
+                [case for case, _ in train], out, out, epochs=given.epochs, seed=seed, augment=given.augment == "yes"
             )
             recipe = Recipe(shape=SHAPE)
             stored = [read_volume(out / case / "image.nii").data for case, _ in held]

@@ -1,15 +1,18 @@
-"""The loader: samples a second, and the share of a training step that waits for it.
+"""What batches cost the training: samples a second from files, waiting, and the augmentation's share of a step.
 
-The default network's input at 128³, with all augmentation, from prepared files of the frame `kidneys` (160³ stored), in
-batches of 2: 8 do not fit here. Its step takes long on a CPU, so the demo's small network is measured too: 64³ in
-batches of 2, where the loader has the least time. Waiting is the time inside `next()`; the network uses all
-cores at the same time.
+    python tests/benchmarks/bench_loader.py [--quick]
+
+128³ in batches of 8, whole scan (128³ stored) and around the kidneys (160³ stored). `files alone`: reading, with
+nothing else to do. `idle`: the share of its time that a device waits whose step takes 60 ms, for which a sleep stands.
+Then the augmentation of a batch against a real step on this CPU, of the demo's network (64³, 12 filters) and of the
+default one (128³, 64 filters; batch of 1, since 8 do not fit here), each after a first call that compiles.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,8 @@ from kits_core.geometry import Volume, write_volume
 from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Loader, TrainingCase
 from kits_core.recipe import Recipe
+
+_STEP_S = 0.06
 
 
 def write_pairs(folder: Path, recipe: Recipe, count: int) -> list[TrainingCase]:
@@ -38,49 +43,77 @@ def write_pairs(folder: Path, recipe: Recipe, count: int) -> list[TrainingCase]:
     return cases
 
 
-def samples_per_second(loader: Loader) -> float:
-    """With nothing else to do."""
+def samples_per_second(loader: Loader, epochs: int = 3) -> float:
+    """From files that the system has in memory, as from the second epoch on."""
+    for _ in loader.epoch(1):
+        pass
     start = time.perf_counter()
-    batches = sum(1 for _ in loader.epoch(1))
+    batches = sum(1 for epoch in range(epochs) for _ in loader.epoch(2 + epoch))
     return batches * loader.batch_size / (time.perf_counter() - start)
 
 
-def idle_share(loader: Loader, recipe: Recipe, filters: int) -> tuple[float, float]:
-    """Share of the time spent waiting for batches, and median seconds of a step; the first step is left out."""
+def idle_share(loader: Loader, epochs: int = 3) -> float:
+    """Share of the time in which a device with a step of 60 ms has to wait for its next batch."""
+    waited = 0.0
+    start = time.perf_counter()
+    for epoch in range(epochs):
+        batches = loader.epoch(1 + epoch)
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            waited += time.perf_counter() - asked
+            if batch is None:
+                break
+            time.sleep(_STEP_S)
+    return waited / (time.perf_counter() - start)
+
+
+def augmentation_share(cases: list[TrainingCase], recipe: Recipe, config: TrainingConfig) -> dict[str, object]:
+    """Seconds of the augmentation of a batch and of a step on it."""
+    from kits_core.network.augment import augmented
+    from kits_core.network.backend import ops
+    from kits_core.network.steps import steps_of
     from kits_core.network.training import build_model
 
-    model = build_model(TrainingConfig(batch_size=loader.batch_size, filters=filters), recipe)
-    waits, steps = [], []
-    batches = loader.epoch(1)
-    while True:
+    batch = next(Loader(cases, recipe, config.batch_size, seed=1).epoch(1))
+    steps = steps_of(build_model(config, recipe), config)
+    images, labels = augmented(batch, recipe)
+    steps.begin()
+    augmentation = _median(lambda: ops.convert_to_numpy(augmented(batch, recipe)[0]))
+    step = _median(lambda: [ops.convert_to_numpy(loss) for loss in steps.step(images, labels)])
+    return {"augmentation, s": augmentation, "step, s": step, "share, %": 100 * augmentation / (augmentation + step)}
+
+
+def _median(work: Callable[[], object], times: int = 5) -> float:
+    work()
+    seconds = []
+    for _ in range(times):
         start = time.perf_counter()
-        batch = next(batches, None)
-        if batch is None:
-            break
-        arrived = time.perf_counter()
-        model.train_on_batch(batch.images, batch.labels)
-        waits.append(arrived - start)
-        steps.append(time.perf_counter() - arrived)
-    waits, steps = waits[1:], steps[1:]
-    return sum(waits) / (sum(waits) + sum(steps)), statistics.median(steps)
+        work()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
 
 
 def main() -> None:
-    """Print both settings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the demo's network alone")
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="32³ and the demo's network alone")
     quick = parser.parse_args().quick
-    settings = [("the demo's: 64³, batch 2, 12 filters", Recipe(shape=64), 2, 12, 24)]
-    if not quick:
-        settings.append(("default: 128³, batch 2, 64 filters", Recipe(frame="kidneys"), 2, 64, 16))
-    rows: list[dict[str, object]] = []
-    for title, recipe, batch, filters, count in settings:
-        with tempfile.TemporaryDirectory() as name:
-            loader = Loader(write_pairs(Path(name), recipe, count), recipe, batch, seed=1)
-            rate = statistics.median(samples_per_second(loader) for _ in range(3))
-            idle, step = idle_share(loader, recipe, filters)
-        rows.append({"setting": title, "samples/s": rate, "step, s": step, "waiting, %": 100 * idle})
-    show("loader", rows)
+    shape, count = (32, 8) if quick else (128, 49)
+    demo = ("demo: 64³, 12 filters, batch of 1", Recipe(shape=64), TrainingConfig(batch_size=1, filters=12))
+    default = ("default: 128³, 64 filters, batch of 1", Recipe(), TrainingConfig(batch_size=1))
+    with tempfile.TemporaryDirectory() as name:
+        rows: list[dict[str, object]] = []
+        for recipe in (Recipe(shape=shape), Recipe(shape=shape, frame="kidneys")):
+            pairs = write_pairs(Path(name), recipe, count)
+            loader = Loader(pairs * 8, recipe, 8, seed=1)  # an epoch of 49 steps, as KiTS has
+            files, idle = samples_per_second(loader), 100 * idle_share(loader)
+            rows.append({"stored": f"{shape + 2 * recipe.context}³", "files alone, samples/s": files, "idle, %": idle})
+        show(f"batches of 8 at {shape}³", rows)
+        rows = []
+        for title, recipe, config in (demo,) if quick else (demo, default):
+            rows.append({"network": title, **augmentation_share(write_pairs(Path(name), recipe, 2), recipe, config)})
+        show("augmentation", rows)
 
 
 if __name__ == "__main__":

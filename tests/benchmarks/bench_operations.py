@@ -29,16 +29,18 @@ def measure(shape, filters, batch_size, threads):
     tf.config.threading.set_intra_op_parallelism_threads(threads)
 
     from kits_core.network.config import TrainingConfig
-    from kits_core.network.loader import Batch
-    from kits_core.network.training import build_model, train_on
+    from kits_core.network.steps import steps_of
+    from kits_core.network.training import build_model
     from kits_core.recipe import Recipe
 
     rng = np.random.default_rng(0)
     size = (batch_size, shape, shape, shape, 1)
     images, labels = rng.normal(size=size).astype(np.float32), rng.integers(0, 3, size=size).astype(np.uint8)
-    batch = Batch(("a",) * batch_size, images, labels)
-    model = build_model(TrainingConfig(batch_size=batch_size, filters=filters), Recipe(shape=shape))
-    return _profiled(lambda: train_on(model, batch, batch_size)), _profiled(lambda: model.predict_on_batch(images))
+    images, labels = tf.convert_to_tensor(images), tf.convert_to_tensor(labels)
+    config = TrainingConfig(batch_size=batch_size, filters=filters)
+    model = build_model(config, Recipe(shape=shape))
+    steps = steps_of(model, config)
+    return _profiled(lambda: steps.step(images, labels)), _profiled(lambda: model.predict_on_batch(images))
 
 
 def _profiled(call):

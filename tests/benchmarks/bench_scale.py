@@ -102,10 +102,12 @@ def megabytes(folder: Path, name: str) -> float:
 
 
 def server_of(home: Path) -> psutil.Process:
-    """The server that this process has started."""
-    (found,) = [p for p in psutil.Process().children() if "deployments.server_process" in " ".join(p.cmdline())]
-    assert (home / "prefect" / "prefect.db").is_file()
-    return found
+    """The server of a home."""
+    from deployments.home_note import prefect_home, read_note
+
+    note = read_note(prefect_home(home) / "server.json")
+    assert note is not None
+    return psutil.Process(note.pid)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from itertools import count
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import text
 
 from db import engine as engine_module
 from db.engine import catalog_session, make_engine, open_catalog
@@ -276,6 +277,18 @@ SMALL_PLAN = [
     Row("tumor_2", "left", "volume_ml", 1.0),
     Row("tumor_2", "left", "diameter_mm", 12.0),
 ]
+
+
+@pytest.fixture
+def view_rows(settings):
+    """Rows of a view as dictionaries: `view_rows("leaderboard", "run_id = 1")`, in the order of what is asked for."""
+
+    def ask(view, where="1 = 1", order="1"):
+        with open_catalog(settings).connect() as connection:
+            found = connection.execute(text(f"SELECT * FROM {view} WHERE {where} ORDER BY {order}"))
+            return [dict(row) for row in found.mappings()]
+
+    return ask
 
 
 @pytest.fixture(name="file_facts")

@@ -149,3 +149,23 @@ def test_runs_of_an_older_catalog_are_found_again_by_the_files_that_are_prepared
     upgrade(make_engine(settings.catalog_url))
     with make_engine(settings.catalog_url).connect() as connection:
         assert (connection.execute(text(seen)).all(), connection.execute(text(named)).all()) == expected
+
+
+def test_values_of_an_older_catalog_stand_side_by_side_and_come_back_one_a_row(settings, small):
+    score = "SELECT * FROM case_metric_wide ORDER BY case_name, region"
+    values = (
+        "SELECT case_id, region, metric, value, status, seconds FROM case_metric "
+        "WHERE value IS NOT NULL ORDER BY case_id, region, metric"
+    )
+    engine = make_engine(settings.catalog_url)
+    with engine.connect() as connection:
+        expected = connection.execute(text(score)).all()
+    with engine.connect() as connection, migrate._references_checked_at_the_end(connection), connection.begin():
+        drop_views(connection)
+        command.downgrade(config(connection), "0013")
+        found = connection.execute(text(values)).all()
+    assert len(found) == 12
+    assert found[0] == (small.cases[1], "foreground", "dice", 0.8, "ok", 0.1)
+    upgrade(make_engine(settings.catalog_url))
+    with make_engine(settings.catalog_url).connect() as connection:
+        assert connection.execute(text(score)).all() == expected

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
 from postgresql import OWNER
 from sqlalchemy import text
 
-from db.engine import open_catalog
+from db import migrate
+from db.engine import make_engine
 from db.read_only import run_query
 from db.readers import grant_reader
 from db.settings import Settings
-from db.views import VIEWS, create_views, drop_views
+from db.views import VIEWS
 from kits_core.errors import KitsError
 
 pytestmark = pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
@@ -59,21 +61,81 @@ def test_a_reader_reads_everything_and_changes_nothing(settings, small, cluster,
     for view in VIEWS:
         assert len(run_query(reader, f"SELECT COUNT(*) FROM {view.name}")[1]) == 1
     with psycopg.connect(cluster.url(_database(settings), role.replace(" ", "%20"))) as connection:
-        for statement in ("DELETE FROM case_metric", "DROP VIEW leaderboard", "SELECT pg_read_file('postgresql.conf')"):
+        for statement in ("DELETE FROM case_score", "DROP VIEW leaderboard", "SELECT pg_read_file('postgresql.conf')"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
             connection.rollback()
 
 
-def test_what_an_upgrade_makes_can_be_read_too(settings, small, cluster, role):
+def _upgrade(url, monkeypatch):
+    """To a version after the newest, which has a table more; views are made anew as at every upgrade."""
+
+    def run(config, _target):
+        config.attributes["connection"].execute(text("CREATE TABLE of_a_later_release (id INTEGER)"))
+        config.attributes["connection"].execute(text("UPDATE alembic_version SET version_num = '9998'"))
+
+    engine = make_engine(Settings(database_url=url).catalog_url)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "HEAD", "9998")
+        patch.setattr(command, "upgrade", run)
+        migrate.upgrade(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("by", [OWNER, "postgres"])
+def test_an_upgrade_takes_nothing_from_a_reader_whoever_runs_it(by, *, settings, small, cluster, role, monkeypatch):
+    name = _database(settings)
     grant_reader(settings, role)
-    with open_catalog(settings).begin() as connection:
-        drop_views(connection)
-        create_views(connection)
-        connection.execute(text("CREATE TABLE of_a_later_release (id INTEGER)"))
-    reader = _as(settings, cluster, role)
-    assert run_query(reader, ASK)[1] == [(1,)]
-    assert run_query(reader, "SELECT * FROM of_a_later_release")[1] == []
+    before = _view_ids(cluster, name)
+    _upgrade(cluster.url(name, by), monkeypatch)
+    assert _view_ids(cluster, name).isdisjoint(before)
+    with psycopg.connect(cluster.url(name, role.replace(" ", "%20"))) as connection:
+        for view in VIEWS:
+            connection.execute(f"SELECT * FROM {view.name}")
+        assert connection.execute("SELECT * FROM of_a_later_release").fetchall() == []
+        for statement in ("DELETE FROM case_score", "INSERT INTO of_a_later_release VALUES (1)", "DROP VIEW stale"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+            connection.rollback()
+    assert _owners(cluster, name) == {OWNER}
+
+
+def test_a_right_that_an_administrator_gave_on_one_view_is_there_after_an_upgrade(
+    settings, small, cluster, role, monkeypatch
+):
+    name = _database(settings)
+    _powerful(cluster, role, "")
+    cluster.execute(f'GRANT SELECT ON leaderboard TO "{role}"', name)
+    cluster.execute("GRANT SELECT ON worst_case TO PUBLIC", name)
+    _upgrade(cluster.url(name), monkeypatch)
+    with psycopg.connect(cluster.url(name, role.replace(" ", "%20"))) as connection:
+        assert connection.execute(ASK).fetchone() == (1,)
+        assert len(connection.execute("SELECT * FROM worst_case").fetchall()) == 2
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM patient")
+
+
+def test_a_view_of_someone_elses_on_ours_is_named_before_an_upgrade_and_stays(settings, small, cluster, monkeypatch):
+    name = _database(settings)
+    cluster.execute("CREATE VIEW mine AS SELECT model_id, tumor_dice FROM leaderboard", name)
+    told = r"nothing of others on the view leaderboard, .* got: view mine depends on view leaderboard; drop that"
+    with pytest.raises(KitsError, match=told):
+        _upgrade(cluster.url(name), monkeypatch)
+    with psycopg.connect(cluster.url(name)) as connection:
+        assert connection.execute("SELECT tumor_dice FROM mine").fetchone() == (pytest.approx(0.3),)
+    cluster.execute("DROP VIEW mine", name)
+    _upgrade(cluster.url(name), monkeypatch)
+
+
+def _view_ids(cluster, database):
+    with psycopg.connect(cluster.url(database)) as connection:
+        return set(connection.execute("SELECT oid FROM pg_class WHERE relkind = 'v' AND relowner > 16000").fetchall())
+
+
+def _owners(cluster, database):
+    asked = "SELECT tableowner FROM pg_tables WHERE schemaname = 'public' UNION SELECT viewowner FROM pg_views "
+    with psycopg.connect(cluster.url(database)) as connection:
+        return {owner for (owner,) in connection.execute(asked + "WHERE schemaname = 'public'")}
 
 
 def test_a_role_that_is_there_keeps_its_password_unless_one_is_given(settings, cluster, role):

@@ -22,6 +22,7 @@ from flows.split import split
 from flows.train import train
 from kits_core.errors import KitsError
 from kits_core.inference.cleanup import Choice
+from kits_core.metrics.score import BY_NAME
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
 
@@ -214,7 +215,7 @@ def _forget_scores(home):
     from contextlib import closing
 
     with closing(sqlite3.connect(home / "catalog.db")) as connection, connection:
-        connection.execute("DELETE FROM case_metric")
+        connection.execute("DELETE FROM case_score")
         connection.execute("UPDATE evaluation SET status = 'running'")
 
 
@@ -247,8 +248,12 @@ def test_the_folder_of_predictions_scores_the_same_as_files(begun, rows, tmp_pat
     assert run.returncode == 0, run.stderr
     lines = (tmp_path / "scores.csv").read_text().splitlines()[1:]
     in_files = {tuple(line.split(",")[:3]): line.split(",")[3] for line in lines}
-    stored = rows('SELECT c.name, m.region, m.metric, m.value FROM case_metric m JOIN "case" c ON c.id = m.case_id')
-    assert len(stored) == len(in_files)
-    for name, region, metric, value in stored:
-        written = in_files[name, region, metric]
+    stored = {
+        (name, region, metric): value
+        for metric in BY_NAME
+        for name, region, value in rows(f"SELECT case_name, region, {metric} FROM case_metric_wide")
+    }
+    assert {key for key in stored.keys() - in_files.keys() if stored[key] is not None} == set()
+    for (name, region, metric), written in in_files.items():
+        value = stored[name, region, metric]
         assert written == "" if value is None else float(written) == pytest.approx(value, rel=1e-12)

@@ -17,7 +17,7 @@ from kits_core.recipe import Recipe
 from tasks.progress import listening
 
 RECIPE = Recipe(shape=32)
-COUNTS = "SELECT (SELECT COUNT(*) FROM case_metric), (SELECT COUNT(*) FROM model), (SELECT COUNT(*) FROM split)"
+COUNTS = "SELECT (SELECT COUNT(*) FROM case_score), (SELECT COUNT(*) FROM model), (SELECT COUNT(*) FROM split)"
 CONFIG = TrainingConfig(epochs=2, batch_size=2, filters=4, learning_rate=3e-3)
 
 
@@ -113,7 +113,7 @@ def _again_does_nothing_twice(done, parameters, rows):
     home = Settings().home
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*.nii")}
     counts = rows(
-        "SELECT (SELECT COUNT(*) FROM case_metric), (SELECT COUNT(*) FROM model), (SELECT COUNT(*) FROM split)"
+        "SELECT (SELECT COUNT(*) FROM case_score), (SELECT COUNT(*) FROM model), (SELECT COUNT(*) FROM split)"
     )
     again = pipeline(parameters)
     assert again.evaluation_id == done.evaluation_id

@@ -43,6 +43,8 @@ def test_what_it_left_and_cost_is_in_sql_for_every_case(ingested, rows, artifact
         ("dice", "tumor", 8),
         ("surface_dice", "tumor", 8),
     ]
+    on_disk = sum(file.stat().st_size for file in Settings().prepared.rglob("*.nii"))
+    assert rows("SELECT cases, bytes, cases_without_size FROM disk_usage WHERE stage = 'prepared'") == [(8, on_disk, 0)]
     text = artifact("prepare")["data"]
     assert text.count("data:image/png;base64,") == 2
     assert text.count("| case_0") == 8

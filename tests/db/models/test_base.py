@@ -27,7 +27,7 @@ NATURAL_KEYS = {
     "epoch_metric": [("run_id", "epoch", "name")],
     "model": [("run_id",)],
     "evaluation": [("model_id", "split_id", "subset", "flips")],
-    "case_metric": [("evaluation_id", "case_id", "region", "metric")],
+    "case_score": [("evaluation_id", "case_id", "region")],
     "scored_case": [("evaluation_id", "case_id")],
     "case_measurement": [("evaluation_id", "case_id", "structure", "name")],
     "prediction": [("key",)],

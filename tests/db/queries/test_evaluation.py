@@ -3,7 +3,7 @@ import pytest
 from sqlalchemy import func, select
 
 from db.engine import catalog_session
-from db.models import CaseMetric, Evaluation, RunStatus, Subset
+from db.models import CaseScore, Evaluation, RunStatus, Subset
 from db.queries import evaluation
 from kits_core.errors import KitsError
 from kits_core.metrics.score import Score, Status
@@ -56,16 +56,29 @@ def test_an_evaluation_that_is_not_there_is_named(session, wanted, named):
 
 
 def test_scores_of_a_case_are_replaced_and_others_stay(settings, small):
-    scores = [Score("tumor", "dice", 0.25, Status.OK, 0.5), Score("tumor", "hausdorff_mm", None, Status.MISSING, 0.5)]
+    scores = [
+        Score("kidney", "dice", 0.5, Status.OK, 0.25),
+        Score("tumor", "dice", 0.25, Status.MISSING, 0.5),
+        Score("tumor", "reference_ml", 12.0, Status.MISSING, 0.5),
+    ]
     with catalog_session(settings) as session:
         for _ in range(2):
             evaluation.record_scores(session, small.evaluation, small.cases[1], iter(scores), sha256=SHA256)
     with catalog_session(settings) as session:
-        rows = session.scalars(
-            select(CaseMetric).where(CaseMetric.case_id == small.cases[1]).order_by(CaseMetric.metric)
+        kidney, tumor = session.scalars(
+            select(CaseScore).where(CaseScore.case_id == small.cases[1]).order_by(CaseScore.region)
         ).all()
-        assert [Score(r.region, r.metric, r.value, r.status, r.seconds) for r in rows] == scores
-        assert _count(session, CaseMetric) == 2 + 6
+        assert (kidney.region, kidney.status, kidney.seconds, kidney.dice) == ("kidney", Status.OK, 0.25, 0.5)
+        assert (tumor.status, tumor.seconds, tumor.dice, tumor.iou) == (Status.MISSING, 0.5, 0.25, None)
+        assert (kidney.reference_ml, tumor.reference_ml) == (None, 12.0)
+        assert _count(session, CaseScore) == 2 + 3
+
+
+def test_a_metric_that_has_no_column_is_not_lost_in_silence(session, small):
+    with pytest.raises(TypeError, match="'roundness' is an invalid keyword"):
+        evaluation.record_scores(
+            session, small.evaluation, small.cases[1], [Score("tumor", "roundness", 1.0, Status.OK, 0.1)], sha256=SHA256
+        )
 
 
 def test_scored_cases_are_those_with_values(session, small):
@@ -106,7 +119,9 @@ def test_what_cases_are_told_apart_by(session, small):
 def test_a_frame_has_a_row_a_value_in_the_order_of_the_cases(session, small):
     frame = evaluation.score_frame(session, small.evaluation)
     assert list(frame.columns) == ["case", "region", "metric", "value", "status", "diagonal_mm"]
-    assert frame["case"].tolist() == ["case_00001"] * 7 + ["case_00002"] * 6
+    # Three regions with the one overlap that was recorded, and six metrics each that may have no value.
+    assert frame["case"].tolist() == ["case_00001"] * 21 + ["case_00002"] * 21
+    assert frame["metric"].tolist()[:2] == ["dice", "hausdorff_mm"]
     assert frame["value"].dtype == float
     assert frame.iloc[0].tolist() == [
         "case_00001",
@@ -116,7 +131,7 @@ def test_a_frame_has_a_row_a_value_in_the_order_of_the_cases(session, small):
         Status.OK,
         pytest.approx(float(np.hypot(512 * 0.75 * 2**0.5, 270))),
     ]
-    missed = frame[(frame["case"] == "case_00002") & (frame["metric"] == "hausdorff_mm")]
+    missed = frame.query("case == 'case_00002' and region == 'tumor' and metric == 'hausdorff_mm'")
     assert np.isnan(missed["value"].item())
     assert missed["status"].item() == "prediction_empty"
     means = frame[frame["metric"] == "dice"].groupby("region")["value"].mean()

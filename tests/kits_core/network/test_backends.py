@@ -14,6 +14,7 @@ CHOSEN = (
     "test_unet.py",
     "test_upsampled.py",
     "test_loss.py",
+    "test_augment.py",
     "test_training.py::test_it_learns_and_keeps_the_best_epoch_and_not_the_last",
     "test_training.py::test_every_setting_learns[bfloat16]",
 )
@@ -26,11 +27,11 @@ import sys
 import numpy as np
 from pathlib import Path
 from kits_core.network.config import TrainingConfig
-from kits_core.network.loader import Batch
 from kits_core.network.machine import running_on
-from kits_core.network.training import build_model, train_on
+from kits_core.network.steps import steps_of
+from kits_core.network.training import build_model
 from kits_core.recipe import Recipe
-from kits_core.network.backend import keras
+from kits_core.network.backend import keras, ops
 
 config = TrainingConfig(batch_size=4, filters=4, learning_rate=3e-3)
 rng = np.random.default_rng(0)
@@ -39,7 +40,11 @@ labels[:, 8:24, 8:24, 8:24] = 1
 images = (labels + rng.normal(0, 0.1, labels.shape)).astype(np.float32)
 with running_on("cpu", config):
     model = build_model(config, Recipe(shape=32))
-    losses = [train_on(model, Batch(tuple("abcd"), images, labels), 4) for _ in range(4)]
+    steps = steps_of(model, config)
+    steps.begin()
+    images, labels = ops.convert_to_tensor(images), ops.convert_to_tensor(labels)
+    losses = [float(steps.step(images, labels)[0]) for _ in range(4)]
+    steps.end()
     kernel = model.get_layer("stem_conv").kernel.value
 print(len(keras.distribution.list_devices()), len(kernel.devices()), *losses)
 """

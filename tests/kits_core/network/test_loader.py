@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from kits_core.errors import CaseError
-from kits_core.network.loader import Loader
+from kits_core.geometry import Volume, read_volume, write_volume
+from kits_core.network.changes import Changes
+from kits_core.network.loader import Loader, usable_threads
 from kits_core.recipe.recipe import Recipe
 
 
@@ -20,16 +22,19 @@ def test_an_epoch_is_a_function_of_seed_and_number_whatever_the_threads(prepared
         assert one.cases == two.cases
         np.testing.assert_array_equal(one.images, two.images)
         np.testing.assert_array_equal(one.labels, two.labels)
+        for name in ("place", "values", "noise"):
+            np.testing.assert_array_equal(getattr(one.changes, name), getattr(two.changes, name))
 
 
 def test_epochs_differ(prepared):
     first, second = (next(iter(_loader(prepared).epoch(n))) for n in (1, 2))
-    assert not np.array_equal(first.images, second.images)
+    assert not np.array_equal(first.changes.place, second.changes.place)
+    assert first.cases != second.cases
 
 
 def test_every_case_comes_and_the_last_batch_is_filled_up(prepared):
     batches = list(_loader(prepared).epoch(1))
-    assert [b.images.shape for b in batches] == [(4, 32, 32, 32, 1)] * 2
+    assert [b.images.shape for b in batches] == [(4, 32, 32, 32)] * 2
     counts = Counter(name for b in batches for name in b.cases)
     assert set(counts) == {c.name for c in prepared}
     assert max(counts.values()) == 2
@@ -61,6 +66,22 @@ def test_it_goes_on_in_the_middle_of_an_epoch(prepared):
     for one, two in zip(whole[1:], rest, strict=True):
         assert one.cases == two.cases
         np.testing.assert_array_equal(one.images, two.images)
+        np.testing.assert_array_equal(one.changes.noise, two.changes.noise)
+
+
+def test_pairs_come_as_they_are_stored(prepared):
+    (batch,) = _loader(prepared[:3], batch_size=3).epoch(1)
+    by_name = {case.name: case for case in prepared}
+    for name, image, labels in zip(batch.cases, batch.images, batch.labels, strict=True):
+        assert (image.dtype, labels.dtype) == (np.int16, np.uint8)
+        np.testing.assert_array_equal(image.T, read_volume(by_name[name].image_path).data)
+        np.testing.assert_array_equal(labels.T, read_volume(by_name[name].label_path).data)
+
+
+def test_without_augmentation_nothing_is_to_change(prepared):
+    (batch,) = replace(_loader(prepared[:3], batch_size=3), augment=False).epoch(1)
+    np.testing.assert_array_equal(batch.changes.place, Changes.none(3, 32, 32).place)
+    np.testing.assert_array_equal(batch.changes.values, Changes.none(3, 32, 32).values)
 
 
 def test_a_pair_that_cannot_be_read_is_named_at_once(prepared, tmp_path):
@@ -75,3 +96,25 @@ def test_a_pair_that_cannot_be_read_is_named_at_once(prepared, tmp_path):
 def test_a_pair_of_another_recipe_is_refused(prepared):
     with pytest.raises(CaseError, match="expected 64 voxels a side"):
         next(Loader(prepared, Recipe(shape=64), batch_size=1, seed=0).epoch(1))
+
+
+def test_a_pair_of_another_type_of_number_is_refused(prepared, tmp_path):
+    wide = replace(prepared[0], image_path=tmp_path / "image.nii")
+    write_volume(wide.image_path, Volume(np.zeros((32, 32, 32), np.float32), np.eye(4)))
+    with pytest.raises(CaseError, match=r"case_00000: expected a prepared pair, got image.nii of float32"):
+        next(_loader([wide]).epoch(1))
+
+
+def test_a_file_that_was_cut_short_since_it_was_first_read_is_named(prepared, tmp_path):
+    case = replace(prepared[0], image_path=tmp_path / "image.nii")
+    case.image_path.write_bytes(prepared[0].image_path.read_bytes())
+    loader = _loader([case])
+    next(loader.epoch(1))
+    case.image_path.write_bytes(prepared[0].image_path.read_bytes()[:5000])
+    with pytest.raises(CaseError, match=r"got image.nii with 4648 of 65536 bytes of voxels; run kits prepare again"):
+        next(loader.epoch(2))
+
+
+def test_threads_follow_the_cores_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(3), raising=False)
+    assert (usable_threads(8), usable_threads(2)) == (3, 2)

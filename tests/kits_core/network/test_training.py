@@ -11,11 +11,13 @@ import pytest
 from kits_core import disk
 from kits_core.errors import KitsError
 from kits_core.network import machine, training
+from kits_core.network.augment import augmented
 from kits_core.network.checkpoint import load_network, load_state
 from kits_core.network.config import TrainingConfig
-from kits_core.network.loader import Batch, Loader
+from kits_core.network.loader import Loader
 from kits_core.network.machine import choose_policy
-from kits_core.network.training import alone_in, build_model, learning_rate, selected_cases, train, train_on
+from kits_core.network.steps import Steps, steps_of
+from kits_core.network.training import alone_in, build_model, learning_rate, selected_cases, train
 from kits_core.network.validation import Validator
 from kits_core.recipe.recipe import Recipe
 
@@ -82,12 +84,14 @@ def test_it_learns_and_keeps_the_best_epoch_and_not_the_last(unbroken, prepared)
 def test_adams_variables_are_made_before_the_first_step_which_is_traced_once_then(monkeypatch):
     model = build_model(CONFIG, RECIPE)
     assert model.optimizer.built
-    traced = []
-    original = type(model).train_step
-    monkeypatch.setattr(type(model), "train_step", lambda self, data: traced.append(1) or original(self, data))
-    image = np.zeros((2, 32, 32, 32, 1), np.float32)
+    traced, original = [], Steps._loss_on
+    monkeypatch.setattr(Steps, "_loss_on", lambda *given: traced.append(1) or original(*given))
+    steps, image = steps_of(model, CONFIG), keras.ops.zeros((2, 32, 32, 32, 1))
     for _ in range(2):
-        train_on(model, Batch(("a", "b"), image, image.astype(np.uint8)), 2)
+        steps.begin()
+        for _ in range(2):
+            steps.step(image, keras.ops.cast(image, "uint8"))
+        steps.end()
     assert len(traced) == 1
 
 
@@ -286,28 +290,28 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_cases_and_spares_the_las
     shutil.copytree(unbroken[2], tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "state" / "epoch_00004.keras").read_bytes()
 
-    def poisoned(self, epoch, place, index):
-        name, image, labels = original(self, epoch, place, index)
-        return name, np.full_like(image, np.nan), labels
+    def poisoned(batch, recipe):
+        images, labels = original(batch, recipe)
+        return images * np.nan, labels
 
-    original = training.Loader._sample
-    monkeypatch.setattr(training.Loader, "_sample", poisoned)
+    original = training.augmented
+    monkeypatch.setattr(training, "augmented", poisoned)
     with pytest.raises(KitsError, match=r"epoch 5, step 1 \(case_\d{5}, case_\d{5}\): expected a finite loss"):
         _train(prepared, tmp_path, CONFIG.model_copy(update={"epochs": 5, "patience": 5}))
     assert (tmp_path / "state" / "epoch_00004.keras").read_bytes() == before
 
 
 def test_weights_that_are_not_finite_are_no_state(prepared, tmp_path, monkeypatch):
-    def step(model, batch, cases_at_once):
-        loss = original(model, batch, cases_at_once)
-        done.append(loss)
-        if len(done) == 4:  # the last of the second epoch: no loss will tell
-            kernel = model.get_layer("stem_conv").kernel
+    def end(self):
+        original(self)
+        done.append(self)
+        if len(done) == 2:  # after the last step of the second epoch: no loss will tell
+            kernel = self._model.get_layer("stem_conv").kernel
             kernel.assign(kernel * np.nan)
-        return loss
 
-    done, original = [], training.train_on
-    monkeypatch.setattr(training, "train_on", step)
+    steps = type(steps_of(build_model(CONFIG, RECIPE), CONFIG))
+    done, original = [], steps.end
+    monkeypatch.setattr(steps, "end", end)
     with pytest.raises(KitsError, match="epoch 2, last step: expected finite weights, got others"):
         _train(prepared, tmp_path)
     model, progress = load_state(tmp_path / "state", pytest.fail)
@@ -321,22 +325,30 @@ def test_learning_rate_is_constant_or_falls_along_a_half_cosine():
     assert [learning_rate(falling, epoch) for epoch in (1, 3, 5)] == pytest.approx([3e-3, 2e-3, 1e-3])
 
 
-def _eager(config):
-    """A model that runs step by step: compiling the whole network takes longer than a few steps."""
-    model = build_model(config, RECIPE, choose_policy(config.precision, "cpu"))
-    model.run_eagerly = keras.backend.backend() == "tensorflow"
-    return model
+class _Learner:
+    """Steps on one batch, without compiling them: that takes longer than a few steps of the whole network."""
+
+    def __init__(self, config, prepared):
+        self.model = build_model(config, RECIPE, choose_policy(config.precision, "cpu"))
+        self.model.run_eagerly = keras.backend.backend() == "tensorflow"
+        self._steps = steps_of(self.model, config)
+        self._batch = augmented(next(Loader(prepared[:4], RECIPE, 4, seed=1).epoch(1)), RECIPE)
+
+    def losses(self, count):
+        self._steps.begin()
+        found = [np.mean([float(part) for part in self._steps.step(*self._batch)]) for _ in range(count)]
+        self._steps.end()
+        return found
 
 
 def test_parts_of_a_batch_add_up_to_it(prepared):
     config = CONFIG.model_copy(update={"batch_size": 4, "normalisation": "instance"})
-    batch = next(Loader(prepared[:4], RECIPE, 4, seed=1).epoch(1))
-    whole, parts = _eager(config), _eager(config.model_copy(update={"micro_batch": 1}))
-    before = whole.get_weights()
-    assert train_on(parts, batch, 1) == pytest.approx(train_on(whole, batch, 4), abs=1e-4)
+    whole, parts = _Learner(config, prepared), _Learner(config.model_copy(update={"micro_batch": 1}), prepared)
+    before = whole.model.get_weights()
+    assert parts.losses(1) == pytest.approx(whole.losses(1), abs=1e-4)
     # Adam's first step is the gradient's sign; where that is nearly zero, rounding decides it.
-    moved = np.concatenate([(b - a).ravel() for a, b in zip(before, whole.get_weights(), strict=True)])
-    alike = np.concatenate([(b - a).ravel() for a, b in zip(before, parts.get_weights(), strict=True)])
+    moved = np.concatenate([(b - a).ravel() for a, b in zip(before, whole.model.get_weights(), strict=True)])
+    alike = np.concatenate([(b - a).ravel() for a, b in zip(before, parts.model.get_weights(), strict=True)])
     assert np.abs(moved).mean() > 1e-4
     assert np.corrcoef(moved, alike)[0, 1] > 0.98
 
@@ -357,10 +369,7 @@ def test_parts_that_do_not_make_a_batch_are_refused():
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
 def test_every_setting_learns(prepared, settings):
-    config = TrainingConfig(**CONFIG.model_dump() | settings)
-    model = _eager(config)
-    batch = next(Loader(prepared[:4], RECIPE, 4, seed=1).epoch(1))
-    losses = [train_on(model, batch, 4) for _ in range(6)]
+    losses = _Learner(TrainingConfig(**CONFIG.model_dump() | {"batch_size": 4} | settings), prepared).losses(6)
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
 

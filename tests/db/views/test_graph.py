@@ -1,0 +1,116 @@
+"""The lineage as a graph: every step leads from a thing that is there to one that is there, and all ways are found."""
+
+from sqlalchemy import select
+
+from db.engine import catalog_session
+from db.models import Case, FileKind, PreparedCase, Recipe
+from db.queries import ingest, prepare
+
+_KINDS = {
+    "dataset", "case_file", "recipe", "split", "prepared_case", "training_run", "model", "evaluation", "prediction",
+}  # fmt: skip
+
+
+def _nodes(view_rows):
+    return {(row["kind"], row["number"]): row for row in view_rows("lineage_node", order="kind, number")}
+
+
+def _edges(view_rows, where="1 = 1"):
+    return [
+        ((row["source_kind"], row["source_number"]), (row["target_kind"], row["target_number"]), row["role"])
+        for row in view_rows("lineage_edge", where, order="1, 2, 3, 4, 5")
+    ]
+
+
+def _origins(edges, node):
+    found, waiting = set(), [node]
+    while waiting:
+        here = waiting.pop()
+        new = {source for source, target, _ in edges if target == here} - found
+        found |= new
+        waiting += new
+    return found
+
+
+def test_every_edge_joins_two_nodes(small, view_rows):
+    nodes, edges = _nodes(view_rows), _edges(view_rows)
+    assert {kind for kind, _ in nodes} == _KINDS
+    assert all(source in nodes and target in nodes for source, target, _ in edges)
+    assert len(edges) == len(set(edges))
+    assert {node for edge in edges for node in edge[:2]} == nodes.keys() - {("dataset", 2)}  # which has no files
+
+
+def test_from_an_evaluation_back_to_every_file_it_rests_on(small, view_rows):
+    nodes, edges = _nodes(view_rows), _edges(view_rows)
+    found = _origins(edges, ("evaluation", small.evaluation))
+    files = {(nodes[node]["case_name"], nodes[node]["name"]) for node in found if node[0] == "case_file"}
+    assert files == {
+        (f"case_0000{number}", f"raw/site/{kind}-{number}.nii")
+        for number in range(3)
+        for kind in ("image", "segmentation")
+    }
+    assert {kind for kind, _ in found} == _KINDS - {"evaluation", "prediction"}
+
+
+def test_the_scored_files_stand_with_their_roles(small, view_rows):
+    nodes = _nodes(view_rows)
+    edges = _edges(view_rows, f"target_kind = 'evaluation' AND target_number = {small.evaluation}")
+    assert sorted((nodes[source]["case_name"], role) for source, _, role in edges if source[0] == "case_file") == [
+        ("case_00001", "image"),
+        ("case_00001", "reference"),
+        ("case_00002", "image"),
+        ("case_00002", "reference"),
+    ]
+    assert {(source, role) for source, _, role in edges if source[0] != "case_file"} == {
+        (("model", small.model), "model"),
+        (("split", small.split), "cases"),
+    }
+
+
+def test_what_was_replaced_is_named_by_the_version_that_was_used(settings, small, view_rows, file_facts):
+    with catalog_session(settings) as session:
+        ingest.record_file(session, session.get_one(Case, small.cases[1]), FileKind.IMAGE, file_facts("rescanned"))
+        # The old image comes back: as a third version, of the same content as the first.
+        ingest.record_file(session, session.get_one(Case, small.cases[2]), FileKind.IMAGE, file_facts("rescanned-2"))
+        ingest.record_file(session, session.get_one(Case, small.cases[2]), FileKind.IMAGE, file_facts("image-2"))
+    edges = view_rows("lineage_edge", "target_kind = 'prepared_case' AND role = 'image'", order="case_name")
+    assert [(row["case_name"], bool(row["is_current"])) for row in edges] == [
+        ("case_00000", True),
+        ("case_00001", False),
+        ("case_00002", True),
+    ]
+
+
+def test_a_case_that_was_prepared_anew_is_not_what_the_run_has_read(settings, small, view_rows, prepared_facts):
+    with catalog_session(settings) as session:
+        anew = prepared_facts(2) | {"image_sha256": "prepared-anew"}
+        prepare.record_prepared(session, recipe_id=small.recipe, case_id=small.cases[2], facts=anew, ceilings={})
+    edges = view_rows("lineage_edge", "target_kind = 'training_run' AND role = 'files'", order="case_name")
+    assert [bool(row["is_current"]) for row in edges] == [True, True, False]
+
+
+def test_a_recipe_rests_on_the_model_that_finds_its_kidneys(settings, small, view_rows):
+    with catalog_session(settings) as session:
+        made = Recipe(hash="boxes", settings={"frame": "kidneys", "locator": "ab" * 32})
+        session.add(made)
+    assert _edges(view_rows, "role = 'locator'") == [(("model", small.model), ("recipe", made.id), "locator")]
+
+
+def test_all_that_rests_on_a_case(settings, small, view_rows):
+    def resting(case):
+        rows = view_rows("rests_on_case", f"dataset = 'site' AND case_name = '{case}'", order="kind, number")
+        return [(row["kind"], row["number"], row["how"]) for row in rows]
+
+    with catalog_session(settings) as session:
+        prepared = dict(session.execute(select(PreparedCase.case_id, PreparedCase.id)).all())
+    common = [("split", small.split, "drawn"), ("training_run", small.run, "read")]
+    predictions = [("prediction", number, "by its model") for number in (1, 2)]
+    for number, how in ((0, "by its model"), (1, "scored")):
+        assert resting(f"case_0000{number}") == [
+            ("evaluation", small.evaluation, how),
+            ("model", small.model, "learnt"),
+            *predictions,
+            ("prepared_case", prepared[small.cases[number]], "prepared"),
+            *common,
+        ]
+    assert resting("case_00003") == []
