@@ -1,8 +1,8 @@
 """The reference of the documentation, made from the code: `pages` gives each page's Markdown by its path."""
 
-from deployments.reference.catalog import catalog_page, metrics_page
 from deployments.reference.commands import commands_page
 from deployments.reference.messages import messages_page
+from deployments.reference.metrics import metrics_page
 from deployments.reference.python_api import python_page
 from deployments.reference.settings import deployments_page, environment_page, settings_page
 
@@ -16,7 +16,6 @@ def pages() -> dict[str, str]:
         "reference/settings.md": settings_page(),
         "reference/environment.md": environment_page(),
         "reference/deployments.md": deployments_page(),
-        "reference/catalog.md": catalog_page(),
         "reference/metrics.md": metrics_page(),
         "reference/python.md": python_page(),
         "reference/messages.md": messages_page(),
