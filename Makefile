@@ -15,7 +15,7 @@ $(error EXTRA: expected cpu or gpu, got "$(EXTRA)")
 endif
 READY := $(VENV)/.ready-$(EXTRA)
 
-.PHONY: demo test check wheels bench lock clean
+.PHONY: demo test test-fast check docs wheels bench lock clean
 
 demo: $(READY)
 	$(BIN)/kits demo
@@ -26,12 +26,23 @@ demo: $(READY)
 test: check
 	PYTHONUTF8=1 $(BIN)/python -m pytest -n 2 --durations 20 --dist loadfile --no-loadscope-reorder
 
+# What needs no server, no database server and no training, and no test of many seconds: under two minutes on two cores.
+FAST := tests/kits_core/test_*.py $(addprefix tests/kits_core/,geometry inference metrics recipe report scan source) \
+	tests/kits_core/structures tests/db tests/deployments/reference tests/deployments/cli/test_output.py tests/deployments/cli/test_table.py \
+	tests/docs/test_examples.py tests/flows/test_imports.py
+test-fast: $(READY)
+	PYTHONUTF8=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow" -k "not postgresql" $(FAST)
+
 check: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(BIN)/pip-licenses > /dev/null && echo "Licences: none refused (pyproject.toml)"
+
+# The documentation as pages, with its reference made from the code: open build/site/index.html. Links are checked.
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 PYTHONUTF8=1 $(BIN)/mkdocs build --quiet && echo "build/site/index.html"
 
 # Whether both locks can be installed on every platform and Python that we promise; asks the package index.
 wheels: $(READY)
@@ -43,7 +54,7 @@ bench: $(READY)
 # Names, versions and hashes, for every platform and Python that pyproject.toml allows; no address of an index.
 # The second lock starts from the first, so that they differ in what a graphics card needs alone.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
-	--extra dask --extra dev
+	--extra dask --extra dev --extra docs
 lock: $(READY)
 	$(COMPILE) --upgrade --extra cpu --output-file $(LOCK_cpu) pyproject.toml
 	cp $(LOCK_cpu) $(LOCK_gpu)

@@ -2,12 +2,24 @@
 
 import os
 import sys
+from importlib import import_module
 
 from deployments.cli.app import app
 from deployments.cli.output import complain, show_error
 from deployments.proxies import reach_loopback_directly
 
-__all__ = ["main"]
+__all__ = ["EXIT_STATUS", "VERBS", "main"]
+
+EXIT_STATUS = {
+    0: "done",
+    1: "failed, or a part of it was refused; what and why was printed",
+    2: "wrong usage: an option that does not exist, or a value that is not allowed",
+}
+VERBS = (
+    "catalog", "correct", "data", "demo", "doctor", "export", "forget", "model", "plan", "predict", "records",
+    "reidentify", "score", "up",
+)  # fmt: skip
+"""Modules of this package that register verbs."""
 
 _WINDOWS = (
     "kits: expected Linux or macOS, got Windows; install the Windows Subsystem for Linux (wsl --install), then install "
@@ -16,27 +28,13 @@ _WINDOWS = (
 
 
 def main() -> None:
-    """Run `kits`. Exit status: 0 done, 1 failed, 2 wrong usage."""
+    """Run `kits`, and exit with one of `EXIT_STATUS`."""
     if sys.platform == "win32":  # before what imports fcntl, which Windows has not
         complain("error", _WINDOWS)
         sys.exit(1)
     reach_loopback_directly(os.environ)
-    from deployments.cli import (  # noqa: F401 - each registers its verbs
-        catalog,
-        correct,
-        data,
-        demo,
-        doctor,
-        export,
-        forget,
-        model,
-        plan,
-        predict,
-        records,
-        reidentify,
-        score,
-        up,
-    )
+    for verb in VERBS:
+        import_module(f"deployments.cli.{verb}")
 
     try:
         app()

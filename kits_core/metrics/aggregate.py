@@ -102,4 +102,4 @@ def _failed(group: pd.DataFrame) -> np.ndarray:
 
 def _penalised(group: pd.DataFrame, failed: np.ndarray) -> float:
     counted = pd.Series(np.where(failed, group["diagonal_mm"], group["value"]), dtype=float)
-    return float(counted.mean())  # of nothing it is NaN
+    return float(counted.mean())  # NaN where there are no cases

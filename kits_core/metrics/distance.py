@@ -64,7 +64,7 @@ def _nearest_mm(one: Mask, other: Mask, spacing_mm: Spacing) -> NDArray[np.float
     """For each voxel of `one`, how far the nearest of `other` is."""
     far = np.zeros(np.count_nonzero(one))
     apart = ~other[one]
-    # Built plainly, a tree takes a fraction of the time, and a surface's points are spread evenly as it is.
+    # Without balancing, the tree is built in a fraction of the time; a surface's points are spread evenly anyway.
     tree = KDTree(np.argwhere(other) * spacing_mm, balanced_tree=False, compact_nodes=False)
     far[apart] = tree.query(np.argwhere(one)[apart] * spacing_mm)[0]
     return far

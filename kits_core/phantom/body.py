@@ -64,7 +64,7 @@ class Body:
             while self.sent < end and self._in_time(min(piece, end - self.sent)):
                 opened.seek(self._part.start + self.sent)
                 try:
-                    # From the page cache to the socket, past this process; it leaves the file where it has come to.
+                    # From the page cache to the socket, past this process. Its position then says what was sent.
                     if not self._connection.sendfile(opened, self._part.start + self.sent, min(piece, end - self.sent)):
                         return  # the file has become shorter
                 finally:

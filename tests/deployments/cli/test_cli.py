@@ -3,6 +3,8 @@ import statistics
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from db.settings import Settings
 from deployments.cli.app import app
 from flows import parameters
 from kits_core.network.config import TrainingConfig
+from kits_core.network.environment import environment
 from kits_core.recipe import Recipe
 
 KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]
@@ -49,6 +52,12 @@ def test_help_answers_within_half_a_second_and_imports_nothing_heavy():
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr == "[]\n"
     assert statistics.median(seconds) < 2  # 0.3 s on an idle machine; the imports above are what keeps it there
+
+
+def test_the_version_is_the_projects_which_runs_store_too():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert _kits("--version").stdout == f"kits {project['version']}\n"
+    assert environment()["kits-platform"] == project["version"]
 
 
 def test_every_verb_has_a_help_text_with_an_example():
