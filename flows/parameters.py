@@ -180,6 +180,13 @@ class TrainParameters(_Parameters):
     )
     all_folds: bool = Field(False, description="Train once for each fold of the split, that fold held out.")
     evaluate: bool = Field(False, description="Score each model on original grids when it is trained.")
+    champion_dice: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Validation Dice that a first model has to reach, of kidney and of tumour, to become the champion; "
+        "later ones are proposed.",
+    )
     resume: int | None = Field(
         None, description="Id of a run to go on with; its own settings count and all others here are left aside."
     )

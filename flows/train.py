@@ -78,7 +78,7 @@ def _plan(parameters: TrainParameters) -> TrainingPlan:
 
 
 def _train_one(plan: TrainingPlan, parameters: TrainParameters) -> Trained:
-    trained = trained_before(plan.run_id) if plan.finished else train_network(plan.run_id)
+    trained = trained_before(plan.run_id) if plan.finished else train_network(plan.run_id, parameters.champion_dice)
     create_markdown_artifact(_markdown(plan, trained), key="train", description="A training and its model")
     if not plan.finished:
         model_trained(trained.model_id, run_id=trained.run_id, score=trained.score, evaluated=parameters.evaluate)
@@ -122,16 +122,9 @@ def _markdown(plan: TrainingPlan, trained: Trained) -> str:
         "best epoch": trained.epoch,
         "validation Dice": f"{trained.score:.3f}",
         "cases": f"{plan.train} + {plan.validation}",
-        "champion": _champion_note(trained),
+        "as a champion": trained.standing or "no; kits promote makes it one",
     }
     left_out = (
         f"Left out, as the recipe refuses them: {markdown(', '.join(plan.left_out))}\n\n" if plan.left_out else ""
     )
     return f"# Run {trained.run_id}\n\n{table([row])}\n\n{left_out}{picture('learning curve', curve)}\n"
-
-
-def _champion_note(trained: Trained) -> str:
-    """Whether a model is the champion, or ought to be."""
-    if trained.rival_id is not None:
-        return f"better than the champion, model {trained.rival_id}: kits promote {trained.model_id}"
-    return "yes" if trained.champion else "no"

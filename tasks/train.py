@@ -54,6 +54,7 @@ class Trained:
     """A model in the catalog.
 
     `champion`: it is the one that prediction uses. `rival_id`: the champion that it beats on the same cases.
+    `kidney_dice`, `tumor_dice`: of the validation cases, on the recipe's grid.
     """
 
     run_id: int
@@ -63,6 +64,20 @@ class Trained:
     score: float
     champion: bool
     rival_id: int | None
+    kidney_dice: float
+    tumor_dice: float
+
+    @property
+    def standing(self) -> str:
+        """What is to be said of it as a champion; empty where there is nothing."""
+        if self.champion:
+            return "the champion"
+        if self.rival_id is not None:
+            return f"better than the champion, model {self.rival_id}: kits promote {self.model_id}"
+        if min(self.kidney_dice, self.tumor_dice) == 0:
+            which = "kidney" if self.kidney_dice == 0 else "tumour"
+            return f"it finds no {which} yet and cannot be the champion: train longer"
+        return ""
 
 
 @task(name="plan-training", **CATALOG)
@@ -121,8 +136,11 @@ _OTHER_CPU = (
 
 
 @task(name="train-network", task_run_name="run {run_id} · train", **TRAINING)
-def train_network(run_id: int) -> Trained:
-    """Train a run to its end, from where it stands, and register its best checkpoint."""
+def train_network(run_id: int, champion_dice: float) -> Trained:
+    """Train a run to its end, from where it stands, and register its best checkpoint.
+
+    `champion_dice`: from what validation Dice on, of kidney and of tumor, a first model becomes the champion.
+    """
     from kits_core.network.environment import environment  # noqa: PLC0415 - imports TensorFlow
     from kits_core.network.training import alone_in, train  # noqa: PLC0415
 
@@ -152,10 +170,10 @@ def train_network(run_id: int) -> Trained:
                 folder=folder,
                 watcher=watcher,
             )
-        return _register(run_id, model)
+        return _register(run_id, model, champion_dice)
 
 
-def _register(run_id: int, model: "TrainedModel") -> Trained:
+def _register(run_id: int, model: "TrainedModel", champion_dice: float) -> Trained:
     """Note a run's end and its model, and write the model card."""
     from tasks.report import lineage_of  # noqa: PLC0415 - which imports all that draws a report
 
@@ -172,7 +190,7 @@ def _register(run_id: int, model: "TrainedModel") -> Trained:
             flow_run_id=flow_run_id(),
         )
         queries.end_run(session, run_id, RunStatus.COMPLETED)
-        queries.promote_the_first(session, row)
+        queries.promote_the_first(session, row, champion_dice)
         card = model_card(lineage_of(session, row), row.run.data_hash)
         write_text_atomically(run_folder(settings, run_id) / "README.md", card)
         return _trained(session, row)
@@ -198,6 +216,7 @@ def trained_before(run_id: int) -> Trained:
 
 def _trained(session: Session, model: Model) -> Trained:
     rival = queries.rival(session, model)
+    kidney, tumor = queries.dice_of(session, model)
     return Trained(
         model.run_id,
         model.id,
@@ -206,6 +225,8 @@ def _trained(session: Session, model: Model) -> Trained:
         model.score,
         model.is_champion,
         rival_id=rival.id if rival else None,
+        kidney_dice=kidney,
+        tumor_dice=tumor,
     )
 
 

@@ -121,8 +121,25 @@ def champion(session: Session) -> Model | None:
     return session.scalar(select(Model).where(Model.is_champion))
 
 
+def dice_of(session: Session, model: Model) -> tuple[float, float]:
+    """Validation Dice of kidney and tumor of a model, on the recipe's grid; its score where they are not known."""
+    rows = session.execute(
+        select(EpochMetric.name, EpochMetric.value).where(
+            EpochMetric.run_id == model.run_id, EpochMetric.epoch == model.epoch
+        )
+    ).tuples()
+    values = dict(rows.all())
+    return values.get("kidney_dice", model.score), values.get("tumor_dice", model.score)
+
+
 def promote(session: Session, model: Model) -> None:
-    """Make a model the champion."""
+    """Make a model the champion. Raises `KitsError` for one that finds no kidney or no tumor in any validation case."""
+    kidney, tumor = dice_of(session, model)
+    if min(kidney, tumor) == 0:
+        raise KitsError(
+            f"model {model.id}: expected a champion to find kidneys and tumours, got a validation Dice of "
+            f"{kidney:.3f} for kidney and {tumor:.3f} for tumour; train longer, or name another model"
+        )
     take_turn(session, Model)
     session.execute(update(Model).values(is_champion=False))
     session.flush()
@@ -130,20 +147,24 @@ def promote(session: Session, model: Model) -> None:
     session.flush()
 
 
-def promote_the_first(session: Session, model: Model) -> None:
-    """Make a model the champion where there is none, so that there is one to predict with."""
+def promote_the_first(session: Session, model: Model, least_dice: float) -> None:
+    """Make a model the champion where there is none, so that there is one to predict with, and the model is worth it.
+
+    `least_dice`: what its validation Dice of kidney, and of tumor, has to reach.
+    """
     take_turn(session, Model)
-    if champion(session) is None:
+    if champion(session) is None and min(dice_of(session, model)) >= least_dice > 0:
         promote(session, model)
 
 
 def rival(session: Session, model: Model) -> Model | None:
     """The champion that a model may take the place of: its score is lower, on the same cases by the same recipe.
 
-    Or by the recipe whose boxes the champion finds, of a cascade's second network against its first.
+    Or by the recipe whose boxes the champion finds, of a cascade's second network against its first. None where the
+    model finds no kidney or no tumor: it may not be the champion.
     """
     current = champion(session)
-    if current is None or current.id == model.id:
+    if current is None or current.id == model.id or min(dice_of(session, model)) == 0:
         return None
     comparable = current.run.recipe_id == model.run.recipe_id or (current.sha256 == model.run.recipe.read().locator)
     same_cases = _scored_on(current.run) == _scored_on(model.run)
@@ -201,6 +222,11 @@ def find_model(session: Session, wanted: str) -> Model:
     """The model called `champion`, `latest` or by its id. Raises `KitsError` where there is none."""
     if wanted == "champion":
         model = champion(session)
+        if model is None and session.scalars(select(Model)).first() is not None:
+            raise KitsError(
+                "expected a champion, got none: no model has reached what a first one has to (kits train "
+                "--champion-dice); name one (--model latest), or choose one by kits promote"
+            )
     elif wanted == "latest":
         model = session.scalars(select(Model).order_by(Model.id.desc())).first()
     elif wanted.isdecimal():

@@ -111,6 +111,10 @@ def train(
     evaluate_it: Annotated[
         bool | None, typer.Option("--evaluate", help="Score the model on original grids afterwards.")
     ] = None,
+    champion_dice: Annotated[
+        float | None,
+        typer.Option(help="Dice of kidney and tumour from which a first model is the champion.", show_default="0.1"),
+    ] = None,
     resume: Annotated[int | None, typer.Option(help="Id of a run to go on with, by its own settings.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -155,6 +159,7 @@ def train(
         cascade=cascade,
         all_folds=fold == "all" or None,
         evaluate=evaluate_it,
+        champion_dice=champion_dice,
         resume=resume,
     )
     config, recipe = TrainingConfig(**settings_of_run), Recipe(**settings_of_recipe)
@@ -164,10 +169,9 @@ def train(
         return
     for model in trained:
         text = f"model {model.model_id} (run {model.run_id}, epoch {model.epoch}): validation Dice {model.score:.3f}"
-        if model.champion:
-            text += ", the champion"
-        if model.rival_id is not None:
-            text += f", better than the champion, model {model.rival_id}: kits promote {model.model_id}"
+        text += f" (kidney {model.kidney_dice:.3f}, tumour {model.tumor_dice:.3f})"
+        if model.standing:
+            text += f", {model.standing}"
         out.print(text, highlight=False)
 
 

@@ -56,8 +56,8 @@ def main() -> None:
             ["prepare", "--shape", "32"],
             ["split"],
             TRAIN,
-            ["evaluate"],
-            ["predict", str(scan), "--out", str(out)],
+            ["evaluate", "--model", "latest"],
+            ["predict", str(scan), "--out", str(out), "--model", "latest"],
         ]
         for number in range(asked.kills):
             words = verbs[number % len(verbs)]

@@ -141,7 +141,7 @@ def _make_small(settings):
             flow_run_id="flow-4",
         )
         training.end_run(session, run.id, RunStatus.COMPLETED)
-        training.promote_the_first(session, model)
+        training.promote_the_first(session, model, least_dice=0.1)
         scored = evaluation.start_evaluation(
             session, model_id=model.id, split_id=made.id, subset=Subset.VALIDATION, flow_run_id="flow-5"
         )

@@ -137,7 +137,7 @@ def _register(session, home, recipe, split_id, number):
         parameters=9, flow_run_id=None,
     )  # fmt: skip
     training.end_run(session, run.id, RunStatus.COMPLETED)
-    training.promote_the_first(session, model)
+    training.promote_the_first(session, model, least_dice=0.1)
 
 
 @pytest.fixture

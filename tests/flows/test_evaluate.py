@@ -75,7 +75,7 @@ def test_a_case_that_cannot_be_predicted_counts_as_zero_until_it_can(begun, rows
     spoilt = _held_out(rows)[0]
     path = next(Settings().raw.rglob(f"{spoilt}/imaging.nii"))
     before = _constant(path)
-    state = evaluate(EvaluateParameters(workers=1), return_state=True)
+    state = evaluate(EvaluateParameters(model="latest", workers=1), return_state=True)
     problems = f"1 of 2 cases have no prediction and count as zero: {spoilt}"
     assert state.message == f"Completed with problems: {problems}"
     done = state.result()
@@ -90,7 +90,7 @@ def test_a_case_that_cannot_be_predicted_counts_as_zero_until_it_can(begun, rows
     assert error.startswith(f"{spoilt}: expected ")
 
     path.write_bytes(before)
-    again = evaluate(EvaluateParameters(workers=1))
+    again = evaluate(EvaluateParameters(model="latest", workers=1))
     assert (again.evaluation_id, again.missing) == (done.evaluation_id, [])
     assert rows("SELECT cases, missing_cases FROM leaderboard") == [(2, 0)]
     assert rows("SELECT * FROM open_problem") == []
@@ -101,13 +101,13 @@ def test_nothing_that_can_be_predicted_is_an_error(begun, rows):
     for name in _held_out(rows):
         _constant(next(Settings().raw.rglob(f"{name}/imaging.nii")))
     with pytest.raises(KitsError, match="expected some case to be predicted, got none of 2"):
-        evaluate(EvaluateParameters(workers=1))
+        evaluate(EvaluateParameters(model="latest", workers=1))
     assert rows("SELECT status FROM leaderboard") == [("failed",)]
 
 
 def test_flips_make_another_evaluation_and_training_cases_take_the_rules_that_validation_chose(begun, rows):
-    plain = evaluate(EvaluateParameters(workers=1))
-    flipped = evaluate(EvaluateParameters(flips=True, workers=1))
+    plain = evaluate(EvaluateParameters(model="latest", workers=1))
+    flipped = evaluate(EvaluateParameters(model="latest", flips=True, workers=1))
     assert flipped.evaluation_id != plain.evaluation_id
     assert rows("SELECT evaluation_id, flips FROM leaderboard ORDER BY 1") == [
         (plain.evaluation_id, 0),
@@ -116,7 +116,7 @@ def test_flips_make_another_evaluation_and_training_cases_take_the_rules_that_va
     assert "its mirror image" in flipped.report.read_text()
     chosen = Choice.from_json(json.loads(rows("SELECT cleanup FROM evaluation ORDER BY id")[0][0]))
     assert chosen.cases == 2
-    evaluate(EvaluateParameters(subset="train", workers=1))
+    evaluate(EvaluateParameters(model="latest", subset="train", workers=1))
     assert Choice.from_json(json.loads(rows("SELECT cleanup FROM evaluation ORDER BY id DESC")[0][0])) == chosen
 
 
@@ -130,7 +130,7 @@ def test_rules_that_help_are_found_and_used(begun, rows, monkeypatch):
         return labels
 
     monkeypatch.setattr("tasks.evaluate.segment", with_specks)
-    done = evaluate(EvaluateParameters(workers=1))
+    done = evaluate(EvaluateParameters(model="latest", workers=1))
     choice = Choice.from_json(json.loads(rows("SELECT cleanup FROM evaluation")[0][0]))
     assert choice.rules.foreground_mm3 > 0
     assert choice.after > choice.before
@@ -163,7 +163,7 @@ def test_a_corrected_reference_is_scored_against_and_until_then_its_scores_are_s
 
     predicted = []
     monkeypatch.setattr("tasks.evaluate.segment", with_specks)
-    first = evaluate(EvaluateParameters(workers=1))
+    first = evaluate(EvaluateParameters(model="latest", workers=1))
     corrected, other = _held_out(rows)
     dice = f"SELECT tumor_dice FROM worst_case WHERE case_name = '{corrected}'"
     ((before,),) = rows(dice)
@@ -180,7 +180,7 @@ def test_a_corrected_reference_is_scored_against_and_until_then_its_scores_are_s
         f"evaluation 1 rests on files that were replaced since ({corrected}); kits evaluate scores them again",
         f"training run 1 rests on files that were replaced since ({corrected}); kits train learns from the new ones",
     ]
-    again = evaluate(EvaluateParameters(workers=1))
+    again = evaluate(EvaluateParameters(model="latest", workers=1))
     assert again.evaluation_id == first.evaluation_id
     assert rows("SELECT * FROM stale WHERE what = 'evaluation'") == []
     ((after,),) = rows(dice)
@@ -198,14 +198,14 @@ def test_a_corrected_reference_is_scored_against_and_until_then_its_scores_are_s
 
 
 def test_what_was_predicted_is_not_predicted_again(begun, rows, monkeypatch):
-    done = evaluate(EvaluateParameters(workers=1))
+    done = evaluate(EvaluateParameters(model="latest", workers=1))
     folder = Settings().predictions / f"evaluation_{done.evaluation_id:05d}"
     times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert len(times) == 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tasks.evaluate.segment", None)
         _forget_scores(begun)
-        again = evaluate(EvaluateParameters(workers=1))
+        again = evaluate(EvaluateParameters(model="latest", workers=1))
     assert again.scores == done.scores
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == times
 
@@ -223,7 +223,12 @@ def test_two_at_once_take_turns_and_predict_once(begun, rows):
     from concurrent.futures import ThreadPoolExecutor
 
     processes = [
-        subprocess.Popen([*KITS, "evaluate", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        subprocess.Popen(
+            [*KITS, "evaluate", "--model", "latest", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         for _ in range(2)
     ]
     with ThreadPoolExecutor(2) as pool:
@@ -235,7 +240,7 @@ def test_two_at_once_take_turns_and_predict_once(begun, rows):
 
 
 def test_the_folder_of_predictions_scores_the_same_as_files(begun, rows, tmp_path):
-    done = evaluate(EvaluateParameters(workers=1))
+    done = evaluate(EvaluateParameters(model="latest", workers=1))
     folder = Settings().predictions / f"evaluation_{done.evaluation_id:05d}"
     references = tmp_path / "references"
     for name in _held_out(rows):

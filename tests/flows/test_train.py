@@ -370,7 +370,16 @@ def test_a_network_of_the_kidneys_with_and_without_a_locator(begun, rows, monkey
 
     done = evaluate(EvaluateParameters(model=str(alone.model_id)))
     assert rows(f"SELECT locator_id FROM evaluation WHERE id = {done.evaluation_id}") == [(whole.model_id,)]
-    assert rows("SELECT id FROM model WHERE is_champion") == [(alone.model_id,)]
+    # Two steps teach no network what a tumour is.
+    assert {model.tumor_dice for model in (alone, whole, around)} == {0}
+    assert alone.standing.endswith("yet and cannot be the champion: train longer")
+    assert rows("SELECT id FROM model WHERE is_champion") == []
+    with pytest.raises(KitsError, match="expected a champion to find kidneys and tumours"):
+        promote(PromoteParameters(model=str(around.model_id)))
+    best = around.run_id, around.epoch
+    rows_of = "UPDATE epoch_metric SET value = 0.4 WHERE run_id = {} AND epoch = {} AND name LIKE '%_dice'"
+    with catalog_session(Settings()) as session:
+        session.execute(text(rows_of.format(*best)))
     assert promote(PromoteParameters(model=str(around.model_id))) == around.model_id
     assert rows("SELECT id FROM model WHERE is_champion") == [(around.model_id,)]
 

@@ -128,6 +128,37 @@ def test_the_first_model_becomes_champion(settings, small):
         assert training.champion(session).id == small.model
 
 
+def _with_dice(session, small, kidney, tumor, name="other"):
+    model = _model(session, small, (kidney + tumor) / 2, name)
+    training.record_epoch(session, model.run_id, model.epoch, {"kidney_dice": kidney, "tumor_dice": tumor})
+    session.flush()
+    return model
+
+
+@pytest.mark.parametrize(("kidney", "tumor", "becomes"), [(0.8, 0.3, True), (0.8, 0.29, False), (0.2, 0.9, False)])
+def test_a_first_model_becomes_champion_where_both_dice_reach_what_is_asked(session, small, kidney, tumor, becomes):
+    session.get_one(Model, small.model).is_champion = False
+    model = _with_dice(session, small, kidney, tumor)
+    training.promote_the_first(session, model, least_dice=0.3)
+    assert (training.champion(session) == model) == becomes
+    if not becomes:
+        with pytest.raises(KitsError, match=r"expected a champion, got none: .*--model latest"):
+            training.find_model(session, "champion")
+        training.promote(session, model)
+        assert training.champion(session) == model
+
+
+@pytest.mark.parametrize(("kidney", "tumor"), [(0.9, 0.0), (0.0, 0.9)])
+def test_a_model_that_finds_no_tumour_or_no_kidney_is_never_champion(session, small, kidney, tumor):
+    blind = _with_dice(session, small, kidney, tumor)
+    assert training.rival(session, blind) is None
+    with pytest.raises(KitsError, match=rf"got a validation Dice of {kidney:.3f} for kidney and {tumor:.3f} for tum"):
+        training.promote(session, blind)
+    session.get_one(Model, small.model).is_champion = False
+    training.promote_the_first(session, blind, least_dice=0.001)
+    assert training.champion(session) is None
+
+
 def test_a_better_model_of_the_same_recipe_and_split_is_proposed_and_a_call_promotes_it(settings, small):
     with catalog_session(settings) as session:
         better = _model(session, small, 0.51, "better")
