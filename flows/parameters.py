@@ -191,8 +191,16 @@ class TrainParameters(_Parameters):
         None, description="Id of a run to go on with; its own settings count and all others here are left aside."
     )
 
+    extend: int | None = Field(
+        None,
+        description="Id of a run to go on from, to the epochs of the settings; otherwise its own settings count. It "
+        "needs a part with a constant step size: all of it, or what comes before the epochs of decay.",
+    )
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
+        if self.resume is not None and self.extend is not None:
+            raise ValueError("expected a run to go on with or one to extend, got both")
         if self.cascade and (self.recipe.frame != "volume" or self.recipe.spacing_mm is not None):
             raise ValueError("a cascade begins with the whole scan: expected the frame volume without a spacing")
         if self.all_folds and self.config.fold is not None:

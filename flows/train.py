@@ -16,6 +16,7 @@ from tasks.train import (
     Trained,
     TrainingPlan,
     find_folds,
+    plan_extension,
     plan_resumption,
     plan_training,
     promote_model,
@@ -29,6 +30,8 @@ def _name_of_run() -> str:
     asked = TrainParameters.model_validate(runtime.flow_run.parameters["parameters"])
     if asked.resume is not None:
         return f"train · run {asked.resume} goes on"
+    if asked.extend is not None:
+        return f"train · run {asked.extend} · {asked.config.epochs} epochs"
     fold = "all folds" if asked.all_folds else None if asked.config.fold is None else f"fold {asked.config.fold}"
     parts = [
         "train",
@@ -68,6 +71,8 @@ def promote(parameters: PromoteParameters) -> int:
 def _train(parameters: TrainParameters) -> list[Trained]:
     if parameters.resume is not None:
         return [_train_one(plan_resumption(parameters.resume), parameters)]
+    if parameters.extend is not None:
+        return [_train_one(plan_extension(parameters.extend, parameters.config.epochs), parameters)]
     if parameters.all_folds:
         return _each_fold(parameters)
     return _cascade(parameters) if parameters.cascade else [_train_one(_plan(parameters), parameters)]
@@ -78,7 +83,11 @@ def _plan(parameters: TrainParameters) -> TrainingPlan:
 
 
 def _train_one(plan: TrainingPlan, parameters: TrainParameters) -> Trained:
-    trained = trained_before(plan.run_id) if plan.finished else train_network(plan.run_id, parameters.champion_dice)
+    trained = (
+        trained_before(plan.run_id)
+        if plan.finished
+        else train_network(plan.run_id, parameters.champion_dice, plan.extends)
+    )
     create_markdown_artifact(_markdown(plan, trained), key="train", description="A training and its model")
     if not plan.finished:
         model_trained(trained.model_id, run_id=trained.run_id, score=trained.score, evaluated=parameters.evaluate)

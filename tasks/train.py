@@ -27,6 +27,7 @@ from tasks.cancel import how_it_ended
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.models import check_checkpoint
 from tasks.policy import CATALOG, TRAINING
+from tasks.progress import say
 from tasks.training_files import Sides, files_of, prepared_of, sides_of
 from tasks.watch import TrainingWatcher
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 class TrainingPlan:
     """A run in the catalog, and how much it trains on. `finished`: an earlier call has trained it to the end.
 
-    `left_out`: cases of the split that the recipe refuses.
+    `left_out`: cases of the split that the recipe refuses. `extends`: the run whose state this one begins with.
     """
 
     run_id: int
@@ -47,6 +48,7 @@ class TrainingPlan:
     validation: int
     finished: bool
     left_out: tuple[str, ...] = ()
+    extends: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,51 @@ def plan_resumption(run_id: int) -> TrainingPlan:
         run = queries.find_run(session, run_id)
         sides = sides_of(session, run.split_id, run.read_config().fold, run.recipe)
         plan, checkpoint = _plan(run, sides), _checkpoint(run)
-        if not plan.finished and queries.data_hash(prepared_of(session, sides, run.recipe)) != run.data_hash:
-            raise KitsError(
-                f"run {run_id}: expected the prepared files that it was begun with, got others: their images, "
-                "segmentations or the preparation have changed since; run kits train with its settings for a new run"
-            )
+        if not plan.finished:
+            _check_files(run, queries.data_hash(prepared_of(session, sides, run.recipe)))
     return _with_its_checkpoint(plan, checkpoint)
+
+
+@task(name="plan-extension", **CATALOG)
+def plan_extension(run_id: int, epochs: int) -> TrainingPlan:
+    """Open the run of the same settings with more epochs, or find it; it begins with what the shorter one has learnt.
+
+    Raises `KitsError` for no more epochs than it has, for one without a stable part, and where the files that it was
+    begun with have been replaced.
+    """
+    with catalog() as session:
+        base = queries.find_run(session, run_id)
+        config = base.read_config()
+        if epochs <= config.epochs:
+            raise KitsError(f"run {run_id}: expected more than its {config.epochs} epochs to extend it, got {epochs}")
+        if config.stable_epochs == 0:
+            raise KitsError(
+                f"run {run_id}: expected epochs with a constant step size to go on from, got one that fell from the "
+                "first epoch on; train anew with --epochs, and with --decay-epochs if it is to be extended later"
+            )
+        sides = sides_of(session, base.split_id, config.fold, base.recipe)
+        prepared = prepared_of(session, sides, base.recipe)
+        _check_files(base, queries.data_hash(prepared))
+        longer = config.model_copy(update={"epochs": epochs})
+        run = queries.find_or_open_run(
+            session,
+            recipe_id=base.recipe_id,
+            split_id=base.split_id,
+            config=longer.to_stored(),
+            config_hash=longer.hash,
+            prepared=prepared,
+            flow_run_id=flow_run_id(),
+        )
+        plan, checkpoint = replace(_plan(run, sides), extends=run_id), _checkpoint(run)
+    return _with_its_checkpoint(plan, checkpoint)
+
+
+def _check_files(run: TrainingRun, found: str) -> None:
+    if found != run.data_hash:
+        raise KitsError(
+            f"run {run.id}: expected the prepared files that it was begun with, got others: their images, "
+            "segmentations or the preparation have changed since; run kits train with its settings for a new run"
+        )
 
 
 @task(name="find-folds", **CATALOG)
@@ -136,10 +177,11 @@ _OTHER_CPU = (
 
 
 @task(name="train-network", task_run_name="run {run_id} · train", **TRAINING)
-def train_network(run_id: int, champion_dice: float) -> Trained:
+def train_network(run_id: int, champion_dice: float, extends: int | None = None) -> Trained:
     """Train a run to its end, from where it stands, and register its best checkpoint.
 
     `champion_dice`: from what validation Dice on, of kidney and of tumor, a first model becomes the champion.
+    `extends`: the run whose state it begins with, where it has none of its own.
     """
     from kits_core.network.environment import environment  # noqa: PLC0415 - imports TensorFlow
     from kits_core.network.training import alone_in, train  # noqa: PLC0415
@@ -147,7 +189,7 @@ def train_network(run_id: int, champion_dice: float) -> Trained:
     settings = current_settings()
     folder = run_folder(settings, run_id)
     with alone_in(folder), noting_the_end(run_id), naming_a_full_disk(folder, "its state and checkpoints"):
-        machine = environment()
+        machine = environment() | _origin(folder, run_id, extends)
         with catalog() as session:
             run = session.get_one(TrainingRun, run_id)
             changed = queries.take_up(session, run, flow_run_id(), machine)
@@ -171,6 +213,26 @@ def train_network(run_id: int, champion_dice: float) -> Trained:
                 watcher=watcher,
             )
         return _register(run_id, model, champion_dice)
+
+
+def _origin(folder: Path, run_id: int, extends: int | None) -> dict[str, str]:
+    """Begin with another run's state, where that is asked for; whose state this run began with, for its record."""
+    from kits_core.network.checkpoint import kept_states  # noqa: PLC0415
+    from kits_core.network.saving import begin_from  # noqa: PLC0415
+
+    note = folder / "extends.txt"
+    if extends is not None and not kept_states(folder / "state"):
+        settings = current_settings()
+        with reading() as session:
+            config = queries.find_run(session, extends).read_config()
+        # The note first: a state without it would pass for this run's own.
+        write_text_atomically(note, f"run {extends}")
+        constant = config.final_learning_rate is None
+        epoch = begin_from(folder, run_folder(settings, extends), constant=constant)
+        say(f"run {run_id} begins with what run {extends} had learnt after epoch {epoch}")
+    elif not kept_states(folder / "state"):
+        note.unlink(missing_ok=True)
+    return {"extends": note.read_text(encoding="utf-8")} if note.exists() else {}
 
 
 def _register(run_id: int, model: "TrainedModel", champion_dice: float) -> Trained:

@@ -37,6 +37,10 @@ def train(
         float | None,
         typer.Option(help="Fall to this along a half cosine.", show_default="constant", rich_help_panel=_STEPS),
     ] = None,
+    decay_epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs at the end in which it falls.", show_default="all", rich_help_panel=_STEPS),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(help="Epochs without gain before it stops.", show_default="40", rich_help_panel=_STEPS),
@@ -116,6 +120,9 @@ def train(
         typer.Option(help="Dice of kidney and tumour from which a first model is the champion.", show_default="0.1"),
     ] = None,
     resume: Annotated[int | None, typer.Option(help="Id of a run to go on with, by its own settings.")] = None,
+    extend: Annotated[
+        int | None, typer.Option(help="Id of a run to go on from, to more --epochs, by its own settings.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the 3-D U-Net on prepared cases. Stopped or killed, the same command goes on where it was.
@@ -133,6 +140,7 @@ def train(
         micro_batch=micro_batch,
         learning_rate=learning_rate,
         final_learning_rate=final_learning_rate,
+        decay_epochs=decay_epochs,
         patience=patience,
         selection_cases=selection_cases,
         seed=seed,
@@ -152,6 +160,8 @@ def train(
     settings_of_recipe = given(frame=frame, shape=shape, spacing_mm=spacing, cyst_to=cyst_to)
     if resume is not None and (settings_of_run or settings_of_recipe or split or dataset or cascade or fold):
         raise typer.BadParameter("a run goes on by its own settings: give --resume alone, or with --evaluate")
+    if extend is not None and (set(settings_of_run) != {"epochs"} or settings_of_recipe or split or dataset or cascade):
+        raise typer.BadParameter("a run is extended by its own settings: give --extend with --epochs, and --evaluate")
 
     others = given(
         split=split,
@@ -161,6 +171,7 @@ def train(
         evaluate=evaluate_it,
         champion_dice=champion_dice,
         resume=resume,
+        extend=extend,
     )
     config, recipe = TrainingConfig(**settings_of_run), Recipe(**settings_of_recipe)
     trained = run_flow("flows.train:train", TrainParameters(recipe=recipe, config=config, **others), err)

@@ -23,6 +23,12 @@ class TrainingConfig(StoredSettings):
     final_learning_rate: float | None = Field(
         None, gt=0, le=1, description="Falls to this along a half cosine by the last epoch; empty keeps it constant."
     )
+    decay_epochs: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs at the end in which the step size falls; before them it is constant, so that the training "
+        "can be extended. Empty lets it fall from the first epoch on.",
+    )
     patience: int = Field(40, ge=1, description="Epochs without a better validation score before training stops.")
     # === Network ===
     filters: int = Field(64, ge=4, le=128, multiple_of=4, description="Channels of the stem; 64 is ResNet-18.")
@@ -60,6 +66,22 @@ class TrainingConfig(StoredSettings):
         if self.batch_size % self.cases_at_once:
             raise ValueError(f"micro_batch must divide batch_size {self.batch_size}, got {self.micro_batch}")
         return self
+
+    @model_validator(mode="after")
+    def _decay_fits(self) -> Self:
+        if self.decay_epochs is not None:
+            if self.final_learning_rate is None:
+                raise ValueError("decay_epochs goes with final_learning_rate, to which the step size falls")
+            if self.decay_epochs > self.epochs:
+                raise ValueError(f"decay_epochs must not be more than epochs {self.epochs}, got {self.decay_epochs}")
+        return self
+
+    @property
+    def stable_epochs(self) -> int:
+        """How many epochs have a constant step size, whatever comes after them: all, some, or none."""
+        if self.final_learning_rate is None:
+            return self.epochs
+        return self.epochs - self.decay_epochs if self.decay_epochs is not None else 0
 
     @property
     def cases_at_once(self) -> int:

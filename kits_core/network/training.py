@@ -166,10 +166,15 @@ def build_model(config: TrainingConfig, recipe: Recipe, policy: str = "float32")
 
 
 def learning_rate(config: TrainingConfig, epoch: int) -> float:
-    """Adam's step size in an epoch (1 is the first): constant, or down a half cosine (Loshchilov & Hutter 2017)."""
-    if config.final_learning_rate is None:
+    """Adam's step size in an epoch (1 is the first).
+
+    Constant in the stable epochs; then down a half cosine (Loshchilov & Hutter 2017) that ends with the last epoch. It
+    begins at the last stable epoch, or at the first one where there is none.
+    """
+    if config.final_learning_rate is None or epoch <= config.stable_epochs:
         return config.learning_rate
-    share = (epoch - 1) / max(1, config.epochs - 1)
+    first = max(1, config.stable_epochs)
+    share = (epoch - first) / max(1, config.epochs - first)
     span = config.learning_rate - config.final_learning_rate
     return config.final_learning_rate + span * (1 + math.cos(math.pi * share)) / 2
 
@@ -198,7 +203,7 @@ class _Training:
             )
         if progress.history:
             self.watcher.resumed(progress.history)
-        with Saver(self.folder) as saver:
+        with Saver(self.folder, self.config) as saver:
             saver.keep_best(progress)
             progress = self._run_epochs(model, progress, saver, train_cases, validation_cases)
             saver.wait()
@@ -277,7 +282,7 @@ class _Training:
             seconds_a_step=seconds,
             seconds=seconds * steps,
             peak_bytes=peak_memory_bytes(),
-            disk_bytes=disk_bytes(model),
+            disk_bytes=disk_bytes(model, self.config),
             free_disk_bytes=free_bytes(self.folder),
             device=self.device,
             policy=model.policy,

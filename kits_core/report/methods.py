@@ -160,9 +160,10 @@ def _preparation(recipe: Recipe) -> str:
 
 def _training(lineage: Lineage) -> str:
     config, environment = lineage.config, lineage.environment
-    schedule = (
-        "" if config.final_learning_rate is None else f", falling along a half cosine to {config.final_learning_rate:g}"
-    )
+    schedule = ""
+    if config.final_learning_rate is not None:
+        last = "" if config.decay_epochs is None else f" in the last {config.decay_epochs} epochs"
+        schedule = f", falling{last} along a half cosine to {config.final_learning_rate:g}"
     loss = (
         f"the Focal Tversky loss (miss {config.miss_weight:g}, false alarm {config.false_alarm_weight:g}, exponent "
         f"{config.focus:g})"

@@ -295,6 +295,29 @@ def test_a_try_that_failed_and_the_next_one_are_seen_in_the_catalog(begun, rows,
     assert rows("SELECT status, error FROM training_run") == [("completed", None)]
 
 
+def test_extended_a_run_goes_on_in_another_one_that_says_so(trained, home, rows):
+    longer = TrainParameters(extend=trained.run_id, config=TrainingConfig(epochs=2))
+    (extended,) = train(longer)
+    assert extended.run_id != trained.run_id
+    curve = "SELECT epoch, value FROM epoch_metric WHERE run_id = {} AND name = 'loss' ORDER BY 1"
+    first, both = (rows(curve.format(run)) for run in (trained.run_id, extended.run_id))
+    assert both[:1] == first
+    assert [epoch for epoch, _ in both] == [1, 2]
+    ((environment, config),) = rows(f"SELECT environment, config FROM training_run WHERE id = {extended.run_id}")
+    assert json.loads(environment)["extends"] == f"run {trained.run_id}"
+    assert TrainingConfig.from_stored(json.loads(config)) == CONFIG.model_copy(update={"epochs": 2})
+    assert train(longer) == [extended]
+    with pytest.raises(KitsError, match="run 1: expected more than its 1 epochs to extend it, got 1"):
+        train(TrainParameters(extend=trained.run_id, config=TrainingConfig(epochs=1)))
+
+
+def test_a_run_whose_step_size_falls_from_the_start_is_not_extended(begun, rows):
+    falling = CONFIG.model_copy(update={"final_learning_rate": 1e-3})
+    train(TrainParameters(recipe=RECIPE, config=falling))
+    with pytest.raises(KitsError, match="expected epochs with a constant step size to go on from, got one that fell"):
+        train(TrainParameters(extend=1, config=TrainingConfig(epochs=5)))
+
+
 def test_a_second_call_leaves_the_one_that_trains_as_it_is(trained, rows):
     with catalog_session(Settings()) as session:
         session.get_one(TrainingRun, trained.run_id).status = RunStatus.RUNNING

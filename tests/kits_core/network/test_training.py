@@ -16,6 +16,7 @@ from kits_core.network.checkpoint import load_network, load_state
 from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Loader
 from kits_core.network.machine import choose_policy
+from kits_core.network.saving import begin_from
 from kits_core.network.steps import Steps, steps_of
 from kits_core.network.training import alone_in, build_model, learning_rate, selected_cases, train
 from kits_core.network.validation import Validator
@@ -333,6 +334,51 @@ def test_learning_rate_is_constant_or_falls_along_a_half_cosine():
     assert learning_rate(CONFIG.model_copy(update={"final_learning_rate": None}), 4) == 3e-3
     falling = CONFIG.model_copy(update={"epochs": 5, "final_learning_rate": 1e-3})
     assert [learning_rate(falling, epoch) for epoch in (1, 3, 5)] == pytest.approx([3e-3, 2e-3, 1e-3])
+
+
+def test_with_epochs_of_decay_it_is_constant_before_and_falls_in_them():
+    config = CONFIG.model_copy(update={"epochs": 6, "final_learning_rate": 1e-3, "decay_epochs": 2})
+    assert config.stable_epochs == 4
+    assert [learning_rate(config, epoch) for epoch in range(1, 7)] == pytest.approx([3e-3] * 4 + [2e-3, 1e-3])
+    whole = CONFIG.model_copy(update={"epochs": 2, "final_learning_rate": 1e-3, "decay_epochs": 2})
+    assert [learning_rate(whole, epoch) for epoch in (1, 2)] == pytest.approx([3e-3, 1e-3])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"decay_epochs": 2}, "decay_epochs goes with final_learning_rate"),
+        ({"decay_epochs": 51, "final_learning_rate": 1e-5}, "must not be more than epochs 50, got 51"),
+    ],
+)
+def test_a_decay_that_does_not_fit_is_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        TrainingConfig(**settings)
+
+
+@pytest.mark.parametrize("final", [None, 1e-3])
+def test_extended_its_curve_is_that_of_a_training_that_was_as_long_from_the_start(prepared, tmp_path, final):
+    decay = {"final_learning_rate": final, "decay_epochs": 1 if final else None}
+    short = CONFIG.model_copy(update={"epochs": 2, **decay})
+    long = short.model_copy(update={"epochs": 3})
+    curves = {"whole": {}, "extended": {}}
+    _train(prepared, tmp_path / "short", short)
+    _train(prepared, tmp_path / "whole", long, on_epoch=lambda epoch, v: curves["whole"].update({epoch: dict(v)}))
+    (tmp_path / "extended").mkdir()
+    assert begin_from(tmp_path / "extended", tmp_path / "short", constant=final is None) == (1 if final else 2)
+    assert begin_from(tmp_path / "extended", tmp_path / "short", constant=final is None) == 0
+    watcher = _Told(on_epoch=lambda epoch, v: curves["extended"].update({epoch: dict(v)}))
+    extended = _train(prepared, tmp_path / "extended", long, watcher=watcher)
+    again = _curve(dict(enumerate(watcher.history, start=1)) | curves["extended"])
+    assert again == _curve(curves["whole"])
+    assert len(curves["extended"]) == (2 if final else 1)
+    assert extended.path.exists()
+    assert not list(tmp_path.rglob("*.partial*"))
+
+
+def test_a_training_without_a_stable_state_is_not_extended(unbroken, tmp_path):
+    with pytest.raises(KitsError, match="expected the state of its last epoch with a constant step size, got none in"):
+        begin_from(tmp_path, unbroken[2], constant=False)
 
 
 class _Learner:
