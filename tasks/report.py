@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from prefect import get_run_logger, task
@@ -69,8 +70,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
     with reading() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         model, run = evaluation.model, evaluation.model.run
-        fold = run.read_config().fold
-        subset = [m.case for m in split_queries.side(session, evaluation.split_id, evaluation.subset, fold)]
+        subset = [member.case for member in queries.evaluated_members(session, evaluation)]
         scores = queries.score_frame(session, evaluation_id)
         measured = queries.measurement_frame(session, evaluation_id)
         facts = queries.case_facts(session, [case.id for case in subset])
@@ -78,7 +78,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
         curve = history(session, run.id)
         lineage = lineage_of(session, model)
         cleanup = NOT_CHOSEN if evaluation.cleanup is None else Choice.from_json(evaluation.cleanup)
-        inference = Inference(evaluation.flips, cleanup, evaluation.locator_id)
+        inference = Inference(evaluation.flips, cleanup, evaluation.locator_id, queries.scores_its_own(evaluation))
         stale = queries.what_is_stale(session, evaluation_id)
         runs = {"training": run.flow_run_id, "evaluation": evaluation.flow_run_id}
     return Report(
@@ -102,6 +102,18 @@ def read_report(evaluation_id: int, workers: int) -> Report:
 def lineage_of(session: Session, model: Model) -> Lineage:
     """Where a model comes from, as the catalog has it."""
     run = model.run
+    if (origin := run.read_origin()) is not None:
+        return Lineage(
+            dataset=origin.dataset,
+            source=origin.source,
+            train_cases=origin.train_cases,
+            validation_cases=origin.validation_cases,
+            split_seed=origin.split_seed,
+            split_hash=origin.split_hash,
+            strata=origin.strata,
+            imported=origin.told,
+            **_of_model(model),
+        )
     fold = run.read_config().fold
     seen = {case.case_id for case in run.cases}  # none of a run from before the catalog noted them
     sides = (split_queries.side(session, run.split_id, subset, fold) for subset in Subset)
@@ -114,16 +126,23 @@ def lineage_of(session: Session, model: Model) -> Lineage:
         split_seed=run.split.seed,
         split_hash=run.split.hash,
         strata=tuple(run.split.strata),
-        recipe=run.recipe.read(),
-        config=run.read_config(),
-        run_id=run.id,
-        model_id=model.id,
-        model_epoch=model.epoch,
-        model_sha256=model.sha256,
-        parameters=model.parameters,
-        score=model.score,
-        environment=run.environment,
+        **_of_model(model),
     )
+
+
+def _of_model(model: Model) -> dict[str, Any]:
+    run = model.run
+    return {
+        "recipe": run.recipe.read(),
+        "config": run.read_config(),
+        "run_id": run.id,
+        "model_id": model.id,
+        "model_epoch": model.epoch,
+        "model_sha256": model.sha256,
+        "parameters": model.parameters,
+        "score": model.score,
+        "environment": run.environment,
+    }
 
 
 def _pictures(

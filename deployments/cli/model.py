@@ -196,6 +196,9 @@ def evaluate(
     flips: Annotated[
         bool | None, typer.Option("--flips", help="Average the predictions of each scan and of its mirror image.")
     ] = None,
+    split: Annotated[
+        int | None, typer.Option(help="Id of a split to score, for an imported model.", show_default="the model's own")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Cases scored at once.", show_default="2")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -206,7 +209,7 @@ def evaluate(
     from deployments.running import run_flow
     from flows.parameters import EvaluateParameters
 
-    parameters = EvaluateParameters(**given(model=model, subset=subset, flips=flips, workers=workers))
+    parameters = EvaluateParameters(**given(model=model, subset=subset, flips=flips, split=split, workers=workers))
     done = run_flow("flows.evaluate:evaluate", parameters, err)
     if as_json:
         show_result(done, as_json=True, text="")
@@ -251,6 +254,8 @@ def _report_path(evaluation: int | None) -> tuple[int, Path]:
             raise KitsError(f"evaluation {row.id}: expected it to be completed, got {row.status}; run kits evaluate")
         number, path = row.id, settings.absolute(row.report_path)
         again: Any = {"model": str(row.model_id), "subset": row.subset.value, "flips": row.flips}
+        if row.model.run.imported is not None:
+            again["split"] = row.split_id
     if path.is_file():
         return number, path
 
