@@ -9,17 +9,17 @@ from deployments.cli.app import AsJson, app
 from deployments.cli.files import check_new_file
 from deployments.cli.output import complain, err, show_result
 
-_MODEL = "model"
+_MODEL, _PREDICTIONS = "model", "predictions"
 
 
 @app.command()
 def export(
-    what: Annotated[str, typer.Argument(help="nnunet, msd or pairs: a dataset in that layout; or model.")],
+    what: Annotated[str, typer.Argument(help="nnunet, msd or pairs: a dataset in that layout; model; or predictions.")],
     which: Annotated[
         str | None,
         typer.Argument(
-            help="The dataset's name in the catalog; the model: champion, latest, or its id.",
-            show_default="the only dataset, the champion",
+            help="The dataset's name in the catalog; the model: champion, latest, or its id; the evaluation's id.",
+            show_default="the only dataset, the champion, the newest evaluation",
         ),
     ] = None,
     target: Annotated[
@@ -28,17 +28,28 @@ def export(
     split: Annotated[
         int | None, typer.Option(help="Id of a split whose folds are written too (nnunet).", show_default="none")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Predictions of this model's newest evaluation.", show_default="none")
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(help="Of predictions: plain, kits (a folder a case) or nnunet.", show_default="plain"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a dataset for other software (nnU-Net, the Decathlon's layout, pairs), or a model for another home.
+    """Write a dataset for other software, a model for another home, or an evaluation's predictions and scores.
 
     Images are second names of the home's files where the file system allows it: do not change them in place.
 
     Example: `kits export nnunet kits23 --out Dataset220_KiTS23 --split 1`
     """
-    if what == _MODEL:
-        if split is not None:
-            raise typer.BadParameter("a split goes with a dataset", param_hint="--split")
+    if split is not None and what in (_MODEL, _PREDICTIONS):
+        raise typer.BadParameter("a split goes with a dataset", param_hint="--split")
+    if what != _PREDICTIONS and (model or layout):
+        raise typer.BadParameter("goes with predictions", param_hint="--model" if model else "--layout")
+    if what == _PREDICTIONS:
+        _export_predictions(which, model, layout or "plain", target, as_json=as_json)
+    elif what == _MODEL:
         _export_model(which or "champion", target, as_json=as_json)
     else:
         _export_dataset(what, which, target, split, as_json=as_json)
@@ -88,3 +99,22 @@ def _export_model(wanted: str, target: Path, *, as_json: bool) -> None:
     done = export_model(wanted, target.expanduser().absolute(), lambda text: complain("note", text))
     models = " and ".join(f"model {number}" for number in reversed(done.models))
     show_result(done, as_json=as_json, text=f"{models}, {done.bytes / 1e6:.1f} MB, in {done.file}")
+
+
+def _export_predictions(evaluation: str | None, model: str | None, layout: str, target: Path, *, as_json: bool) -> None:
+    from deployments.console import ConsoleProgress
+    from tasks.export import check_out
+    from tasks.export_predictions import export_predictions
+
+    if evaluation is not None and (model is not None or not evaluation.isdecimal()):
+        raise typer.BadParameter("give the id of an evaluation, or --model alone", param_hint="WHICH")
+    target = check_out(target)
+    number = None if evaluation is None else min(int(evaluation), 2**31 - 1)
+    with ConsoleProgress(err) as progress:
+        done = export_predictions(
+            number, model, layout, target, lambda n, total, case: progress.update("export", n, total, case)
+        )
+    text = f"evaluation {done.evaluation_id}: {done.cases} predictions and scores.csv in {done.folder}"
+    if done.missing:
+        text += f"; without a prediction: {', '.join(done.missing)}"
+    show_result(done, as_json=as_json, text=text)
