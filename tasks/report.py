@@ -25,6 +25,7 @@ from kits_core.metrics.subgroup import by_subgroup
 from kits_core.report.methods import Inference, Lineage
 from kits_core.report.page import Report, render
 from kits_core.report.sections import Section, scored_sections
+from kits_core.report.style import PAGE, Look
 from kits_core.results import sealed, set_aside_page
 from tasks.catalog import file_of, reading
 from tasks.evaluate import prediction_path
@@ -65,7 +66,7 @@ def report_path(evaluation_id: int) -> Path:
     return current_settings().reports / f"evaluation_{evaluation_id:05d}.html"
 
 
-def read_report(evaluation_id: int, workers: int) -> Report:
+def read_report(evaluation_id: int, workers: int, *, pictures: bool = True) -> Report:
     """Scores, ceilings, lineage and pictures of an evaluation; the pictures are made by `workers` processes."""
     with reading() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
@@ -92,7 +93,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
         lineage=lineage,
         inference=inference,
         created=now().strftime("%Y-%m-%d %H:%M UTC"),
-        cases_pictured=_pictures(scores, subset, evaluation_id, workers),
+        cases_pictured=_pictures(scores, subset, evaluation_id, workers) if pictures else {},
         flow_runs={what: flow_run for what, flow_run in runs.items() if flow_run is not None},
         stale=stale,
         dashboard=(PREFECT_UI_URL.value() or (PREFECT_API_URL.value() or "").removesuffix("/api")).rstrip("/"),
@@ -148,24 +149,39 @@ def _of_model(model: Model) -> dict[str, Any]:
 def _pictures(
     scores: pd.DataFrame, cases: Sequence[Case], evaluation_id: int, workers: int
 ) -> dict[str, dict[str, bytes]]:
+    captions, chosen = captions_of(scores), pictured(_tumor_dice(scores))
+    drawn = draw_cases(scores, cases, evaluation_id, workers, (PAGE,))
+    return {title: {captions[name]: drawn[name][0] for name in group} for title, group in chosen.items()}
+
+
+def _tumor_dice(scores: pd.DataFrame) -> pd.Series:
+    dice = scores[(scores["metric"] == "dice") & (scores["region"] == "tumor")]
+    return dice.set_index("case")["value"].sort_index()
+
+
+def captions_of(scores: pd.DataFrame) -> dict[str, str]:
+    """What is said below a case's picture, by the case's name."""
     dice = scores[scores["metric"] == "dice"].pivot_table(index="case", columns="region", values="value")
-    chosen = pictured(dice["tumor"])
-    missing = set(scores.loc[scores["status"] == Status.MISSING, "case"])
-    by_name = {case.name: case for case in cases}
-    with ThreadPoolExecutor(workers) as pool:
-        names = list(dict.fromkeys(name for group in chosen.values() for name in group))  # the median may be a worst
-        drawn = dict(
-            zip(
-                names,
-                pool.map(lambda name: _draw(by_name[name], None if name in missing else evaluation_id, workers), names),
-                strict=True,
-            )
-        )
-    captions = {
-        name: f"{name}: tumour Dice {row['tumor']:.3f}, kidney Dice {row['kidney']:.3f}"
+    return {
+        str(name): f"{name}: tumour Dice {row['tumor']:.3f}, kidney Dice {row['kidney']:.3f}"
         for name, row in dice.iterrows()
     }
-    return {title: {captions[name]: drawn[name] for name in group} for title, group in chosen.items()}
+
+
+def draw_cases(
+    scores: pd.DataFrame, cases: Sequence[Case], evaluation_id: int, workers: int, looks: Sequence[Look]
+) -> dict[str, list[bytes]]:
+    """The pictures of the cases that a report shows, one in each look, by the case's name."""
+    missing = set(scores.loc[scores["status"] == Status.MISSING, "case"])
+    by_name = {case.name: case for case in cases}
+    chosen = pictured(_tumor_dice(scores)).values()
+    names = list(dict.fromkeys(name for group in chosen for name in group))  # the median may be a worst
+
+    def draw(name: str) -> list[bytes]:
+        return _draw(by_name[name], None if name in missing else evaluation_id, workers, looks)
+
+    with ThreadPoolExecutor(workers) as pool:
+        return dict(zip(names, pool.map(draw, names), strict=True))
 
 
 def pictured(tumor_dice: pd.Series) -> dict[str, list[str]]:
@@ -178,11 +194,11 @@ def pictured(tumor_dice: pd.Series) -> dict[str, list[str]]:
     return {title: cases for title, cases in shown.items() if cases}
 
 
-def _draw(case: Case, evaluation_id: int | None, workers: int) -> bytes:
+def _draw(case: Case, evaluation_id: int | None, workers: int, looks: Sequence[Look]) -> list[bytes]:
     from kits_core.report.figures import case_slices  # noqa: PLC0415 - seaborn takes a second
 
     settings = current_settings()
     files = [settings.absolute(file_of(case, kind).path) for kind in (FileKind.IMAGE, FileKind.SEGMENTATION)]
     prediction = None if evaluation_id is None else prediction_path(settings, evaluation_id, case.name)
     sections: list[Section] = run_isolated(workers, scored_sections, case.name, *files, prediction).result
-    return case_slices([sections], [""], compared=None)
+    return [case_slices([sections], [""], compared=None, look=look) for look in looks]

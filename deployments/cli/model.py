@@ -11,6 +11,7 @@ from deployments.cli.catalog import warn_of_stale
 from deployments.cli.data import given
 from deployments.cli.output import err, out, print_json, say, show_result, show_scores
 
+_DRAWN_AT_ONCE = 2
 _STEPS, _NETWORK, _LOSS, _MACHINE, _DATA = "Steps", "Network", "Loss", "Machine", "Data"
 
 
@@ -224,18 +225,32 @@ def evaluate(
 @app.command()
 def report(
     evaluation: Annotated[int | None, typer.Argument(help="Id of the evaluation.", show_default="the newest")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write every figure for a paper to this new folder: PDF and SVG, 85 and 180 mm wide.",
+            show_default="none",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say where an evaluation's report is; build it again if it is gone.
 
-    Example: `kits report 3`
+    Example: `kits report 3 --figures ./figures`
     """
     number, path = _report_path(evaluation)
     warn_of_stale(number)
+    written = None
+    if figures is not None:
+        from tasks.report_figures import write_figures
+
+        written = write_figures(number, figures, _DRAWN_AT_ONCE)
     if as_json:
-        print_json({"report": path})
-    else:
-        out.print(path, soft_wrap=True, highlight=False)
+        print_json({"report": path, "figures": None if written is None else written.folder})
+        return
+    out.print(path, soft_wrap=True, highlight=False)
+    if written is not None:
+        say(f"{written.figures} figures, each as PDF and SVG of two widths, in {written.folder}")
 
 
 def _report_path(evaluation: int | None) -> tuple[int, Path]:

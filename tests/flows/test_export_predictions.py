@@ -83,3 +83,18 @@ def test_nothing_of_others_is_written_over_and_nothing_half_is_left(evaluated, k
     with pytest.raises(KitsError, match=r"evaluation 1: expected .*, got no such file \(1 of 2 are gone\)"):
         export_predictions(1, None, "plain", tmp_path / "out", lambda *_: None)
     assert sorted(path.name for path in tmp_path.iterdir() if "out" in path.name) == []
+
+
+def test_the_figures_of_a_report_are_written_for_a_paper(evaluated, rows, kits, tmp_path):
+    out = tmp_path / "figures"
+    told = kits("report", "1", "--figures", str(out))
+    assert f"figures, each as PDF and SVG of two widths, in {out}" in told
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    figures = ["scores", "tumor_volume_agreement", "tumor_dice_over_size", "learning_curve"]
+    figures += [f"cases/{case}" for (case,) in rows("SELECT DISTINCT case_name FROM case_metric_wide")]
+    wanted = {f"{name}_{width}mm.{kind}" for name in figures for width in (85, 180) for kind in ("pdf", "svg")}
+    assert wanted <= names
+    assert {name.rpartition(".")[2] for name in names} == {"pdf", "svg", "txt"}
+    captions = (out / "captions.txt").read_text(encoding="utf-8")
+    assert all(f"{name}: " in captions for name in figures)
+    assert "expected an empty folder or none" in kits("report", "1", "--figures", str(out), status=1)
