@@ -76,7 +76,7 @@ def evaluate(parameters: EvaluateParameters) -> Evaluated:
 
     A case that the recipe refuses counts as zero; whatever else fails, fails the flow, and the next run goes on there.
     """
-    evaluation_id = find_evaluation(parameters.model, parameters.subset, parameters.flips)
+    evaluation_id = find_evaluation(parameters.model, parameters.subset, parameters.flips, parameters.split)
     # An automation may start what a person has started already: the second finds everything done.
     turn = take_turns(f"evaluation-{evaluation_id}", f"is at evaluation {evaluation_id}")
     with turn, noting_the_end(evaluation_id):

@@ -220,6 +220,9 @@ class EvaluateParameters(_Parameters):
     model: str = Field("champion", pattern=r"^(champion|latest|\d+)$", description="champion, latest, or a model's id.")
     subset: Literal["validation", "train"] = Field("validation", description="Which side of the split is scored.")
     flips: bool = Field(False, description="Average what the network says of each scan and of its mirror image.")
+    split: int | None = Field(
+        None, ge=1, description="Id of the split whose cases are scored, for a model that was imported; empty else."
+    )
     workers: int = Field(2, ge=1, le=64, description="Cases scored at once, each in a process of its own.")
 
 

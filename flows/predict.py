@@ -19,11 +19,11 @@ from tasks.predict import (
     Asked,
     PredictionPlan,
     ScanToPredict,
-    learn_range,
     plan_predictions,
     plan_segmented_scan,
     segment_scan,
 )
+from tasks.training_range import learn_range
 from tasks.turns import take_turns
 
 # The next scan is segmented while one is measured.

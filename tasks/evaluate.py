@@ -9,14 +9,14 @@ from prefect import get_run_logger, task
 from scipy.spatial import QhullError
 from sqlalchemy.orm import Session
 
-from db.models import Case, Evaluation, FileKind, Model, RunStatus, Subset
+from db.models import Case, Evaluation, FileKind, Model, RunStatus, Split, Subset
 from db.queries import evaluation as queries
 from db.queries import ingest as ingest_queries
-from db.queries import split as split_queries
 from db.queries.training import find_model
 from db.settings import Settings, current_settings
 from kits_core.case_names import folder_name
 from kits_core.disk import check_room
+from kits_core.errors import KitsError
 from kits_core.geometry import Volume, read_volume, write_volume
 from kits_core.inference.cleanup import NOT_CHOSEN, Choice, Islands, Rules, choose
 from kits_core.inference.files import is_prediction, islands_of, note_of, score_missing, score_prediction
@@ -70,13 +70,33 @@ class _Files:
 
 
 @task(name="find-evaluation", **CATALOG)
-def find_evaluation(model: str, subset: str, flips: bool) -> int:
-    """The id of a model's evaluation over a subset, made if it is new."""
+def find_evaluation(model: str, subset: str, flips: bool, split: int | None = None) -> int:
+    """The id of a model's evaluation over a subset, made if it is new. `split`: for an imported model, which has none.
+
+    Raises `KitsError` for a split that is not there, or not a trained model's own.
+    """
     with catalog() as session:
         row = find_model(session, model)
         locator_of(session, row, held_out=True)  # refused before there is a row
-        split_id = row.run.split_id
+        split_id = _split_to_score(session, row, split)
         return queries.evaluation_of(session, model_id=row.id, split_id=split_id, subset=Subset(subset), flips=flips).id
+
+
+def _split_to_score(session: Session, model: Model, wanted: int | None) -> int:
+    own = None if model.run.imported is not None else model.run.split_id
+    if own is None and wanted is None:
+        raise KitsError(
+            f"model {model.id}: expected a split of this home whose cases are scored, as it was imported, got none; "
+            "name one with --split; the view split_overview lists them"
+        )
+    if wanted is not None and session.get(Split, wanted) is None:
+        raise KitsError(f"expected split {wanted} in the catalog, got none; run kits split, or name another")
+    if own is not None and wanted not in (None, own):
+        raise KitsError(
+            f"model {model.id}: expected its own split {own}, got {wanted}, whose held-out cases it may have learnt; "
+            "leave --split away"
+        )
+    return own if own is not None else int(wanted or 0)
 
 
 @task(name="plan-evaluation", **CATALOG)
@@ -85,17 +105,17 @@ def plan_evaluation(evaluation_id: int, workers: int) -> EvaluationPlan:
     with catalog() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         row, flips = evaluation.model, evaluation.flips
-        run, locator = row.run, locator_of(session, row, held_out=True)
+        locator = locator_of(session, row, held_out=True)
         queries.start_evaluation(
             session,
             model_id=row.id,
             locator_id=None if locator is None else locator.id,
-            split_id=run.split_id,
+            split_id=evaluation.split_id,
             subset=evaluation.subset,
             flips=flips,
             flow_run_id=flow_run_id(),
         )
-        members = split_queries.side(session, run.split_id, evaluation.subset, run.read_config().fold)
+        members = queries.evaluated_members(session, evaluation)
         stale = queries.stale_cases(session, evaluation.id)
         scored = queries.scored_cases(session, evaluation.id) - stale
         if stale and evaluation.subset is Subset.VALIDATION:
@@ -217,9 +237,13 @@ def prediction_path(settings: Settings, evaluation_id: int, case: str) -> Path:
 
 
 def _known_cleanup(session: Session, evaluation: Evaluation) -> Choice | None:
-    """The evaluation's own, or for cases that the model was trained on, what its validation cases chose."""
-    if evaluation.cleanup is None and evaluation.subset is not Subset.VALIDATION:
-        known = queries.validated_cleanup(session, evaluation.model_id, flips=evaluation.flips)
+    """The evaluation's own, or for cases that the model was trained on, what its validation cases chose.
+
+    An imported model brings its rules, so that other cases do not choose them.
+    """
+    known = queries.validated_cleanup(session, evaluation.model_id, flips=evaluation.flips)
+    imported = evaluation.model.run.imported is not None
+    if evaluation.cleanup is None and (evaluation.subset is not Subset.VALIDATION or imported):
         evaluation.cleanup = known or NOT_CHOSEN.to_json()
     return None if evaluation.cleanup is None else Choice.from_json(evaluation.cleanup)
 

@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,21 @@ def check_out(out: Path) -> Path:
     return out
 
 
+@contextmanager
+def written_folder(out: Path) -> Iterator[Path]:
+    """Yields a folder beside `out` to fill; it becomes `out` when the block ends well, and is removed else."""
+    aside = out.with_name(f".{out.name}-{os.getpid()}")
+    aside.mkdir()
+    try:
+        yield aside
+        with suppress(FileNotFoundError):
+            out.rmdir()  # the empty one that was there
+        aside.rename(out)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
 def export_dataset(
     layout: str, dataset: str | None, out: Path, split: int | None, on_case: Callable[[int, int, str], None]
 ) -> Exported:
@@ -64,16 +79,8 @@ def export_dataset(
         done.append(case)
         on_case(len(done), len(contents.cases), case)
 
-    aside = out.with_name(f".{out.name}-{os.getpid()}")
-    aside.mkdir()
-    try:
+    with written_folder(out) as aside:
         known[layout](aside, contents, count)
-        with suppress(FileNotFoundError):
-            out.rmdir()  # the empty one that was there
-        aside.rename(out)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
     references = sum(case.mask is not None for case in contents.cases)
     return Exported(contents.name, layout, str(out), len(contents.cases), references, len(contents.folds))
 

@@ -7,14 +7,16 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.engine import reading_session
-from db.models import CaseFile
+from db.models import CaseFile, Model
 from db.queries import ingest as queries
 from db.settings import current_settings
 from kits_core.case_names import case_of_folder, folder_name
 from kits_core.files import is_aside
+from kits_core.model_file import FOLDERS as IMPORTED
 from kits_core.source.download import guard_file, partial_file
 from tasks.incoming import ARCHIVES, STAGING, abandoned, facts_file, is_held, known_facts, locked
 
@@ -52,7 +54,7 @@ def find_leftovers(dataset: str | None = None, *, remove: bool = False) -> list[
             for folder in (raw, settings.incoming / name / folder_name(case)) if remove else ():
                 with suppress(OSError):
                     folder.rmdir()  # which an empty folder alone allows
-    asides = list(_asides(dataset))
+    asides = [*_asides(dataset), *(() if dataset else _imports())]
     for leftover in asides if remove else ():
         _remove(leftover.path)
     return [*found, *asides]
@@ -98,8 +100,19 @@ def _asides(dataset: str | None) -> Iterator[Leftover]:
     for root in [settings.raw / dataset] if dataset else derived:
         for path in sorted(root.rglob("*")):
             with suppress(FileNotFoundError):  # of one that another process has just ended
-                if is_aside(path) and path.is_file() and path.stat().st_mtime < before:
-                    yield _leftover(path, "a file that was not written to its end")
+                if is_aside(path) and path.stat().st_mtime < before:
+                    yield _leftover(path, "a file or folder that was not written to its end")
+
+
+def _imports() -> Iterator[Leftover]:
+    """Folders of imported models whose import was killed before the catalog knew of them."""
+    settings = current_settings()
+    before = time.time() - _ASIDE_S
+    with reading_session(settings) as session:
+        known = {settings.absolute(path).parent for path in session.scalars(select(Model.path))}
+    for folder in sorted(settings.runs.glob(IMPORTED)):
+        if folder not in known and not is_aside(folder) and folder.is_dir() and folder.stat().st_mtime < before:
+            yield _leftover(folder, "a model whose import was killed")
 
 
 def _leftover(path: Path, what: str) -> Leftover:

@@ -1,7 +1,7 @@
 """Models of the catalog as networks in memory. Keras is imported where one is loaded."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -15,6 +15,7 @@ from kits_core.errors import KitsError
 from kits_core.files import sha256_of
 from kits_core.inference.predict import Segmenter
 from kits_core.recipe.recipe import Recipe
+from kits_core.source.preset import LICENCE, is_kits
 
 one_prediction = Lock()
 """A network's prediction fills all cores and much memory by itself; two at once would only be slower."""
@@ -45,6 +46,23 @@ def locator_of(session: Session, model: Model, *, held_out: bool) -> Model | Non
     if recipe.locator is None:
         return find_locator(session, model.run, held_out=held_out)
     return model_of_sha256(session, recipe.locator)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a model has learnt. `told`: for people; `licence`: KiTS's, where the cases are, else empty."""
+
+    told: str
+    licence: str
+
+
+def data_of(model: Model) -> TrainingData:
+    """The dataset that a model has learnt, here or where it was imported from."""
+    if (origin := model.run.read_origin()) is not None:
+        return TrainingData(origin.told, origin.licence)
+    dataset = model.run.split.dataset
+    licence = LICENCE if is_kits(dataset.name, dataset.source) else ""
+    return TrainingData(f"{dataset.name} ({dataset.source})", licence)
 
 
 def check_checkpoint(path: Path, sha256: str) -> None:

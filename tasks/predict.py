@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -17,16 +16,14 @@ from prefect import get_run_logger, task
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Case, Dataset, FileKind, Model, RunStatus, Subset
+from db.models import Dataset, Model, RunStatus
 from db.models.base import now
 from db.queries import prediction as queries
-from db.queries import split as split_queries
 from db.queries.evaluation import validated_cleanup
 from db.queries.training import find_model
 from db.settings import Settings, current_settings
 from kits_core.disk import check_room, naming_a_full_disk
 from kits_core.errors import CaseError, KitsError, why
-from kits_core.files import write_text_atomically
 from kits_core.geometry import Volume, read_volume, write_volume
 from kits_core.inference.cleanup import Choice, Rules, clean
 from kits_core.inference.files import is_prediction, note_of
@@ -36,16 +33,15 @@ from kits_core.plan.page import PageFacts
 from kits_core.recipe.recipe import Recipe
 from kits_core.results import check_replaceable, put_in_place, working_folder
 from kits_core.scan.dicom_seg import write_dicom_seg
-from kits_core.scan.features import describe, describe_files
+from kits_core.scan.features import describe
 from kits_core.scan.find import Scan, find_scans
 from kits_core.scan.identity import identity_of, scan_sha256
 from kits_core.scan.range import Flag, Reference, flags
 from kits_core.scan.read import read_scan
-from kits_core.source.preset import LICENCE, is_kits
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
 from tasks.log import scrub
-from tasks.models import locator_of, mean_of, one_prediction, recipe_of, segmenter_of
+from tasks.models import data_of, locator_of, mean_of, one_prediction, recipe_of, segmenter_of
 from tasks.names import (
     find_hidden_scans,
     hidden_identity,
@@ -58,7 +54,6 @@ from tasks.policy import CATALOG, COMPUTE
 
 _PLANS_AT_ONCE = 2
 _VOXELS_A_BYTE, _PLAN_BYTES = 4, 20_000_000  # of segmentation, DICOM SEG, surfaces and pages together, at the most
-_RANGE_FILE = "training_range.json"
 _SCANS = "scans"
 
 
@@ -177,30 +172,6 @@ def plan_predictions(asked: Asked) -> PredictionPlan:
     return PredictionPlan(predictors, todo, done, refused)
 
 
-@task(name="learn-range", task_run_name="model {model_id} · range of its training cases", **COMPUTE)
-def learn_range(model_id: int) -> Reference:
-    """What the training cases of a model are like; measured once, and kept beside the model."""
-    settings = current_settings()
-    with reading() as session:
-        model = session.get_one(Model, model_id)
-        run = model.run
-        members = split_queries.side(session, run.split_id, Subset.TRAIN, run.read_config().fold)
-        files = [_files(settings, member.case) for member in members]
-        kept = settings.absolute(model.path).parent / _RANGE_FILE
-    if kept.is_file():
-        return Reference.from_json(json.loads(kept.read_text(encoding="utf-8")))
-    there = [pair for pair in files if len(pair) == 2 and all(path.is_file() for path in pair)]
-    if len(there) < len(files):
-        get_run_logger().warning(
-            "%d of %d training cases are not here to compare with", len(files) - len(there), len(files)
-        )
-    with ThreadPoolExecutor(_PLANS_AT_ONCE) as pool:
-        described = list(pool.map(lambda pair: run_isolated(_PLANS_AT_ONCE, describe_files, *pair).result, there))
-    reference = Reference.of(described)
-    write_text_atomically(kept, json.dumps(reference.to_json()))
-    return reference
-
-
 @task(name="segment-scan", task_run_name="{item.scan.name} · segment", **COMPUTE)
 def segment_scan(item: ScanToPredict, predictors: Predictors, reference: Reference) -> Segmented:
     """Segment a scan on its own grid, and say in what it is unlike the training cases."""
@@ -258,11 +229,6 @@ def plan_segmented_scan(item: ScanToPredict, predictors: Predictors, segmented: 
             queries.record_plan(session, item.prediction_id, planned.rows, columns)
         shutil.rmtree(item.work, ignore_errors=True)
     return replace(planned, remarks=(*planned.remarks, *segmented.notes))
-
-
-def _files(settings: Settings, case: Case) -> list[Path]:
-    kinds = (case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION))
-    return [settings.absolute(file.path) for file in kinds if file is not None]
 
 
 def _ids(predictors: Predictors) -> list[int]:
@@ -371,8 +337,7 @@ def _check_is_no_source(session: Session, folder: Path, scan: Scan) -> None:
 
 def _licence(session: Session, predictors: Predictors) -> str:
     """KiTS's, where one of the models has learnt from its cases."""
-    datasets = [session.get_one(Model, model_id).run.split.dataset for model_id in _ids(predictors)]
-    return LICENCE if any(is_kits(dataset.name, dataset.source) for dataset in datasets) else ""
+    return next((text for one in _ids(predictors) if (text := data_of(session.get_one(Model, one)).licence)), "")
 
 
 def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segmented: Segmented) -> dict[str, str]:
@@ -388,7 +353,7 @@ def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segm
         ),
         "model SHA-256": "; ".join(model.sha256 for model in models),
         "recipe": f"{recipe.hash}: {recipe.frame} {recipe.shape}³",
-        "trained on": f"{first.run.split.dataset.name} ({first.run.split.dataset.source})",
+        "trained on": data_of(first).told,
         "mirror averaging": "on" if predictors.flips else "off",
         "software": f"kits-platform {version('kits-platform')}",
         "prediction": f"number {item.prediction_id} in the catalog, flow run {flow_run_id()}",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from prefect import get_run_logger, task
@@ -24,6 +25,7 @@ from kits_core.metrics.subgroup import by_subgroup
 from kits_core.report.methods import Inference, Lineage
 from kits_core.report.page import Report, render
 from kits_core.report.sections import Section, scored_sections
+from kits_core.report.style import PAGE, Look
 from kits_core.results import sealed, set_aside_page
 from tasks.catalog import file_of, reading
 from tasks.evaluate import prediction_path
@@ -64,13 +66,12 @@ def report_path(evaluation_id: int) -> Path:
     return current_settings().reports / f"evaluation_{evaluation_id:05d}.html"
 
 
-def read_report(evaluation_id: int, workers: int) -> Report:
+def read_report(evaluation_id: int, workers: int, *, pictures: bool = True) -> Report:
     """Scores, ceilings, lineage and pictures of an evaluation; the pictures are made by `workers` processes."""
     with reading() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         model, run = evaluation.model, evaluation.model.run
-        fold = run.read_config().fold
-        subset = [m.case for m in split_queries.side(session, evaluation.split_id, evaluation.subset, fold)]
+        subset = [member.case for member in queries.evaluated_members(session, evaluation)]
         scores = queries.score_frame(session, evaluation_id)
         measured = queries.measurement_frame(session, evaluation_id)
         facts = queries.case_facts(session, [case.id for case in subset])
@@ -78,7 +79,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
         curve = history(session, run.id)
         lineage = lineage_of(session, model)
         cleanup = NOT_CHOSEN if evaluation.cleanup is None else Choice.from_json(evaluation.cleanup)
-        inference = Inference(evaluation.flips, cleanup, evaluation.locator_id)
+        inference = Inference(evaluation.flips, cleanup, evaluation.locator_id, queries.scores_its_own(evaluation))
         stale = queries.what_is_stale(session, evaluation_id)
         runs = {"training": run.flow_run_id, "evaluation": evaluation.flow_run_id}
     return Report(
@@ -92,7 +93,7 @@ def read_report(evaluation_id: int, workers: int) -> Report:
         lineage=lineage,
         inference=inference,
         created=now().strftime("%Y-%m-%d %H:%M UTC"),
-        cases_pictured=_pictures(scores, subset, evaluation_id, workers),
+        cases_pictured=_pictures(scores, subset, evaluation_id, workers) if pictures else {},
         flow_runs={what: flow_run for what, flow_run in runs.items() if flow_run is not None},
         stale=stale,
         dashboard=(PREFECT_UI_URL.value() or (PREFECT_API_URL.value() or "").removesuffix("/api")).rstrip("/"),
@@ -102,6 +103,18 @@ def read_report(evaluation_id: int, workers: int) -> Report:
 def lineage_of(session: Session, model: Model) -> Lineage:
     """Where a model comes from, as the catalog has it."""
     run = model.run
+    if (origin := run.read_origin()) is not None:
+        return Lineage(
+            dataset=origin.dataset,
+            source=origin.source,
+            train_cases=origin.train_cases,
+            validation_cases=origin.validation_cases,
+            split_seed=origin.split_seed,
+            split_hash=origin.split_hash,
+            strata=origin.strata,
+            imported=origin.told,
+            **_of_model(model),
+        )
     fold = run.read_config().fold
     seen = {case.case_id for case in run.cases}  # none of a run from before the catalog noted them
     sides = (split_queries.side(session, run.split_id, subset, fold) for subset in Subset)
@@ -114,39 +127,61 @@ def lineage_of(session: Session, model: Model) -> Lineage:
         split_seed=run.split.seed,
         split_hash=run.split.hash,
         strata=tuple(run.split.strata),
-        recipe=run.recipe.read(),
-        config=run.read_config(),
-        run_id=run.id,
-        model_id=model.id,
-        model_epoch=model.epoch,
-        model_sha256=model.sha256,
-        parameters=model.parameters,
-        score=model.score,
-        environment=run.environment,
+        **_of_model(model),
     )
+
+
+def _of_model(model: Model) -> dict[str, Any]:
+    run = model.run
+    return {
+        "recipe": run.recipe.read(),
+        "config": run.read_config(),
+        "run_id": run.id,
+        "model_id": model.id,
+        "model_epoch": model.epoch,
+        "model_sha256": model.sha256,
+        "parameters": model.parameters,
+        "score": model.score,
+        "environment": run.environment,
+    }
 
 
 def _pictures(
     scores: pd.DataFrame, cases: Sequence[Case], evaluation_id: int, workers: int
 ) -> dict[str, dict[str, bytes]]:
+    captions, chosen = captions_of(scores), pictured(_tumor_dice(scores))
+    drawn = draw_cases(scores, cases, evaluation_id, workers, (PAGE,))
+    return {title: {captions[name]: drawn[name][0] for name in group} for title, group in chosen.items()}
+
+
+def _tumor_dice(scores: pd.DataFrame) -> pd.Series:
+    dice = scores[(scores["metric"] == "dice") & (scores["region"] == "tumor")]
+    return dice.set_index("case")["value"].sort_index()
+
+
+def captions_of(scores: pd.DataFrame) -> dict[str, str]:
+    """What is said below a case's picture, by the case's name."""
     dice = scores[scores["metric"] == "dice"].pivot_table(index="case", columns="region", values="value")
-    chosen = pictured(dice["tumor"])
-    missing = set(scores.loc[scores["status"] == Status.MISSING, "case"])
-    by_name = {case.name: case for case in cases}
-    with ThreadPoolExecutor(workers) as pool:
-        names = list(dict.fromkeys(name for group in chosen.values() for name in group))  # the median may be a worst
-        drawn = dict(
-            zip(
-                names,
-                pool.map(lambda name: _draw(by_name[name], None if name in missing else evaluation_id, workers), names),
-                strict=True,
-            )
-        )
-    captions = {
-        name: f"{name}: tumour Dice {row['tumor']:.3f}, kidney Dice {row['kidney']:.3f}"
+    return {
+        str(name): f"{name}: tumour Dice {row['tumor']:.3f}, kidney Dice {row['kidney']:.3f}"
         for name, row in dice.iterrows()
     }
-    return {title: {captions[name]: drawn[name] for name in group} for title, group in chosen.items()}
+
+
+def draw_cases(
+    scores: pd.DataFrame, cases: Sequence[Case], evaluation_id: int, workers: int, looks: Sequence[Look]
+) -> dict[str, list[bytes]]:
+    """The pictures of the cases that a report shows, one in each look, by the case's name."""
+    missing = set(scores.loc[scores["status"] == Status.MISSING, "case"])
+    by_name = {case.name: case for case in cases}
+    chosen = pictured(_tumor_dice(scores)).values()
+    names = list(dict.fromkeys(name for group in chosen for name in group))  # the median may be a worst
+
+    def draw(name: str) -> list[bytes]:
+        return _draw(by_name[name], None if name in missing else evaluation_id, workers, looks)
+
+    with ThreadPoolExecutor(workers) as pool:
+        return dict(zip(names, pool.map(draw, names), strict=True))
 
 
 def pictured(tumor_dice: pd.Series) -> dict[str, list[str]]:
@@ -159,11 +194,11 @@ def pictured(tumor_dice: pd.Series) -> dict[str, list[str]]:
     return {title: cases for title, cases in shown.items() if cases}
 
 
-def _draw(case: Case, evaluation_id: int | None, workers: int) -> bytes:
+def _draw(case: Case, evaluation_id: int | None, workers: int, looks: Sequence[Look]) -> list[bytes]:
     from kits_core.report.figures import case_slices  # noqa: PLC0415 - seaborn takes a second
 
     settings = current_settings()
     files = [settings.absolute(file_of(case, kind).path) for kind in (FileKind.IMAGE, FileKind.SEGMENTATION)]
     prediction = None if evaluation_id is None else prediction_path(settings, evaluation_id, case.name)
     sections: list[Section] = run_isolated(workers, scored_sections, case.name, *files, prediction).result
-    return case_slices([sections], [""], compared=None)
+    return [case_slices([sections], [""], compared=None, look=look) for look in looks]

@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, Made, RowId, checked, now
+from db.models.base import Base, Json, Made, RowId, checked, now
 from db.models.preparation import Recipe
 from db.models.split import Split
+from kits_core.model_file import Origin
 from kits_core.network.config import TrainingConfig
 
 
@@ -27,14 +28,17 @@ class TrainingRun(RowId, Base):
     """One training. The same recipe, split, settings and prepared files make one row, however often it was started.
 
     `data_hash`: SHA-256 over the names and hashes of the prepared files, which are in `trained_case` one by one.
-    `forgotten_cases`: how many of them were removed for good since.
+    `forgotten_cases`: how many of them were removed for good since. `imported`: of a run of another home, whose model
+    came in as a file, where it comes from (`kits_core.model_file.Origin`). Such a run has no split, and nothing trains
+    it.
     """
 
     __tablename__ = "training_run"
     __table_args__ = (UniqueConstraint("recipe_id", "split_id", "config_hash", "data_hash"),)
 
     recipe_id: Mapped[int] = mapped_column(ForeignKey("recipe.id"))
-    split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), index=True)
+    # Nullable for imported runs alone: whoever trains, or looks for the run's cases, has one that is not imported.
+    split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), index=True, nullable=True)
     config: Mapped[dict[str, Any]]
     config_hash: Mapped[str]
     data_hash: Mapped[str]
@@ -44,6 +48,7 @@ class TrainingRun(RowId, Base):
     ended_at: Mapped[datetime | None]
     error: Mapped[str | None]
     forgotten_cases: Mapped[int] = mapped_column(default=0, server_default="0")
+    imported: Mapped[dict[str, Any] | None] = mapped_column(Json)
     flow_run_id: Mapped[str | None] = mapped_column(index=True)
 
     recipe: Mapped[Recipe] = relationship()
@@ -54,6 +59,10 @@ class TrainingRun(RowId, Base):
     def read_config(self) -> TrainingConfig:
         """The settings. Raises `KitsError` for those of a newer release."""
         return TrainingConfig.from_stored(self.config)
+
+    def read_origin(self) -> Origin | None:
+        """Where an imported run comes from; None of a run of this home."""
+        return None if self.imported is None else Origin.model_validate(self.imported)
 
 
 class TrainedCase(RowId, Base):

@@ -18,17 +18,21 @@ from db.models import (
     Evaluation,
     FileKind,
     LabelVolume,
+    Model,
     PreparedCase,
     RunStatus,
     ScoredCase,
+    SplitMember,
     Subset,
 )
 from db.models.base import UtcDateTime, now
+from db.queries import split as split_queries
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 from kits_core.labels import Label
 from kits_core.metrics.aggregate import diagonal_mm
 from kits_core.metrics.score import METRICS, Score, Status
+from kits_core.model_file import FLIPPED, PLAIN
 from kits_core.plan.measurement import Pair
 
 
@@ -71,6 +75,18 @@ def find_evaluation(session: Session, evaluation_id: int | None) -> Evaluation:
         wanted = "an evaluation" if evaluation_id is None else f"evaluation {evaluation_id}"
         raise KitsError(f"expected {wanted} in the catalog, got none; run kits evaluate")
     return evaluation
+
+
+def evaluated_members(session: Session, evaluation: Evaluation) -> list[SplitMember]:
+    """The cases that an evaluation scores: of a model that was trained by this split, by the fold that it held out."""
+    fold = evaluation.model.run.read_config().fold if scores_its_own(evaluation) else None
+    return split_queries.side(session, evaluation.split_id, evaluation.subset, fold)
+
+
+def scores_its_own(evaluation: Evaluation) -> bool:
+    """Whether the cases are a side of the split that the model was trained by; an imported one, elsewhere."""
+    origin = evaluation.model.run.read_origin()
+    return origin is None or origin.split_hash == evaluation.split.hash
 
 
 def end_evaluation(evaluation: Evaluation, status: RunStatus, report_path: str | None) -> None:
@@ -146,7 +162,12 @@ def what_is_stale(session: Session, evaluation_id: int) -> list[str]:
 
 
 def validated_cleanup(session: Session, model_id: int, *, flips: bool) -> dict[str, Any] | None:
-    """The clean-up that the newest completed evaluation of a model over validation cases chose; None without one."""
+    """The clean-up that the newest completed evaluation of a model over validation cases chose; None without one.
+
+    Of an imported model, the one that it came with.
+    """
+    if (origin := session.get_one(Model, model_id).run.read_origin()) is not None:
+        return origin.cleanup.get(FLIPPED if flips else PLAIN)
     return session.scalar(
         select(Evaluation.cleanup)
         .where(

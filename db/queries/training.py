@@ -179,19 +179,27 @@ def _scored_on(run: TrainingRun) -> tuple[Any, ...]:
 
 
 def find_run(session: Session, run_id: int) -> TrainingRun:
-    """The training run of an id. Raises `KitsError` where there is none."""
+    """The training run of an id, to go on with. Raises `KitsError` where there is none, and for an imported one."""
     run = session.get(TrainingRun, run_id)
     if run is None:
         raise KitsError(f"expected training run {run_id} in the catalog, got none; look with kits status")
+    if run.imported is not None:
+        raise KitsError(
+            f"run {run_id}: expected a run of this home, got one whose model was imported, without the cases that it "
+            "has learnt; start a new one with kits train"
+        )
     return run
 
 
 def find_locator(session: Session, run: TrainingRun, *, held_out: bool) -> Model:
     """The model that finds the kidneys for a run's model: of those that see the whole scan the one of highest score.
 
-    Those of the same split and fold come first. `held_out`: no others will do, because they may have been trained on
-    the cases that are held out, and their boxes would flatter. Raises `KitsError` where there is none.
+    Those of the same split and fold come first; an imported model brought its own. `held_out`: no others will do,
+    because they may have been trained on the cases that are held out, and their boxes would flatter. Raises `KitsError`
+    where there is none.
     """
+    if (origin := run.read_origin()) is not None:
+        return model_of_sha256(session, str(origin.locator))
 
     def same(model: Model) -> bool:
         return (model.run.split_id, model.run.read_config().fold) == (run.split_id, run.read_config().fold)

@@ -35,11 +35,11 @@ LINEAGE_NODE = View(
     FROM prepared_case p JOIN "case" c ON c.id = p.case_id JOIN dataset d ON d.id = c.dataset_id
     UNION ALL
     SELECT 'training_run', t.id, d.name, NULL, t.status, t.config_hash, t.started_at, t.flow_run_id
-    FROM training_run t JOIN split s ON s.id = t.split_id JOIN dataset d ON d.id = s.dataset_id
+    FROM training_run t LEFT JOIN split s ON s.id = t.split_id LEFT JOIN dataset d ON d.id = s.dataset_id
     UNION ALL
     SELECT 'model', m.id, d.name, NULL, m.path, m.sha256, m.created_at, m.flow_run_id
-    FROM model m JOIN training_run t ON t.id = m.run_id JOIN split s ON s.id = t.split_id
-         JOIN dataset d ON d.id = s.dataset_id
+    FROM model m JOIN training_run t ON t.id = m.run_id LEFT JOIN split s ON s.id = t.split_id
+         LEFT JOIN dataset d ON d.id = s.dataset_id
     UNION ALL
     SELECT 'evaluation', e.id, d.name, NULL, e.subset, NULL, e.started_at, e.flow_run_id
     FROM evaluation e JOIN split s ON s.id = e.split_id JOIN dataset d ON d.id = s.dataset_id
@@ -92,6 +92,7 @@ LINEAGE_EDGE = View(
     SELECT 'recipe', t.recipe_id, 'training_run', t.id, 'settings', NULL, NULL, TRUE FROM training_run t
     UNION ALL
     SELECT 'split', t.split_id, 'training_run', t.id, 'cases', NULL, NULL, TRUE FROM training_run t
+    WHERE t.split_id IS NOT NULL
     UNION ALL
     SELECT 'prepared_case', p.id, 'training_run', t.id, 'files', d.name, c.name,
            k.image_sha256 = p.image_sha256 AND k.label_sha256 = p.label_sha256

@@ -11,7 +11,7 @@ LINEAGE = View(
         "model_id": "number of the model",
         "model_sha256": "of the checkpoint",
         "run_id": "number of the training run",
-        "split_hash": "the split",
+        "split_hash": "the split that the model was trained by; of an imported model, one of another home",
         "recipe_hash": "the recipe",
         "prepared_image_sha256": "of the prepared image that the training read; validation cases are read too",
         "image_sha256": "of the converted image",
@@ -23,7 +23,7 @@ LINEAGE = View(
     },
     """
     SELECT e.id AS evaluation_id, c.name AS case_name, e.model_id, o.sha256 AS model_sha256, o.run_id,
-           s.hash AS split_hash, r.hash AS recipe_hash,
+           COALESCE(s.hash, json_text(t.imported, 'split_hash')) AS split_hash, r.hash AS recipe_hash,
            COALESCE(d.image_sha256, p.image_sha256) AS prepared_image_sha256,
            f.sha256 AS image_sha256, f.version AS image_version, f.archive_sha256, f.source_url,
            k.reference_sha256, e.locator_id AS locator_model_id
@@ -32,7 +32,7 @@ LINEAGE = View(
     JOIN model o ON o.id = e.model_id
     JOIN training_run t ON t.id = o.run_id
     JOIN recipe r ON r.id = t.recipe_id
-    JOIN split s ON s.id = t.split_id
+    LEFT JOIN split s ON s.id = t.split_id
     JOIN "case" c ON c.id = m.case_id
     LEFT JOIN trained_case d ON d.run_id = t.id AND d.case_id = c.id
     LEFT JOIN prepared_case p ON p.case_id = c.id AND p.recipe_id = r.id

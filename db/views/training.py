@@ -45,7 +45,7 @@ RUN_OVERVIEW = View(
     "One row a training run: its settings one a column, how it went, and where.",
     {
         "run_id": "number of the training run",
-        "dataset": "name of the dataset",
+        "dataset": "name of the dataset; NULL for a run of another home, whose model was imported",
         "status": "running, completed, failed, cancelled or crashed",
         "error": "why it ended without a model; NULL where it did not",
         "started_at": "when it was first started (UTC)",
@@ -59,7 +59,7 @@ RUN_OVERVIEW = View(
         "backend": "tensorflow or jax",
         "revision": "commit of this code, where it ran from a checkout",
         "recipe_hash": "the recipe",
-        "split_id": "number of the split",
+        "split_id": "number of the split; NULL for an imported run",
         **_meanings(Recipe, "recipe"),
         **_meanings(TrainingConfig, "training"),
         "cases": "cases that it has read, to train on or to validate",
@@ -71,6 +71,7 @@ RUN_OVERVIEW = View(
         "is_champion": "whether prediction uses its model unless told otherwise",
         "forgotten_cases": "cases that it has read and that were removed for good since",
         "flow_run_id": "the Prefect flow run that took it up last; NULL outside one",
+        "imported_from": "dataset of another home that an imported model has learnt; NULL for a run of this home",
     },
     f"""
     SELECT t.id AS run_id, d.name AS dataset, t.status, t.error, t.started_at, t.ended_at,
@@ -87,11 +88,12 @@ RUN_OVERVIEW = View(
            (SELECT COUNT(*) FROM trained_case k WHERE k.run_id = t.id) AS cases,
            (SELECT COALESCE(MAX(e.epoch), 0) FROM epoch_metric e WHERE e.run_id = t.id) AS epochs_done,
            m.id AS model_id, m.epoch AS best_epoch, m.score AS best_score, m.parameters,
-           COALESCE(m.is_champion, FALSE) AS is_champion, t.forgotten_cases, t.flow_run_id
+           COALESCE(m.is_champion, FALSE) AS is_champion, t.forgotten_cases, t.flow_run_id,
+           json_text(t.imported, 'dataset') AS imported_from
     FROM training_run t
     JOIN recipe c ON c.id = t.recipe_id
-    JOIN split s ON s.id = t.split_id
-    JOIN dataset d ON d.id = s.dataset_id
+    LEFT JOIN split s ON s.id = t.split_id
+    LEFT JOIN dataset d ON d.id = s.dataset_id
     LEFT JOIN model m ON m.run_id = t.id
     """,  # noqa: S608 - names of our own settings
 )

@@ -91,9 +91,8 @@ def status(as_json: AsJson = False) -> None:
         ),
         "going on": [_as_row(work) for work in going(settings)],
         "runs": ask(
-            "SELECT r.id AS run, r.status, COALESCE(MAX(e.epoch), 0) AS epochs, m.score, r.error "
-            "FROM training_run r LEFT JOIN epoch_metric e ON e.run_id = r.id LEFT JOIN model m ON m.run_id = r.id "
-            "GROUP BY r.id, r.status, m.score, r.error ORDER BY r.id"
+            "SELECT run_id AS run, model_id AS model, status, epochs_done AS epochs, best_score AS score, "
+            "imported_from, error FROM run_overview ORDER BY run_id"
         ),
         "evaluations": ask(
             "SELECT evaluation_id, model_id, subset, cases, kidney_dice, tumor_dice, is_champion "

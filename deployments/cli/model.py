@@ -11,6 +11,7 @@ from deployments.cli.catalog import warn_of_stale
 from deployments.cli.data import given
 from deployments.cli.output import err, out, print_json, say, show_result, show_scores
 
+_DRAWN_AT_ONCE = 2
 _STEPS, _NETWORK, _LOSS, _MACHINE, _DATA = "Steps", "Network", "Loss", "Machine", "Data"
 
 
@@ -211,6 +212,9 @@ def evaluate(
     flips: Annotated[
         bool | None, typer.Option("--flips", help="Average the predictions of each scan and of its mirror image.")
     ] = None,
+    split: Annotated[
+        int | None, typer.Option(help="Id of a split to score, for an imported model.", show_default="the model's own")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Cases scored at once.", show_default="2")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -221,7 +225,7 @@ def evaluate(
     from deployments.running import run_flow
     from flows.parameters import EvaluateParameters
 
-    parameters = EvaluateParameters(**given(model=model, subset=subset, flips=flips, workers=workers))
+    parameters = EvaluateParameters(**given(model=model, subset=subset, flips=flips, split=split, workers=workers))
     done = run_flow("flows.evaluate:evaluate", parameters, err)
     if as_json:
         show_result(done, as_json=True, text="")
@@ -236,18 +240,32 @@ def evaluate(
 @app.command()
 def report(
     evaluation: Annotated[int | None, typer.Argument(help="Id of the evaluation.", show_default="the newest")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write every figure for a paper to this new folder: PDF and SVG, 85 and 180 mm wide.",
+            show_default="none",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say where an evaluation's report is; build it again if it is gone.
 
-    Example: `kits report 3`
+    Example: `kits report 3 --figures ./figures`
     """
     number, path = _report_path(evaluation)
     warn_of_stale(number)
+    written = None
+    if figures is not None:
+        from tasks.report_figures import write_figures
+
+        written = write_figures(number, figures, _DRAWN_AT_ONCE)
     if as_json:
-        print_json({"report": path})
-    else:
-        out.print(path, soft_wrap=True, highlight=False)
+        print_json({"report": path, "figures": None if written is None else written.folder})
+        return
+    out.print(path, soft_wrap=True, highlight=False)
+    if written is not None:
+        say(f"{written.figures} figures, each as PDF and SVG of two widths, in {written.folder}")
 
 
 def _report_path(evaluation: int | None) -> tuple[int, Path]:
@@ -266,6 +284,8 @@ def _report_path(evaluation: int | None) -> tuple[int, Path]:
             raise KitsError(f"evaluation {row.id}: expected it to be completed, got {row.status}; run kits evaluate")
         number, path = row.id, settings.absolute(row.report_path)
         again: Any = {"model": str(row.model_id), "subset": row.subset.value, "flips": row.flips}
+        if row.model.run.imported is not None:
+            again["split"] = row.split_id
     if path.is_file():
         return number, path
 

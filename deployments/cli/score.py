@@ -11,14 +11,13 @@ from deployments.cli.app import AsJson, app
 from deployments.cli.catalog import warn_of_stale
 from deployments.cli.files import check_new_file, write_csv
 from deployments.cli.output import complain, err, out, print_json, say, show_scores, show_table
+from kits_core.metrics.score import CSV_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kits_core.errors import CaseError
     from kits_core.metrics.folders import Pair, ScoredPair
-
-CSV_COLUMNS = ("case_id", "region", "metric", "value", "status")
 
 
 @app.command()

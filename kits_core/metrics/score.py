@@ -6,6 +6,9 @@ from typing import Literal
 
 from kits_core.labels import Region
 
+CSV_COLUMNS = ("case_id", "region", "metric", "value", "status")
+"""Of scores as a file, one value a row."""
+
 
 class Status(StrEnum):
     """Whether a value was measured between two masks that are not empty, and if not, why not."""

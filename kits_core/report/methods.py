@@ -16,7 +16,8 @@ from kits_core.split import stratified_by
 class Lineage:
     """Where a model comes from. `score`: mean validation Dice of kidney and tumour on the recipe's grid.
 
-    `strata`: names of the split's strata, as `kits_core.split` gives them.
+    `strata`: names of the split's strata, as `kits_core.split` gives them. `imported`: from where, in words; empty for a
+    model that was trained here.
     """
 
     dataset: str
@@ -35,6 +36,7 @@ class Lineage:
     parameters: int
     score: float
     environment: dict[str, str]
+    imported: str = ""
 
     @property
     def licence(self) -> str:
@@ -57,22 +59,37 @@ def training_paragraph(lineage: Lineage) -> str:
 
 @dataclass(frozen=True)
 class Inference:
-    """How an evaluation predicted. `locator_id`: the model that found the kidneys for one that needs it."""
+    """How an evaluation predicted. `locator_id`: the model that found the kidneys for one that needs it.
+
+    `own_cases`: whether the scored cases are a side of the split that the model was trained by.
+    """
 
     flips: bool
     cleanup: Choice
     locator_id: int | None
+    own_cases: bool = True
 
 
 def methods_paragraph(lineage: Lineage, inference: Inference, subset: str) -> str:
     """Plain sentences for a paper's methods section; `subset`: which side was scored, `train` or `validation`."""
-    selection = (
-        f"The checkpoint was selected on {chosen_on(lineage)}, which are scored here, so the scores are those of a "
-        "validation, not of an independent test."
-        if subset == "validation"
-        else "The scored cases were trained on: the scores say how well they were fitted, not how the model generalises."
-    )
+    if not inference.own_cases:
+        selection = _ELSEWHERE
+    elif subset == "validation":
+        selection = (
+            f"The checkpoint was selected on {chosen_on(lineage)}, which are scored here, so the scores are those of a "
+            "validation, not of an independent test."
+        )
+    else:
+        selection = (
+            "The scored cases were trained on: the scores say how well they were fitted, not how the model generalises."
+        )
     return f"{training_paragraph(lineage)} {_prediction(inference)} {_SCORING} {selection}"
+
+
+_ELSEWHERE = (
+    "The model was trained elsewhere and imported. Whether scored cases were among those that it has learnt is not known "
+    "here; if they were, the scores flatter it."
+)
 
 
 def cleanup_sentence(choice: Choice) -> str:

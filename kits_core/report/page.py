@@ -12,7 +12,18 @@ from kits_core.report import figures
 from kits_core.report.agreement import agreement_rows, tumors_sentence
 from kits_core.report.data_url import data_url
 from kits_core.report.methods import Inference, Lineage, cleanup_sentence, comparability, methods_paragraph
+from kits_core.report.style import PAGE, Look
 from kits_core.report.tables import case_rows, official_rows, score_rows, subgroup_rows, two_tables
+
+FIGURES = {
+    "scores": "Every case by region (dashed: ceiling of the recipe)",
+    "tumor_volume_agreement": "Tumour volume, Bland-Altman: predicted against reference",
+    "tumor_dice_over_size": "Tumour Dice over tumour size",
+    "tumor_diameter_agreement": "Largest tumour diameter, Bland-Altman: predicted against reference",
+    "subgroups": "Tumour Dice by subgroup",
+    "learning_curve": "Learning curve",
+}
+"""Titles of a report's figures by the names of their files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +64,22 @@ class Report:
 
     def figures(self) -> dict[str, bytes]:
         """PNG by title."""
+        return {FIGURES[name]: png for name, png in self.draw(PAGE).items()}
+
+    def draw(self, look: Look) -> dict[str, bytes]:
+        """Each figure that there are values for, by its name in `FIGURES`, as a file's content."""
         drawn = {
-            "Every case by region (dashed: ceiling of the recipe)": figures.score_distribution(
-                self.scores, self.ceilings
-            ),
-            "Tumour volume, Bland-Altman: predicted against reference": figures.tumor_volume_agreement(self.scores),
-            "Tumour Dice over tumour size": figures.dice_over_volume(self.scores),
+            "scores": figures.score_distribution(self.scores, self.ceilings, look),
+            "tumor_volume_agreement": figures.tumor_volume_agreement(self.scores, look),
+            "tumor_dice_over_size": figures.dice_over_volume(self.scores, look),
         }
         if self.measured["name"].eq("diameter_mm").any():
-            drawn["Largest tumour diameter, Bland-Altman: predicted against reference"] = (
-                figures.tumor_diameter_agreement(self.measured)
-            )
+            drawn["tumor_diameter_agreement"] = figures.tumor_diameter_agreement(self.measured, look)
         tumor = self.subgroups[self.subgroups["region"] == "tumor"]
         if not tumor.empty:
             dice = self.scores[(self.scores["region"] == "tumor") & (self.scores["metric"] == "dice")]["value"]
-            drawn["Tumour Dice by subgroup"] = figures.subgroup_forest(tumor, float(dice.mean()))
-        drawn["Learning curve"] = figures.learning_curve(self.history)
+            drawn["subgroups"] = figures.subgroup_forest(tumor, float(dice.mean()), look)
+        drawn["learning_curve"] = figures.learning_curve(self.history, look)
         return drawn
 
 

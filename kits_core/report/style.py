@@ -1,9 +1,11 @@
 """What all figures share. Without seaborn, which takes a second to import."""
 
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
+import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -17,11 +19,15 @@ _FAMILIES = (
 """Fonts for names in any script, those of Linux and of Macs; what is not installed is left out."""
 
 
+_PAGE_PT, _PAPER_PT, _PAPER_DPI = 9, 7, 400
+_NARROW_MM = 120
+
+
 @cache
 def style() -> dict[str, Any]:
     """Settings of all figures."""
     return {
-        "font.size": 9,
+        "font.size": _PAGE_PT,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "figure.dpi": 130,
@@ -46,6 +52,62 @@ def drawable(text: str) -> str:
         letter if any(font.get_char_index(ord(letter)) for font in _fonts()) else f"U+{ord(letter):04X} "
         for letter in text
     ).rstrip()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a figure is for: a page, as PNG, or paper of a width in mm, as PDF or SVG with its text as text."""
+
+    width_mm: float | None = None
+    format: Literal["png", "pdf", "svg"] = "png"
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is one column of a paper: panels stand below each other."""
+        return self.width_mm is not None and self.width_mm < _NARROW_MM
+
+    def style(self) -> dict[str, Any]:
+        """Matplotlib's settings."""
+        if self.width_mm is None:
+            return style()
+        paper = {
+            "font.size": _PAPER_PT,
+            "axes.linewidth": 0.6,
+            "xtick.major.width": 0.6,
+            "ytick.major.width": 0.6,
+            "pdf.fonttype": 42,  # TrueType: type 3, the default, is refused by journals
+            "svg.fonttype": "none",
+            "svg.hashsalt": "kits",
+        }
+        return {**style(), **paper}
+
+    def pt(self, size: float) -> float:
+        """A size that is meant beside the page's letters, beside these."""
+        return size if self.width_mm is None else size * _PAPER_PT / _PAGE_PT
+
+    def area(self, points: float) -> float:
+        """An area of a marker, in square points, that is meant for a page."""
+        return points * 0.6 if self.is_narrow else points
+
+    def inches(self, width: float, height: float, *, pictures: bool = False) -> tuple[float, float]:
+        """Width and height in inches of what is so large on a page; less low than narrow, unless it holds pictures."""
+        if self.width_mm is None:
+            return width, height
+        ratio = self.width_mm / 25.4 / width
+        return width * ratio, height * (ratio if pictures else max(ratio, _PAPER_PT / _PAGE_PT))
+
+    def bytes_of(self, figure: Figure) -> bytes:
+        """A figure as a file's content; the same figure gives the same bytes."""
+        if self.width_mm is None:
+            return png_of(figure)
+        buffer, dated = BytesIO(), {"pdf": "CreationDate", "svg": "Date"}
+        metadata = {dated[self.format]: None} if self.format in dated else None
+        with mpl.rc_context(self.style()):
+            figure.savefig(buffer, format=self.format, dpi=_PAPER_DPI, metadata=metadata)
+        return buffer.getvalue()
+
+
+PAGE = Look()
 
 
 def label_decades(axis: Axis, limits: tuple[float, float]) -> None:

@@ -1,4 +1,6 @@
+import re
 from io import BytesIO
+from xml.etree import ElementTree as ET
 
 import matplotlib.image as mpimg
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from kits_core.geometry import Volume, write_volume
 from kits_core.metrics.case import score_case
+from kits_core.metrics.subgroup import by_subgroup
 from kits_core.phantom.dataset import kits_affine
 from kits_core.report.figures import (
     case_slices,
@@ -17,7 +20,7 @@ from kits_core.report.figures import (
     tumor_volume_agreement,
 )
 from kits_core.report.sections import _rows, case_sections, scored_sections
-from kits_core.report.style import drawable
+from kits_core.report.style import Look, drawable
 
 SPACING = (4.0, 2.0, 2.0)
 
@@ -153,3 +156,54 @@ def test_names_in_scripts_without_a_font_are_drawn_by_their_codes():
     assert len(codes) == 3
     assert "U+E0041" in codes
     assert case_slices([_view(True)], ["\u5f20\u4e09 \U000e0041"], compared=None)
+
+
+@pytest.mark.parametrize("width_mm", [85, 180])
+def test_a_figure_for_a_paper_has_its_width_and_its_text_as_text(scores, width_mm):
+    pdf, svg = (score_distribution(scores, {"kidney": 0.97}, Look(width_mm, kind)) for kind in ("pdf", "svg"))
+    (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf)
+    assert float(box[0]) == pytest.approx(width_mm / 25.4 * 72, abs=0.1)
+    assert b"/FontFile2" in pdf  # TrueType, embedded
+    assert b"/Type3" not in pdf
+    root = ET.fromstring(svg)
+    assert float(root.get("width").removesuffix("pt")) == pytest.approx(width_mm / 25.4 * 72, abs=0.1)
+    words = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"kidney and mass", "surface Dice", "Dice"} <= set(words)
+
+
+def test_figures_for_a_paper_are_the_same_each_time(scores):
+    subgroups = by_subgroup(scores, _facts(scores), pd.DataFrame(columns=["case", "region", "value"]))
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2],
+            "loss": [0.9, 0.5],
+            "kidney_dice": [0.1, 0.6],
+            "tumor_dice": [0.0, 0.3],
+            "score": [0.05, 0.45],
+        }
+    )
+    look = Look(85, "svg")
+    for figure in (
+        lambda: subgroup_forest(subgroups[subgroups["region"] == "tumor"], 0.5, look),
+        lambda: learning_curve(history, look),
+        lambda: tumor_volume_agreement(scores, look),
+        lambda: dice_over_volume(scores, look),
+    ):
+        assert figure() == figure()
+
+
+def test_no_label_of_a_narrow_figure_is_cut_off(scores):
+    """The axis of the forest has the longest label: it stands in several lines."""
+    subgroups = by_subgroup(scores, _facts(scores), pd.DataFrame(columns=["case", "region", "value"]))
+    svg = subgroup_forest(subgroups[subgroups["region"] == "tumor"], 0.5, Look(85, "svg"))
+    words = {"".join(text.itertext()) for text in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
+    assert {"tumour Dice", "(in brackets: cases;", "dashed: all cases; bars: ceiling)"} <= words
+
+
+def _facts(scores):
+    cases = sorted(scores["case"].unique())
+    return pd.DataFrame(
+        {"tumor_ml": [5.0, 20.0, 50.0, 200.0], "stage": ["1a"] * 4, "histology": ["clear_cell_rcc"] * 4,
+         "phase": ["arterial"] * 4, "slice_mm": [1.0] * 4, "sex": ["male"] * 4},
+        index=pd.Index(cases, name="case"),
+    )  # fmt: skip
