@@ -76,7 +76,10 @@ class CaseScore(RowId, Base):
 
 
 class ScoredCase(RowId, Base):
-    """Which version of a case's files an evaluation predicted from and scored against."""
+    """Which version of a case's files an evaluation predicted from and scored against, and with which weights.
+
+    `model_sha256`: NULL for what was scored before version 0017.
+    """
 
     __tablename__ = "scored_case"
     __table_args__ = (UniqueConstraint("evaluation_id", "case_id"),)
@@ -85,6 +88,7 @@ class ScoredCase(RowId, Base):
     case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
     image_sha256: Mapped[str]
     reference_sha256: Mapped[str]
+    model_sha256: Mapped[str | None]
 
 
 class CaseMeasurement(RowId, Base):

@@ -112,7 +112,13 @@ def record_scores(
         session.execute(delete(table).where(table.evaluation_id == evaluation_id, table.case_id == case_id))
     image, reference = sha256
     session.add(
-        ScoredCase(evaluation_id=evaluation_id, case_id=case_id, image_sha256=image, reference_sha256=reference)
+        ScoredCase(
+            evaluation_id=evaluation_id,
+            case_id=case_id,
+            image_sha256=image,
+            reference_sha256=reference,
+            model_sha256=session.get_one(Evaluation, evaluation_id).model.sha256,
+        )
     )
     regions: dict[str, dict[str, Any]] = {}
     for score in scores:
@@ -137,7 +143,7 @@ def scored_cases(session: Session, evaluation_id: int) -> set[int]:
 
 
 def stale_cases(session: Session, evaluation_id: int) -> set[int]:
-    """Ids of the cases whose scores rest on an image or a reference that was replaced since."""
+    """Ids of the cases whose scores rest on an image, a reference or weights that were replaced since."""
     query = text(
         'SELECT c.id FROM stale s JOIN dataset d ON d.name = s.dataset JOIN "case" c ON c.dataset_id = d.id '
         "AND c.name = s.case_name WHERE s.what = 'evaluation' AND s.number = :evaluation_id"

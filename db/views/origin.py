@@ -53,7 +53,7 @@ STALE = View(
         "dataset": "name of the dataset",
         "case_name": "name of the case whose files were replaced",
         "changed": "image or segmentation, of the source; prepared, where a training read prepared files that were "
-        "made anew since",
+        "made anew since; model, where the network was trained again since and has other weights",
     },
     """
     SELECT 'prepared_case' AS what, p.id AS number, d.name AS dataset, c.name AS case_name, f.kind AS changed
@@ -84,6 +84,14 @@ STALE = View(
     JOIN dataset d ON d.id = c.dataset_id
     WHERE (f.kind = 'image' AND f.sha256 <> k.image_sha256)
        OR (f.kind = 'segmentation' AND f.sha256 <> k.reference_sha256)
+    UNION ALL
+    SELECT 'evaluation', k.evaluation_id, d.name, c.name, 'model'
+    FROM scored_case k
+    JOIN evaluation e ON e.id = k.evaluation_id
+    JOIN model o ON o.id = e.model_id
+    JOIN "case" c ON c.id = k.case_id
+    JOIN dataset d ON d.id = c.dataset_id
+    WHERE k.model_sha256 <> o.sha256
     UNION ALL
     SELECT 'evaluation', m.evaluation_id, d.name, c.name, f.kind
     FROM case_file f

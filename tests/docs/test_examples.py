@@ -14,7 +14,17 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("using", "data", "correct", "queries", "connect", "running", "patients", "troubleshooting")
+        for name in (
+            "using",
+            "data",
+            "correct",
+            "queries",
+            "connect",
+            "models",
+            "running",
+            "patients",
+            "troubleshooting",
+        )
     ),
     *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from db.engine import catalog_session
-from db.models import CaseScore, Evaluation, RunStatus, Subset
-from db.queries import evaluation
+from db.models import Case, CaseScore, Evaluation, RunStatus, Subset
+from db.queries import evaluation, training
 from kits_core.errors import KitsError
 from kits_core.metrics.score import Score, Status
 
@@ -179,3 +179,22 @@ def test_measurements_go_with_the_scores_and_come_back_as_a_frame(session, small
     evaluation.record_scores(session, small.evaluation, small.cases[1], [], sha256=SHA256)
     assert evaluation.measurement_frame(session, small.evaluation)["case"].tolist() == ["case_00002"]
     assert evaluation.measurement_frame(session, 99).empty
+
+
+def test_scores_of_other_weights_are_stale_until_the_case_is_scored_again(session, small):
+    def of_other_weights():
+        query = text("SELECT case_name FROM stale WHERE what = 'evaluation' AND changed = 'model'")
+        return session.scalars(query).all()
+
+    case, scores = small.cases[1], [Score("kidney", "dice", 0.5, Status.OK, 0.1)]
+    evaluation.record_scores(session, small.evaluation, case, scores, sha256=SHA256)
+    session.flush()
+    assert of_other_weights() == []
+    training.register_model(
+        session, small.run, epoch=1, path="p", sha256="other", score=0.5, parameters=1, flow_run_id=None
+    )
+    assert session.get_one(Case, case).name in of_other_weights()
+    assert case in evaluation.stale_cases(session, small.evaluation)
+    evaluation.record_scores(session, small.evaluation, case, scores, sha256=SHA256)
+    session.flush()
+    assert session.get_one(Case, case).name not in of_other_weights()
