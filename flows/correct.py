@@ -3,21 +3,28 @@
 import getpass
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.states import Completed
 
+from db.settings import current_settings
 from flows.artifacts import listed, markdown
-from flows.parameters import CorrectParameters
+from flows.parameters import CorrectParameters, LaidParameters
 from kits_core.errors import KitsError
 from kits_core.label_map import LabelMap
 from kits_core.plan.files import PAGE
 from kits_core.plan.record import is_plan
+from kits_core.pseudonyms import is_pseudonym
 from tasks.at_work import FLOW
+from tasks.catalog import reading
 from tasks.correct import Correction, take_correction
 from tasks.correct_plan import SOURCE, plan_correction, take_plan
 from tasks.events import dataset_changed
 from tasks.ingest import ingest_case
+from tasks.laid_masks import find_laid, put_away, what_it_corrects
+from tasks.names import hide_path
 from tasks.source import Asked
 from tasks.turns import take_turns
 
@@ -62,3 +69,45 @@ def correct(parameters: CorrectParameters) -> Corrected:
         create_markdown_artifact(text, key="correct", description="A corrected reference")
         dataset_changed(done.dataset, source=SOURCE, brought_in=1)
     return done
+
+
+@dataclass(frozen=True)
+class CorrectedLaid:
+    """Names of cases and plans whose masks were taken, and the reasons for those that were refused."""
+
+    taken: list[str]
+    refused: list[str]
+
+
+@flow(name="correct-laid", flow_run_name="correct · what lies in corrections", persist_result=False, **FLOW)
+def correct_laid(parameters: LaidParameters) -> CorrectedLaid:
+    """Take each mask that lies in the home's `corrections/`, called after its case or plan, as `correct` does.
+
+    One that is refused stops no other. A fault of the program or of the machine leaves the mask where it is.
+    """
+    settings = current_settings()
+    done = CorrectedLaid([], [])
+    with take_turns("laid-corrections", "takes what lies in corrections"):
+        for laid in find_laid(settings, parameters.settle_seconds):
+            try:
+                mask = hide_path(laid.mask) if is_pseudonym(laid.name) else str(laid.mask)
+                with reading() as session:
+                    what = what_it_corrects(session, laid.name)
+                taken = correct(CorrectParameters(what=what, mask=mask, by=laid.by))
+            except KitsError as error:
+                done.refused.append(str(error))
+                put_away(settings, laid, "refused", str(error))
+            else:
+                done.taken.append(laid.name)
+                put_away(settings, laid, "done", _told(taken))
+    if done.refused:
+        message = f"Completed with problems: {len(done.refused)} refused (first: {done.refused[0]})"
+        return cast("CorrectedLaid", Completed(message=message, data=done))
+    return done
+
+
+def _told(taken: Corrected) -> str:
+    if not taken.changed:
+        return f"{taken.case} of {taken.dataset} had just this reference already: nothing was changed."
+    lines = [f"The reference of {taken.case} of {taken.dataset}.", *taken.notes]
+    return "\n".join([*lines, f"Its plan: {taken.page}"] if taken.page else lines)

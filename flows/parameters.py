@@ -291,6 +291,14 @@ class CorrectParameters(_Parameters):
         return one_line(self.what)
 
 
+class LaidParameters(_Parameters):
+    """From masks that lie in the home's folder `corrections/` to references of the cases that they are called after."""
+
+    settle_seconds: float = Field(
+        30.0, ge=0, le=86400, description="How long nothing of a mask may have changed before it is taken."
+    )
+
+
 class PipelineParameters(_SourceParameters):
     """The whole way, each stage with the settings of its own flow."""
 

@@ -26,6 +26,7 @@ from kits_core.source.selection import choose
 from tasks.evaluate import prediction_path
 from tasks.forgotten import digest_of
 from tasks.incoming import STAGING, is_held
+from tasks.laid_masks import DONE, REFUSED
 from tasks.report import report_path
 
 T = TypeVar("T")
@@ -117,6 +118,7 @@ def _forgettable(session: Session, cases: list[Case], predictions: list[Predicti
     evaluations = queries.evaluations_of(session, cases)
     for number in evaluations:
         files += [path for case in cases if (path := prediction_path(settings, number, case.name)).exists()]
+    files += [path for one in predictions for path in _laid(settings, one.scan)]
     reports = [path for number in evaluations if (path := report_path(number)).is_file()]
     kept = [
         f"{path}: a report that was changed by hand"
@@ -151,6 +153,13 @@ def _files(settings: Settings, case: Case) -> Iterator[Path]:
     roots += sorted(settings.prepared.glob("*/")) if settings.prepared.is_dir() else []
     yield from (root / below for root in roots if (root / below).exists())
     yield from _overlay(settings, case).files()
+    yield from _laid(settings, case.name)
+
+
+def _laid(settings: Settings, name: str) -> Iterator[Path]:
+    """Folders of masks that were laid into `corrections/` and called after a case or a scan."""
+    places = (settings.corrections / where / folder_name(name) for where in (DONE, REFUSED))
+    yield from (place for place in places if place.is_dir())
 
 
 def _plans(settings: Settings, case: Case) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +37,7 @@ from kits_core.scan.find import Scan, find_scans
 from kits_core.scan.identity import identity_of, scan_sha256
 from kits_core.scan.range import Flag, Reference, flags
 from kits_core.scan.read import read_scan
+from kits_core.settled import settled
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.isolated import run_isolated
 from tasks.log import scrub
@@ -271,21 +271,6 @@ def _write_dicom_seg(item: ScanToPredict, labels: Any, volume: Volume, predictor
     return remarks
 
 
-def _settled(inboxes: Sequence[Path], settle_seconds: int) -> list[Path]:
-    """What lies in the inboxes and has not changed lately."""
-    before = time.time() - settle_seconds
-    things = [thing for folder in inboxes if folder.is_dir() for thing in sorted(folder.iterdir())]
-    return [thing for thing in things if not thing.name.startswith(".") and _changed(thing) <= before]
-
-
-def _changed(thing: Path) -> float:
-    """When anything of it last changed, seconds since 1970."""
-    paths = [thing]
-    for folder, folders, names in os.walk(thing):
-        paths += [Path(folder) / name for name in (*folders, *names)]
-    return max(path.lstat().st_mtime for path in paths)
-
-
 def _check_recipes(models: Sequence[Model]) -> None:
     if len({model.run.recipe_id for model in models}) > 1:
         names = ", ".join(f"model {model.id} has {recipe_of(model).hash}" for model in models)
@@ -383,7 +368,7 @@ def _find(asked: Asked) -> tuple[Sequence[Scan], list[str]]:
     paths = [Path(reveal(str(path))) for path in asked.scans]
     series = reveal(asked.series) if asked.series else None
     if asked.settle_seconds is not None:
-        paths = _settled(paths, asked.settle_seconds)
+        paths = settled(paths, asked.settle_seconds)
     if not asked.deidentify:
         found = find_scans(paths, series=series)
         return found.scans, [str(error) for error in found.refused]

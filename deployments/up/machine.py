@@ -37,6 +37,7 @@ from deployments.home_server import (
 )
 from deployments.password import make_password, read_password
 from deployments.up.automations import ensure_automations
+from deployments.up.corrections import start_correcting
 from deployments.up.kept import keeping_what_was_set
 from deployments.up.pools import CPU, GPU, ensure_pools, graphics_cards
 from deployments.up.tidy import drop_needless_runs
@@ -244,6 +245,7 @@ class Machine:
         with self.place.using():
             lines = set_right(Settings(home=self.place.home))
             lines += [f"{name} was late, and a later one is due: cancelled" for name in drop_needless_runs()]
+            start_correcting(Settings(home=self.place.home))
         return lines
 
     def end(self) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from queue import Queue
 
 import httpx
+import nibabel as nib
+import numpy as np
 import psutil
 import pytest
 from playwright.sync_api import sync_playwright
@@ -53,7 +55,7 @@ def test_pools_queues_deployments_and_automations_are_there(up):
     deployments = {d["name"]: d for d in up.ask("deployments/filter")}
     assert set(deployments) == {
         "ingest-kits23", "ingest", "prepare", "split", "train", "cross-validate", "promote", "evaluate", "predict",
-        "predict-inbox", "correct", "pipeline",
+        "predict-inbox", "correct", "correct-laid", "pipeline",
     }  # fmt: skip
     assert deployments["train"]["work_pool_name"] == "gpu"
     nightly = deployments["ingest-kits23"]
@@ -214,6 +216,25 @@ def _tell(up, address):
         block = CustomWebhookNotificationBlock(name="hook", url=address, json_data={"text": "{{subject}}: {{body}}"})
         block.save(ALERT_BLOCK)
         return ensure_automations()
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_a_mask_that_is_laid_into_the_home_is_taken(up, source):
+    laid = up.home / "corrections" / "case_00000.nii.gz"
+    laid.parent.mkdir(exist_ok=True)
+    image = nib.load(source / "case_00000" / "segmentation.nii.gz")
+    labels = np.asarray(image.dataobj).astype(np.uint8)
+    labels[labels == 3] = 1
+    labels[0, 0, 0] = 2
+    nib.save(nib.Nifti1Image(labels, image.affine), laid)
+    deadline = time.monotonic() + 240
+    while laid.exists():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    (text,) = (up.home / "corrections" / "done" / "case_00000").glob("*.txt")
+    assert "The reference of case_00000 of " in text.read_text(encoding="utf-8")
+    runs = [run for run in up.ask("flow_runs/filter") if run["name"] == "correct · what lies in corrections"]
+    assert [run["state_name"] for run in runs] in (["Completed"], ["Running"])
 
 
 def test_what_dies_is_started_again(up):

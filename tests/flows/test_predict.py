@@ -162,11 +162,13 @@ def test_an_inbox_waits_for_what_is_being_copied_and_leaves_what_was_refused(beg
     whole, broken = inbox / "whole.nii.gz", inbox / "broken.nii.gz"
     shutil.copy(scan, whole)
     broken.write_bytes(scan.read_bytes()[:-5000])
-    asked = PredictParameters(scans=[str(inbox)], out=str(tmp_path / "plans"), watch=True)
-    assert predict(asked).planned == []  # both are too young
     long_ago = time.time() - 3600
     for path in (whole, broken):
-        os.utime(path, (long_ago, long_ago))
+        os.utime(path, (long_ago, long_ago))  # as a copy that keeps the files' times
+    asked = PredictParameters(scans=[str(inbox)], out=str(tmp_path / "plans"), watch=True)
+    assert predict(asked).planned == []  # both are too young
+    time.sleep(1.1)
+    asked = asked.model_copy(update={"settle_seconds": 1})
     first = predict(asked)
     assert ([planned.scan for planned in first.planned], len(first.refused)) == (["whole"], 1)
     second = predict(asked)

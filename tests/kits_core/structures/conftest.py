@@ -3,10 +3,8 @@
 import highdicom as hd
 import numpy as np
 import pytest
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from rtstruct_writer import rtstruct
 from skimage.measure import find_contours
 
 from kits_core.scan.find import find_scans
@@ -115,38 +113,6 @@ class Series:
             for k in range(mask.shape[2])
             for points in find_contours(np.pad(mask[:, :, k], 1).astype(float), 0.5)
         ]
-
-
-def rtstruct(first, contours):
-    """A data set of `{name: [(type, points in LPS mm), …]}` that refers to a slice's series."""
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = RTStructureSetStorage
-    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
-    data.Modality, data.StudyInstanceUID, data.SeriesInstanceUID = "RTSTRUCT", first.StudyInstanceUID, generate_uid()
-    series, study, frame = Dataset(), Dataset(), Dataset()
-    series.SeriesInstanceUID = first.SeriesInstanceUID
-    study.ReferencedSOPInstanceUID, study.RTReferencedSeriesSequence = first.StudyInstanceUID, [series]
-    frame.FrameOfReferenceUID, frame.RTReferencedStudySequence = first.FrameOfReferenceUID, [study]
-    data.ReferencedFrameOfReferenceSequence = [frame]
-    data.StructureSetROISequence, data.ROIContourSequence, data.RTROIObservationsSequence = [], [], []
-    for number, (name, drawn) in enumerate(contours.items(), start=1):
-        region, item, observation = Dataset(), Dataset(), Dataset()
-        region.ROINumber, region.ROIName = number, name
-        region.ReferencedFrameOfReferenceUID = first.FrameOfReferenceUID
-        item.ReferencedROINumber, item.ContourSequence = number, []
-        for kind, points in drawn:
-            contour = Dataset()
-            contour.ContourGeometricType, contour.NumberOfContourPoints = kind, len(points)
-            contour.ContourData = [f"{value:.3f}" for value in np.ravel(points)]
-            item.ContourSequence.append(contour)
-        observation.ReferencedROINumber = observation.ObservationNumber = number
-        observation.RTROIInterpretedType = "ORGAN"
-        data.StructureSetROISequence.append(region)
-        data.ROIContourSequence.append(item)
-        data.RTROIObservationsSequence.append(observation)
-    return data
 
 
 def _description(number, name):
