@@ -4,8 +4,9 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel
@@ -144,7 +145,10 @@ def _deployment(deployment: dict[str, Any]) -> Iterator[str]:
 
 
 def _parameters_of(entrypoint: str) -> str:
-    name = f"{entrypoint.rpartition(':')[2].capitalize()}Parameters"
+    """The form of a deployment's flow, which takes it as its one parameter."""
+    module, _, function = entrypoint.partition(":")
+    flow = getattr(import_module(module.removesuffix(".py").replace("/", ".")), function)
+    name = get_type_hints(flow.fn)["parameters"].__name__
     return f"[{name}](settings.md#{name.lower()})"
 
 
