@@ -36,9 +36,10 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Origin(BaseModel):
-    """Where an imported model was trained, as text: no patient and, but of public data, no case is named.
+    """Where an imported model was trained, as text: no patient and no case is named.
 
-    `locator`: SHA-256 of the model that finds the kidneys for it. `cleanup`: of `PLAIN` and `FLIPPED` predictions, as
+    `forgotten_cases`: how many of those that it has learnt were removed for good there. `locator`: SHA-256 of the model
+    that finds the kidneys for it. `cleanup`: of `PLAIN` and `FLIPPED` predictions, as
     `kits_core.inference.cleanup.Choice` writes it. `scores`: rows of the view `leaderboard`.
     """
 
@@ -54,6 +55,7 @@ class Origin(BaseModel):
     strata: tuple[str, ...] = ()
     run_id: int
     model_id: int
+    forgotten_cases: int = Field(0, ge=0)
     locator: str | None = None
     cleanup: dict[str, dict[str, Any]] = Field(default_factory=dict)
     scores: tuple[dict[str, Any], ...] = ()

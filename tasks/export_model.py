@@ -117,6 +117,7 @@ def _origin(session: Session, model: Model, locator: Model | None) -> Origin:
         strata=lineage.strata,
         run_id=model.run_id,
         model_id=model.id,
+        forgotten_cases=model.run.forgotten_cases,
         locator=locator.sha256 if locator is not None and model.run.recipe.read().frame == "kidneys" else None,
         cleanup=rules,
         scores=tuple(scores),

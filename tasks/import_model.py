@@ -172,6 +172,7 @@ def _add(session: Session, settings: Settings, one: _Incoming, digest: str) -> M
         started_at=record.started_at,
         ended_at=record.ended_at,
         imported=origin.model_dump(mode="json"),
+        forgotten_cases=origin.forgotten_cases,
     )
     session.add(run)
     session.flush()

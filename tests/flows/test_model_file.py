@@ -181,7 +181,7 @@ def test_it_is_evaluated_on_a_split_of_this_home_and_the_report_says_what_is_not
     assert done.report.is_file()
 
 
-def test_its_clean_up_rules_come_with_it(networks_home, other, rows, tmp_path, monkeypatch):
+def test_its_clean_up_rules_and_what_was_forgotten_come_with_it(networks_home, other, rows, tmp_path, monkeypatch):
     there = tmp_path / "there"
     shutil.copytree(networks_home, there)
     monkeypatch.setenv("KITS_HOME", str(there))
@@ -191,6 +191,7 @@ def test_its_clean_up_rules_come_with_it(networks_home, other, rows, tmp_path, m
 
         row = evaluation_of(session, model_id=1, split_id=1, subset=Subset.VALIDATION)
         row.cleanup = CHOSEN
+        session.get_one(TrainingRun, 1).forgotten_cases = 2
         end_evaluation(row, RunStatus.COMPLETED, None)
     export_model("1", tmp_path / "1.kits.zip", print)
     monkeypatch.setenv("KITS_HOME", str(other))
@@ -200,6 +201,7 @@ def test_its_clean_up_rules_come_with_it(networks_home, other, rows, tmp_path, m
 
         assert validated_cleanup(session, 1, flips=False) == CHOSEN
         assert validated_cleanup(session, 1, flips=True) is None
+        assert session.get_one(TrainingRun, 1).forgotten_cases == 2
         assert session.get_one(TrainingRun, 1).read_origin().scores[0]["evaluation_id"] == 1
 
 
