@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deployments.cli.app import AsJson, app
+from deployments.cli.differences import OF_RUNS, differing, in_words
 from deployments.cli.files import check_new_file, write_csv
 from deployments.cli.output import complain, out, print_json, say, show_table
 
@@ -62,7 +63,7 @@ def sql(
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Cases by state, what is in quarantine and why, what is going on, runs, evaluations, disk.
+    """Cases by state, what is in quarantine and why, what is going on, runs and in what they differ, evaluations, disk.
 
     A run that counts as running and whose process is gone is noted as crashed first.
 
@@ -82,6 +83,7 @@ def status(as_json: AsJson = False) -> None:
         columns, rows = run_query(settings, query, trusted=True)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
+    differences = differing(ask(OF_RUNS))
     tables = {
         "cases": ask("SELECT dataset, status, COUNT(*) AS cases FROM case_overview GROUP BY 1, 2 ORDER BY 1, 2"),
         "problems": ask("SELECT dataset, case_name, stage, attempts, error FROM open_problem ORDER BY 1, 2, 3"),
@@ -90,10 +92,13 @@ def status(as_json: AsJson = False) -> None:
             "COUNT(DISTINCT case_name) AS cases, MIN(case_name) AS first_case FROM stale GROUP BY 1, 2, 3 ORDER BY 1, 2"
         ),
         "going on": [_as_row(work) for work in going(settings)],
-        "runs": ask(
-            "SELECT run_id AS run, model_id AS model, status, epochs_done AS epochs, best_score AS score, "
-            "imported_from, error FROM run_overview ORDER BY run_id"
-        ),
+        "runs": [
+            row | {"differs in": in_words(differences.get(row["run"], {}))}
+            for row in ask(
+                "SELECT run_id AS run, model_id AS model, status, epochs_done AS epochs, best_score AS score, "
+                "imported_from, error FROM run_overview ORDER BY run_id"
+            )
+        ],
         "evaluations": ask(
             "SELECT evaluation_id, model_id, subset, cases, kidney_dice, tumor_dice, is_champion "
             "FROM leaderboard ORDER BY evaluation_id"

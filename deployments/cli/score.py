@@ -194,6 +194,7 @@ def compare(
     done = compare_scores(_scores_of(first), _scores_of(second))
     for evaluation in dict.fromkeys(int(what) for what in (first, second) if what.isdecimal()):
         warn_of_stale(evaluation)
+    settings = _settings_that_differ(first, second)
     losers = done.pairs[(done.pairs["metric"] == "dice") & (done.pairs["region"] == "tumor") & (done.pairs["gain"] < 0)]
     losers = losers.nsmallest(worst, "gain")
     if as_json:
@@ -202,6 +203,7 @@ def compare(
             {
                 "summary": summary.where(summary.notna(), None).to_dict("records"),
                 "worse": losers.to_dict("records"),
+                "settings": settings,
                 "unpaired": done.unpaired,
             }
         )
@@ -226,8 +228,24 @@ def compare(
             for _, row in losers.iterrows()
         ]
         show_table(rows, "tumour Dice got worse")
+    if settings:
+        show_table(settings, "settings that differ")
     if done.unpaired:
         say(f"only on one side, left out: {', '.join(done.unpaired)}")
+
+
+def _settings_that_differ(first: str, second: str) -> list[dict[str, str | None]]:
+    """One row a setting that the trainings of two evaluations do not share; none where a side is a file."""
+    if not (first.isdecimal() and second.isdecimal()):
+        return []
+    from db.read_only import run_query
+    from db.settings import Settings
+    from deployments.cli.differences import OF_EVALUATIONS, differing
+
+    columns, rows = run_query(Settings(), OF_EVALUATIONS.format(int(first), int(second)), trusted=True)
+    found = differing(dict(zip(columns, row, strict=True)) for row in rows)
+    sides = found.get(int(first), {}), found.get(int(second), {})
+    return [{"setting": name, "first": sides[0][name], "second": sides[1].get(name)} for name in sides[0]]
 
 
 def _check_one_dataset(*asked: str) -> None:

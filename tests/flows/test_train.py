@@ -407,8 +407,10 @@ def test_a_network_of_the_kidneys_with_and_without_a_locator(begun, rows, monkey
     assert rows("SELECT id FROM model WHERE is_champion") == [(around.model_id,)]
 
 
-def test_every_fold_is_held_out_once(begun, rows):
+def test_every_fold_is_held_out_once(begun, kits, rows):
     _, second = train(TrainParameters(recipe=RECIPE, config=CONFIG, all_folds=True))
+    runs = json.loads(kits("status", "--json"))["runs"]
+    assert [row["differs in"] for row in runs] == ["fold 0", "fold 1"]
     assert rows("SELECT json_extract(config, '$.fold') FROM training_run ORDER BY id") == [(0,), (1,)]
     done = evaluate(EvaluateParameters(model=str(second.model_id)))
     held_out = 'SELECT c.name FROM split_member m JOIN "case" c ON c.id = m.case_id WHERE m.fold = 1 ORDER BY 1'
