@@ -47,20 +47,23 @@ class Saver:
 
     def _save(self, model: Any, progress: Progress) -> None:
         save_state(self._folder / "state", model, progress)
-        self.keep_best(progress)
-        if progress.epoch == self._config.stable_epochs < self._config.epochs:
-            _keep(self._folder, progress, self._folder / _STABLE)
+        self.keep(progress)
 
     def best(self, epoch: int) -> Path:
         """The file of an epoch that was the best so far."""
         return self._folder / f"best_epoch_{epoch:05d}.keras"
 
-    def keep_best(self, progress: Progress) -> None:
-        """Give the newest state a second name where it is the best; the best of the state before it stays, too.
+    def keep(self, progress: Progress) -> None:
+        """Give the newest state a second name where it is the best, and where it is the last stable one before others.
 
-        Where a kill came between a state and this, the next call starts here. Raises `KitsError` for a best epoch whose
-        file has gone.
+        The best of the state before it stays, too. Where a kill came between a state and this, the next call starts
+        here. Raises `KitsError` for a best epoch whose file has gone.
         """
+        self._keep_best(progress)
+        if 0 < progress.epoch == self._config.stable_epochs < self._config.epochs:
+            _keep(self._folder, progress, self._folder / _STABLE)
+
+    def _keep_best(self, progress: Progress) -> None:
         best, states = self.best(progress.best_epoch), self._folder / "state"
         if progress.epoch and not best.exists():
             state = state_path(states, progress.best_epoch)

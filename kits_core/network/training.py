@@ -204,7 +204,7 @@ class _Training:
         if progress.history:
             self.watcher.resumed(progress.history)
         with Saver(self.folder, self.config) as saver:
-            saver.keep_best(progress)
+            saver.keep(progress)
             progress = self._run_epochs(model, progress, saver, train_cases, validation_cases)
             saver.wait()
             best = saver.best(progress.best_epoch)

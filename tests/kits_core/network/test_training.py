@@ -10,7 +10,7 @@ import pytest
 
 from kits_core import disk
 from kits_core.errors import KitsError
-from kits_core.network import machine, training
+from kits_core.network import machine, saving, training
 from kits_core.network.augment import augmented
 from kits_core.network.checkpoint import load_network, load_state
 from kits_core.network.config import TrainingConfig
@@ -374,6 +374,20 @@ def test_extended_its_curve_is_that_of_a_training_that_was_as_long_from_the_star
     assert len(curves["extended"]) == (2 if final else 1)
     assert extended.path.exists()
     assert not list(tmp_path.rglob("*.partial*"))
+
+
+def test_killed_before_the_last_stable_state_is_kept_the_next_call_keeps_it(prepared, tmp_path, monkeypatch):
+    config = CONFIG.model_copy(update={"epochs": 2, "final_learning_rate": 1e-3, "decay_epochs": 1})
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(saving, "_keep", kill)
+        _train(prepared, tmp_path, config)
+    assert not (tmp_path / "stable").exists()
+    _train(prepared, tmp_path, config)
+    assert [path.name for path in (tmp_path / "stable" / "state").glob("*.keras")] == ["epoch_00001.keras"]
 
 
 def test_a_training_without_a_stable_state_is_not_extended(unbroken, tmp_path):
