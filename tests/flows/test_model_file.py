@@ -157,7 +157,7 @@ def test_a_cascade_is_imported_with_its_lineage_and_predicts(files, scan, rows, 
     plan = json.loads((done.folder / PLAN).read_text(encoding="utf-8"))
     assert plan["lineage"]["kidneys found by"] == "model 1"
     assert "trained there on 6 and validated on 2 cases of phantoms (a folder)" in plan["lineage"]["trained on"]
-    with pytest.raises(KitsError, match="expected model champion in the catalog, got none"):
+    with pytest.raises(KitsError, match="expected a champion, got none"):
         predict(PredictParameters(scans=[str(scan)], out=str(tmp_path / "others")))
     kits("promote", "2")
     assert rows("SELECT is_champion FROM model ORDER BY id") == [(0,), (1,)]
