@@ -26,4 +26,4 @@ def test_of_few_cases_each_is_shown_once():
 
 def test_a_case_without_its_files_is_refused_and_no_retry_is_spent_on_it():
     with pytest.raises(CaseError, match=r"^case_00003: expected its image in the catalog, got none; bring it in"):
-        _draw(Case(name="case_00003", files=[]), None, 1)
+        _draw(Case(name="case_00003", files=[]), None, 1, [])
