@@ -50,7 +50,7 @@ class TrainingWatcher:
         self._looked = self._drawn = time.monotonic()
         self._board: SummaryWriter | None = None
         self._steps, self._percent = 0, 0.0
-        self._dashboard = Beside("dashboard", self._server_is_away)
+        self._dashboard = Beside("dashboard", self._dashboard_is_away)
         self._records = Beside("records", self._catalog_is_away, retry=True)
         self._dashboard.put("progress", self._show_progress)
 
@@ -152,8 +152,8 @@ class TrainingWatcher:
         page = f"# Run {self._run_id}\n\n{self._note}\n\n![learning curve]({data_url(curve)})\n"
         create_markdown_artifact(page, key="learning-curve", description="A training that is under way")
 
-    def _server_is_away(self, error: Exception) -> None:
-        self._log.warning("the Prefect server does not answer (%s); going on without it", error)
+    def _dashboard_is_away(self, error: Exception) -> None:
+        self._log.warning("the dashboard could not be told how the training goes (%s); it goes on", error)
 
     # === What the records' thread does ===
 
