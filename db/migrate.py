@@ -23,7 +23,7 @@ from kits_core.errors import KitsError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0017"
+HEAD = "0018"
 """The newest revision in `db/migrations/versions`; stands here so that an open catalog is checked by one query."""
 
 _LOCK = 7_234_151  # any number that no other program on the same PostgreSQL database uses

@@ -160,8 +160,17 @@ class SplitParameters(_Parameters):
         "splits_final.json, or a CSV of case and fold, or of case and subset. Empty makes a split.",
     )
 
+    keep: int | None = Field(
+        None,
+        ge=1,
+        description="Id of a split whose cases stay on their sides, and in their folds; later cases join them. Empty "
+        "makes a split anew.",
+    )
+
     @model_validator(mode="after")
     def _made_or_own(self) -> Self:
+        if self.keep is not None and (self.own is not None or self.folds is not None):
+            raise ValueError("a split that is kept has its own folds: expected keep without folds and without a file")
         if self.own is not None and self.model_fields_set & {"validation", "folds", "seed"}:
             raise ValueError("a file of own folds says all: expected it, or validation, folds and seed, got both")
         return self
@@ -174,6 +183,12 @@ class TrainParameters(_Parameters):
     split: int | None = Field(None, description="Id of the split; empty takes the dataset's newest.")
     recipe: Recipe = Field(default_factory=Recipe, description="The recipe whose prepared files are used.")
     config: TrainingConfig = Field(default_factory=TrainingConfig, description="Settings of the training.")
+    from_model: str | None = Field(
+        None,
+        pattern=r"^(champion|latest|\d+)$",
+        description="champion, latest, or a model's id: begin with its weights. Recipe, filters, normalisation and "
+        "deep supervision are then that model's, whatever stands here. Empty begins with random weights.",
+    )
     cascade: bool = Field(
         False,
         description="Train two networks: one of the whole scan, and one of the box around the kidneys that it finds.",
@@ -201,6 +216,12 @@ class TrainParameters(_Parameters):
     def _one_way(self) -> Self:
         if self.resume is not None and self.extend is not None:
             raise ValueError("expected a run to go on with or one to extend, got both")
+        if self.config.begins_with is not None:
+            raise ValueError("expected the model to begin with in from_model, got begins_with in the settings")
+        if self.from_model is not None and (self.resume is not None or self.extend is not None or self.cascade):
+            raise ValueError(
+                "a training begins with the weights of one model: expected from_model without resume, extend or cascade"
+            )
         if self.cascade and (self.recipe.frame != "volume" or self.recipe.spacing_mm is not None):
             raise ValueError("a cascade begins with the whole scan: expected the frame volume without a spacing")
         if self.all_folds and self.config.fold is not None:

@@ -12,7 +12,7 @@ from tasks.split import SplitMade, Wanted, split_dataset
 @flow(name="split", flow_run_name="split · seed {parameters.seed}", **FLOW)
 def split(parameters: SplitParameters) -> SplitMade:
     """Make the split, or find it, and set its sides beside each other."""
-    wanted = Wanted(parameters.validation, parameters.folds, parameters.seed, parameters.own)
+    wanted = Wanted(parameters.validation, parameters.folds, parameters.seed, parameters.own, parameters.keep)
     made = split_dataset(parameters.dataset, wanted)
     create_markdown_artifact(
         f"# Split {made.split_id} of {markdown(made.dataset)}\n\n{table(made.comparison)}\n",

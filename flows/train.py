@@ -32,10 +32,11 @@ def _name_of_run() -> str:
         return f"train · run {asked.resume} goes on"
     if asked.extend is not None:
         return f"train · run {asked.extend} · {asked.config.epochs} epochs"
+    grid = f"{'cascade' if asked.cascade else asked.recipe.frame} {asked.recipe.shape}"
     fold = "all folds" if asked.all_folds else None if asked.config.fold is None else f"fold {asked.config.fold}"
     parts = [
         "train",
-        f"{'cascade' if asked.cascade else asked.recipe.frame} {asked.recipe.shape}",
+        grid if asked.from_model is None else f"from model {asked.from_model}",
         f"split {asked.split}" if asked.split is not None else "newest split",
         *([fold] if fold else []),
         f"seed {asked.config.seed}",
@@ -79,7 +80,8 @@ def _train(parameters: TrainParameters) -> list[Trained]:
 
 
 def _plan(parameters: TrainParameters) -> TrainingPlan:
-    return plan_training(parameters.dataset, parameters.split, parameters.recipe, parameters.config)
+    recipe, config = parameters.recipe, parameters.config
+    return plan_training(parameters.dataset, parameters.split, recipe, config, parameters.from_model)
 
 
 def _train_one(plan: TrainingPlan, parameters: TrainParameters) -> Trained:

@@ -13,6 +13,7 @@ from typing import Any
 from kits_core.errors import KitsError
 from kits_core.source.text import decode
 from kits_core.split import Split
+from kits_core.text import listed
 
 OWN = "own"
 """The stratum of every case of a split that was not made here."""
@@ -27,7 +28,6 @@ _SUBSETS = {
     "valid": "validation",
     "validation": "validation",
 }
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def check_cases(file: Path, folds: OwnFolds, have: Iterable[str]) -> None:
     """Raise `KitsError` for cases that the file names and the dataset has not."""
     if unknown := sorted(folds.cases - set(have)):
         raise KitsError(
-            f"{file}: expected cases that the dataset has with a reference, got {_listed(unknown)}; correct the names, "
+            f"{file}: expected cases that the dataset has with a reference, got {listed(unknown)}; correct the names, "
             "or ingest these cases"
         )
 
@@ -104,7 +104,7 @@ def _of_json(file: Path, text: str) -> OwnFolds:
             if apart := sorted(folds.cases - set(held_out) ^ set(train)):
                 raise KitsError(
                     f"{file}: expected fold {number} to train on all that the others hold out, got a difference in "
-                    f"{_listed(apart)}; correct the file"
+                    f"{listed(apart)}; correct the file"
                 )
     return folds
 
@@ -149,7 +149,7 @@ def _numbered(file: Path, pairs: list[tuple[str, str]]) -> OwnFolds:
             raise KitsError(f"{file}: expected a fold 0, 1, ... for {case}, got {number!r}; correct the row")
         found[int(number)].add(case)
     if sorted(found) != list(range(len(found))) or len(found) == 1:
-        got = _listed(map(str, sorted(found)))
+        got = listed(map(str, sorted(found)))
         raise KitsError(
             f"{file}: expected at least two folds, numbered from 0 without gaps, got {got}; correct the numbers"
         )
@@ -166,10 +166,4 @@ def _check(file: Path, folds: OwnFolds) -> None:
 
 def _refuse_repeated(file: Path, cases: list[str], where: str) -> None:
     if repeated := sorted(case for case, count in Counter(cases).items() if count > 1):
-        raise KitsError(f"{file}: expected each case {where}, got these twice: {_listed(repeated)}; correct the file")
-
-
-def _listed(cases: Iterable[str]) -> str:
-    names = list(cases)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+        raise KitsError(f"{file}: expected each case {where}, got these twice: {listed(repeated)}; correct the file")

@@ -10,7 +10,8 @@ import numpy as np
 
 from kits_core.errors import KitsError
 
-_OTHER = "other"
+OTHER = "other"
+"""The stratum of mixed cases."""
 _PROPERTIES = ("tumour-volume tercile", "contrast phase", "cyst presence")
 _BETWEEN, _PHASE_UNKNOWN = " · ", "phase unknown"
 
@@ -43,8 +44,6 @@ def make_split(facts: Mapping[str, StratumFacts], *, validation: float, folds: i
     joins the one called `other`; should that still be too small, it joins the largest stratum.
     Raises `KitsError` where a side would be empty.
     """
-    from sklearn.model_selection import StratifiedShuffleSplit  # noqa: PLC0415 - over a second
-
     cases_of: dict[str, list[str]] = defaultdict(list)
     for name in sorted(facts):
         cases_of[f"patient {facts[name].patient}" if facts[name].patient else name].append(name)
@@ -55,11 +54,11 @@ def make_split(facts: Mapping[str, StratumFacts], *, validation: float, folds: i
             f"a split of {len(names)} patients: expected at least one on each side, got {held_out} for validation "
             f"at a share of {validation}; ingest more cases or change the share"
         )
-    strata = _strata([facts[name] for name in names], smallest=max(2, folds or 0))
-    if len(set(strata)) > min(held_out, len(names) - held_out):
-        strata = [_OTHER] * len(names)
-    shuffle = StratifiedShuffleSplit(n_splits=1, test_size=held_out, random_state=seed)
-    train, test = next(shuffle.split(names, strata))
+    strata = strata_of([facts[name] for name in names], smallest=max(2, folds or 0))
+    if not _can_be_drawn(strata, held_out):
+        strata = [OTHER] * len(names)
+    test = draw(names, strata, held_out, seed)
+    train = [i for i in range(len(names)) if i not in test]
     stratum_of = dict(zip(names, strata, strict=True))
     fold_of = _folds(names, strata, folds, seed) if folds else {}
     together = {cases[0]: cases for cases in cases_of.values()}
@@ -71,6 +70,23 @@ def make_split(facts: Mapping[str, StratumFacts], *, validation: float, folds: i
     )
 
 
+def draw(names: Sequence[str], strata: Sequence[str], held_out: int, seed: int) -> set[int]:
+    """Places of `held_out` of the names, from 1 to all but one of them, drawn from all strata alike.
+
+    Drawn without strata where there are too many to share out, or too few names in one.
+    """
+    from sklearn.model_selection import StratifiedShuffleSplit  # noqa: PLC0415 - over a second
+
+    shuffle = StratifiedShuffleSplit(n_splits=1, test_size=held_out, random_state=seed)
+    _, test = next(shuffle.split(names, strata if _can_be_drawn(strata, held_out) else [OTHER] * len(names)))
+    return set(test.tolist())
+
+
+def _can_be_drawn(strata: Sequence[str], held_out: int) -> bool:
+    counts = Counter(strata)
+    return len(counts) <= min(held_out, len(strata) - held_out) and min(counts.values()) > 1
+
+
 def stratified_by(strata: Iterable[str]) -> tuple[str, ...]:
     """The properties in which the strata of a split differ, in words; none where all cases are one stratum.
 
@@ -78,11 +94,11 @@ def stratified_by(strata: Iterable[str]) -> tuple[str, ...]:
     that is known of the rest.
     """
     names = set(strata)
-    values = list(zip(*(name.split(_BETWEEN) for name in names - {_OTHER}), strict=True))
+    values = list(zip(*(name.split(_BETWEEN) for name in names - {OTHER}), strict=True))
     return tuple(
         title
         for title, found in zip(_PROPERTIES, values, strict=False)
-        if len(set(found)) > 1 or (_OTHER in names and found[0] != _PHASE_UNKNOWN)
+        if len(set(found)) > 1 or (OTHER in names and found[0] != _PHASE_UNKNOWN)
     )
 
 
@@ -111,7 +127,8 @@ def split_hash(facts: Mapping[str, StratumFacts], *, validation: float, folds: i
     return hashlib.sha256(json.dumps([rows, validation, folds, seed]).encode()).hexdigest()[:16]
 
 
-def _strata(facts: Sequence[StratumFacts], smallest: int) -> list[str]:
+def strata_of(facts: Sequence[StratumFacts], smallest: int) -> list[str]:
+    """The stratum of each: terciles are those of all of them; a stratum of fewer than `smallest` joins `other`."""
     terciles = np.quantile([fact.tumor_ml for fact in facts], [1 / 3, 2 / 3])
     names = [
         _BETWEEN.join(
@@ -124,11 +141,11 @@ def _strata(facts: Sequence[StratumFacts], smallest: int) -> list[str]:
         for fact in facts
     ]
     counts = Counter(names)
-    names = [name if counts[name] >= smallest else _OTHER for name in names]
+    names = [name if counts[name] >= smallest else OTHER for name in names]
     counts = Counter(names)
-    if 0 < counts[_OTHER] < smallest and len(counts) > 1:
-        largest = max((name for name in counts if name != _OTHER), key=lambda name: (counts[name], name))
-        names = [largest if name == _OTHER else name for name in names]
+    if 0 < counts[OTHER] < smallest and len(counts) > 1:
+        largest = max((name for name in counts if name != OTHER), key=lambda name: (counts[name], name))
+        names = [largest if name == OTHER else name for name in names]
     return names
 
 

@@ -1,6 +1,7 @@
 """Texts of strangers, made safe for where they are shown: names, tags, values and messages are seen, never obeyed."""
 
 import re
+from collections.abc import Iterable
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """What steers a terminal or turns the order of letters: all control characters but tab and line end, and bidi marks."""
@@ -11,11 +12,19 @@ _BLOCK = re.compile(r"^(?:([#+=-])(?![\w.])|(\d{1,9})([.)])(?=\s|$))")
 """What makes a heading, a list or a rule at the beginning of a line."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Beginnings that a spreadsheet takes for a formula, of OWASP's page on CSV injection; the last four are wide ones."""
+_LISTED = 5
 
 
 def visible(text: str) -> str:
     """`text` with U+FFFD for each character that would steer a terminal or turn the order of letters."""
     return _STEERING.sub("\ufffd", text)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first five names, and how many more there are."""
+    all_names = list(names)
+    more = f" and {len(all_names) - _LISTED} more" if len(all_names) > _LISTED else ""
+    return ", ".join(all_names[:_LISTED]) + more
 
 
 def one_line(text: str) -> str:

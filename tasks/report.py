@@ -127,6 +127,7 @@ def lineage_of(session: Session, model: Model) -> Lineage:
         split_seed=run.split.seed,
         split_hash=run.split.hash,
         strata=tuple(run.split.strata),
+        grown=run.split.kept_id is not None,
         **_of_model(model),
     )
 

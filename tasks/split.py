@@ -14,9 +14,11 @@ from db.queries import ingest as ingest_queries
 from db.queries import split as queries
 from db.settings import current_settings
 from kits_core.errors import KitsError
+from kits_core.grown_split import grow_split
 from kits_core.labels import Label
 from kits_core.own_folds import as_split, check_cases, own_hash, read_folds
 from kits_core.split import StratumFacts, check_leaks, make_split, split_hash
+from kits_core.text import listed
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.policy import CATALOG
 
@@ -34,12 +36,13 @@ class SplitMade:
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a dataset is to be split: by shares and a seed, or as the file `own` says."""
+    """How a dataset is to be split: by shares and a seed, as the file `own` says, or with the sides of split `keep`."""
 
     validation: float
     folds: int | None
     seed: int
     own: str | None = None
+    keep: int | None = None
 
 
 @task(name="split-dataset", **CATALOG)
@@ -51,9 +54,8 @@ def split_dataset(dataset: str | None, wanted: Wanted) -> SplitMade:
         cases = _cases_with_reference(session, row.id)
         _refuse_twins(cases)
         facts = {case.name: _facts(case) for case in cases}
-        split = (
-            _own(session, row.id, cases, facts, wanted) if wanted.own else _made(session, row.id, cases, facts, wanted)
-        )
+        make = _own if wanted.own is not None else _made if wanted.keep is None else _grown
+        split = make(session, row.id, cases, facts, wanted)
         sides = {subset: queries.side(session, split.id, subset, fold=None) for subset in Subset}
         check_members(sides)
         cases_of = {subset.value: [member.case for member in side] for subset, side in sides.items()}
@@ -103,6 +105,32 @@ def _own(
         plan=plan,
         case_ids={case.name: case.id for case in cases},
         flow_run_id=flow_run_id(),
+    )
+
+
+def _grown(
+    session: Session, dataset_id: int, cases: Sequence[Case], facts: Mapping[str, StratumFacts], wanted: Wanted
+) -> Split:
+    """The split `keep` with the cases that came later; itself where there are none, and none of its own has gone."""
+    kept = queries.find_split(session, dataset_id, wanted.keep)
+    old = queries.plan_of(session, kept)
+    if facts.keys() == old.strata.keys():
+        get_run_logger().info("split %s has all %s cases of the dataset already", kept.id, len(facts))
+        return kept
+    if gone := sorted(old.strata.keys() - facts.keys()):
+        get_run_logger().warning("left out, for they have no reference any more: %s", listed(gone))
+    plan = grow_split(old, facts, validation=wanted.validation, seed=wanted.seed)
+    return queries.record_split(
+        session,
+        dataset_id=dataset_id,
+        split_hash=own_hash(plan),
+        seed=wanted.seed,
+        validation=wanted.validation,
+        folds=kept.folds,
+        plan=plan,
+        case_ids={case.name: case.id for case in cases},
+        flow_run_id=flow_run_id(),
+        kept_id=kept.id,
     )
 
 

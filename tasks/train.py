@@ -25,7 +25,8 @@ from kits_core.recipe.recipe import Recipe
 from kits_core.report.card import model_card
 from tasks.cancel import how_it_ended
 from tasks.catalog import catalog, flow_run_id, reading
-from tasks.models import check_checkpoint
+from tasks.fine_tune import beginning_with, check_held_out
+from tasks.models import check_checkpoint, recipe_of
 from tasks.policy import CATALOG, TRAINING
 from tasks.progress import say
 from tasks.training_files import Sides, files_of, prepared_of, sides_of
@@ -83,20 +84,33 @@ class Trained:
 
 
 @task(name="plan-training", **CATALOG)
-def plan_training(dataset: str | None, split_id: int | None, recipe: Recipe, config: TrainingConfig) -> TrainingPlan:
-    """Find the split and its prepared files, and open the run, or find the one that was begun."""
+def plan_training(
+    dataset: str | None, split_id: int | None, recipe: Recipe, config: TrainingConfig, from_model: str | None = None
+) -> TrainingPlan:
+    """Find the split and its prepared files, and open the run, or find the one that was begun.
+
+    `from_model`: the model whose weights it begins with; then recipe and network are those of that model. Raises
+    `KitsError` where that model has learnt a case that is held out.
+    """
     with catalog() as session:
         row = ingest_queries.find_dataset(session, dataset)
         split = split_queries.find_split(session, row.id, split_id)
+        base = None if from_model is None else queries.find_model(session, from_model)
+        if base is not None:
+            recipe, config = recipe_of(base), beginning_with(base, config)
         recipe_row = prepare_queries.ensure_recipe(session, recipe.hash, recipe.to_stored(), flow_run_id())
         sides = sides_of(session, split.id, config.fold, recipe_row)
+        prepared = prepared_of(session, sides, recipe_row)
+        if base is not None:
+            held_out = {member.case_id for member in sides.members[Subset.VALIDATION]}
+            check_held_out(session, base, [file for file in prepared if file.case_id in held_out])
         run = queries.find_or_open_run(
             session,
             recipe_id=recipe_row.id,
             split_id=split.id,
             config=config.to_stored(),
             config_hash=config.hash,
-            prepared=prepared_of(session, sides, recipe_row),
+            prepared=prepared,
             flow_run_id=flow_run_id(),
         )
         plan, checkpoint = _plan(run, sides), _checkpoint(run)
@@ -197,6 +211,7 @@ def train_network(run_id: int, champion_dice: float, extends: int | None = None)
             write_text_atomically(folder / "environment.json", json.dumps(run.environment, indent=2))
         with reading() as session:
             files = files_of(session, settings, session.get_one(TrainingRun, run_id))
+            base = _base(session, config, folder)
         for side in files.values():
             for file in side:
                 file.check()
@@ -211,8 +226,24 @@ def train_network(run_id: int, champion_dice: float, extends: int | None = None)
                 validation_cases=[file.case for file in files[Subset.VALIDATION]],
                 folder=folder,
                 watcher=watcher,
+                base=base,
             )
         return _register(run_id, model, champion_dice)
+
+
+def _base(session: Session, config: TrainingConfig, folder: Path) -> Path | None:
+    """The file of the model whose weights a training begins with; None for random ones, and once it has a state.
+
+    Raises `KitsError` where the file is not as it was.
+    """
+    from kits_core.network.checkpoint import kept_states  # noqa: PLC0415 - imports TensorFlow
+
+    if config.begins_with is None or kept_states(folder / "state"):
+        return None
+    model = queries.model_of_sha256(session, config.begins_with)
+    path = current_settings().absolute(model.path)
+    check_checkpoint(path, model.sha256)
+    return path
 
 
 def _origin(folder: Path, run_id: int, extends: int | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from db.settings import Settings
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
 from kits_core.network.loader import TrainingCase
+from kits_core.text import listed
 from tasks.prepare import STAGE as PREPARE
 from tasks.split import check_members
 
@@ -63,13 +64,18 @@ def prepared_of(session: Session, sides: Sides, recipe: RecipeRow) -> list[Prepa
     if stale:
         raise KitsError(
             f"recipe {recipe.hash}: expected prepared files of all {len(members)} cases of the split, got none or old "
-            f"ones of {len(stale)} ({', '.join(stale[:3])}, ...); run kits prepare with the same settings"
+            f"ones of {len(stale)} ({listed(stale)}); run kits prepare with {_in_words(recipe)}"
         )
     prepared = [rows[member.case_id] for member in members]
     for row in prepared:
         if row.label_path is None:
             raise KitsError(f"{row.case.name}: expected prepared labels, got an image alone; run kits ingest again")
     return prepared
+
+
+def _in_words(recipe: RecipeRow) -> str:
+    settings = recipe.read().model_dump(mode="json", exclude_defaults=True)
+    return f"its settings ({', '.join(f'{name} {value}' for name, value in settings.items()) or 'the defaults'})"
 
 
 @dataclass(frozen=True)

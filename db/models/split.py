@@ -18,7 +18,10 @@ class Subset(StrEnum):
 
 
 class Split(RowId, Made, Base):
-    """A split of a dataset's cases; the hash covers cases, their strata and the settings."""
+    """A split of a dataset's cases; the hash covers cases, their strata and the settings.
+
+    `kept_id`: the split whose sides this one keeps, with the cases that came later.
+    """
 
     __tablename__ = "split"
     __table_args__ = (UniqueConstraint("dataset_id", "hash"),)
@@ -29,6 +32,7 @@ class Split(RowId, Made, Base):
     validation_fraction: Mapped[float]
     folds: Mapped[int | None]
     strata: Mapped[dict[str, Any]]
+    kept_id: Mapped[int | None] = mapped_column(ForeignKey("split.id"), index=True)
 
     dataset: Mapped[Dataset] = relationship()
     members: Mapped[list["SplitMember"]] = relationship()

@@ -26,6 +26,7 @@ from db.models import (
     TrainingRun,
 )
 from db.models.dataset import Dataset
+from db.queries.training import runs_on
 from db.queries.turns import take_turn
 
 _OF_A_CASE = (
@@ -80,9 +81,12 @@ def forgotten_digests(session: Session, dataset_id: int) -> set[str]:
 
 
 def delete_case(session: Session, case: Case) -> None:
-    """Delete all rows of a case, and count it in the trainings that have seen it and the evaluations that scored it."""
+    """Delete all rows of a case, and count it in the trainings that have seen it and the evaluations that scored it.
+
+    A training that began with the weights of one that has seen it counts it, too.
+    """
     take_turn(session, Case, case.id)
-    runs = select(TrainedCase.run_id).where(TrainedCase.case_id == case.id)
+    runs = runs_on(session, session.scalars(select(TrainedCase.run_id).where(TrainedCase.case_id == case.id)).all())
     session.execute(
         update(TrainingRun)
         .where(TrainingRun.id.in_(runs))

@@ -27,10 +27,11 @@ def record_split(
     plan: SplitPlan,
     case_ids: Mapping[str, int],
     flow_run_id: str | None,
+    kept_id: int | None = None,
 ) -> Split:
     """Write a split and its members; one of this hash that is there already is returned as it is.
 
-    `case_ids` gives the id of each of the plan's names.
+    `case_ids` gives the id of each of the plan's names. `kept_id`: the split whose sides it keeps.
     """
     take_turn(session, Split)
     known = split_of_hash(session, dataset_id, split_hash)
@@ -46,6 +47,7 @@ def record_split(
         validation_fraction=validation,
         folds=folds,
         strata=counts,
+        kept_id=kept_id,
         flow_run_id=flow_run_id,
     )
     session.add(split)
@@ -63,6 +65,18 @@ def record_split(
         )
     session.flush()
     return split
+
+
+def plan_of(session: Session, split: Split) -> SplitPlan:
+    """A split as it was made."""
+    all_members = members(session, split.id)
+    sides = {subset: tuple(m.case.name for m in all_members if m.subset is subset) for subset in Subset}
+    return SplitPlan(
+        train=sides[Subset.TRAIN],
+        validation=sides[Subset.VALIDATION],
+        strata={member.case.name: member.stratum for member in all_members},
+        folds={member.case.name: member.fold for member in all_members if member.fold is not None},
+    )
 
 
 def find_split(session: Session, dataset_id: int, split_id: int | None) -> Split:

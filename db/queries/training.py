@@ -178,6 +178,31 @@ def _scored_on(run: TrainingRun) -> tuple[Any, ...]:
     return run.split_id, config.fold, chosen, config.seed if chosen else None
 
 
+def bases(session: Session, run: TrainingRun) -> list[Model]:
+    """The model whose weights a run began with, the one that this one began with, and so on, while they are here."""
+    found: list[Model] = []
+    while (sha256 := run.read_config().begins_with) is not None:
+        model = session.scalars(select(Model).where(Model.sha256 == sha256)).first()
+        if model is None or model in found:
+            break
+        found.append(model)
+        run = model.run
+    return found
+
+
+def runs_on(session: Session, run_ids: Collection[int]) -> set[int]:
+    """The runs, and all that began with the weights of one of them, however far."""
+    started = {run.id: run.read_config().begins_with for run in session.scalars(select(TrainingRun))}
+    sha256_of = dict(session.execute(select(Model.run_id, Model.sha256)).tuples().all())
+    found: set[int] = set()
+    more = set(run_ids)
+    while more:
+        found |= more
+        weights = {sha256_of.get(run_id) for run_id in more} - {None}
+        more = {run_id for run_id, sha256 in started.items() if sha256 in weights} - found
+    return found
+
+
 def find_run(session: Session, run_id: int) -> TrainingRun:
     """The training run of an id, to go on with. Raises `KitsError` where there is none, and for an imported one."""
     run = session.get(TrainingRun, run_id)

@@ -63,8 +63,8 @@ LINEAGE_EDGE = View(
         "source_number": "its number, as in `lineage_node`",
         "target_kind": f"of what was made: {_KINDS}",
         "target_number": "its number, as in `lineage_node`",
-        "role": "what the source is to the target: files, image, segmentation, reference, settings, cases, training, "
-        "model or locator",
+        "role": "what the source is to the target: files, image, segmentation, reference, settings, cases, weights, "
+        "training, model or locator",
         "dataset": "name of the dataset of the case; NULL where the step is of no single case",
         "case_name": "name of the case; NULL where the step is of no single one",
         "is_current": "whether the source still is what the target was made from; false where it was replaced since",
@@ -89,10 +89,18 @@ LINEAGE_EDGE = View(
     UNION ALL
     SELECT 'dataset', s.dataset_id, 'split', s.id, 'cases', NULL, NULL, TRUE FROM split s
     UNION ALL
+    SELECT 'split', s.kept_id, 'split', s.id, 'cases', NULL, NULL, TRUE FROM split s WHERE s.kept_id IS NOT NULL
+    UNION ALL
     SELECT 'recipe', t.recipe_id, 'training_run', t.id, 'settings', NULL, NULL, TRUE FROM training_run t
     UNION ALL
     SELECT 'split', t.split_id, 'training_run', t.id, 'cases', NULL, NULL, TRUE FROM training_run t
     WHERE t.split_id IS NOT NULL
+    UNION ALL
+    SELECT 'model', m.id, 'training_run', t.id, 'weights', NULL, NULL, TRUE
+    FROM training_run t JOIN model m ON m.sha256 = json_text(t.config, 'begins_with')
+    UNION ALL
+    SELECT 'training_run', b.id, 'training_run', t.id, 'weights', NULL, NULL, TRUE
+    FROM training_run t JOIN training_run b ON json_text(t.environment, 'extends') = 'run ' || b.id
     UNION ALL
     SELECT 'prepared_case', p.id, 'training_run', t.id, 'files', d.name, c.name,
            k.image_sha256 = p.image_sha256 AND k.label_sha256 = p.label_sha256
@@ -132,20 +140,33 @@ RESTS_ON_CASE = View(
         "case_name": "name of the case",
         "kind": "prepared_case, split, training_run, model, evaluation or prediction",
         "number": "its number, as in `lineage_node`",
-        "how": "how it rests on it: prepared, drawn, read, learnt, scored, or by its model",
+        "how": "how it rests on it: prepared, drawn, read, learnt, scored, by its model, or by its first weights",
     },
     """
+    WITH RECURSIVE begun(run_id, from_run_id) AS (
+        SELECT t.id, b.run_id FROM training_run t JOIN model b ON b.sha256 = json_text(t.config, 'begins_with')
+        UNION
+        SELECT g.run_id, b.run_id
+        FROM begun g JOIN training_run t ON t.id = g.from_run_id
+             JOIN model b ON b.sha256 = json_text(t.config, 'begins_with')
+    ),
+    learnt(case_id, run_id, is_own) AS (
+        SELECT k.case_id, k.run_id, TRUE FROM trained_case k
+        UNION ALL
+        SELECT DISTINCT k.case_id, g.run_id, FALSE FROM begun g JOIN trained_case k ON k.run_id = g.from_run_id
+        WHERE NOT EXISTS (SELECT 1 FROM trained_case o WHERE o.run_id = g.run_id AND o.case_id = k.case_id)
+    )
     SELECT d.name AS dataset, c.name AS case_name, 'prepared_case' AS kind, p.id AS number, 'prepared' AS how
     FROM prepared_case p JOIN "case" c ON c.id = p.case_id JOIN dataset d ON d.id = c.dataset_id
     UNION ALL
     SELECT d.name, c.name, 'split', m.split_id, 'drawn'
     FROM split_member m JOIN "case" c ON c.id = m.case_id JOIN dataset d ON d.id = c.dataset_id
     UNION ALL
-    SELECT d.name, c.name, 'training_run', k.run_id, 'read'
-    FROM trained_case k JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
+    SELECT d.name, c.name, 'training_run', k.run_id, CASE WHEN k.is_own THEN 'read' ELSE 'by its first weights' END
+    FROM learnt k JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
     UNION ALL
-    SELECT d.name, c.name, 'model', m.id, 'learnt'
-    FROM trained_case k JOIN model m ON m.run_id = k.run_id
+    SELECT d.name, c.name, 'model', m.id, CASE WHEN k.is_own THEN 'learnt' ELSE 'by its first weights' END
+    FROM learnt k JOIN model m ON m.run_id = k.run_id
          JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
     UNION ALL
     SELECT d.name, c.name, 'evaluation', m.evaluation_id, 'scored'
@@ -153,12 +174,12 @@ RESTS_ON_CASE = View(
     WHERE m.region = 'kidney'
     UNION ALL
     SELECT d.name, c.name, 'evaluation', e.id, 'by its model'
-    FROM trained_case k JOIN model m ON m.run_id = k.run_id JOIN evaluation e ON e.model_id = m.id
+    FROM learnt k JOIN model m ON m.run_id = k.run_id JOIN evaluation e ON e.model_id = m.id
          JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
     WHERE NOT EXISTS (SELECT 1 FROM case_score s WHERE s.evaluation_id = e.id AND s.case_id = k.case_id)
     UNION ALL
     SELECT d.name, c.name, 'prediction', q.prediction_id, 'by its model'
-    FROM trained_case k JOIN model m ON m.run_id = k.run_id JOIN prediction_model q ON q.model_id = m.id
+    FROM learnt k JOIN model m ON m.run_id = k.run_id JOIN prediction_model q ON q.model_id = m.id
          JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
     """,
 )

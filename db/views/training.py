@@ -158,6 +158,7 @@ SPLIT_OVERVIEW = View(
         "seed": "of the draw",
         "validation_fraction": "share that was to be held out",
         "folds": "how many folds its cases are in, beside the two sides; NULL for none",
+        "kept_split_id": "number of the split whose sides it keeps, with the cases that came later; NULL for none",
         "train_cases": "how many cases are trained on",
         "validation_cases": "how many cases are held out",
         "runs": "how many training runs use it",
@@ -166,6 +167,7 @@ SPLIT_OVERVIEW = View(
     },
     """
     SELECT s.id AS split_id, d.name AS dataset, s.hash AS split_hash, s.seed, s.validation_fraction, s.folds,
+           s.kept_id AS kept_split_id,
            (SELECT COUNT(*) FROM split_member m WHERE m.split_id = s.id AND m.subset = 'train') AS train_cases,
            (SELECT COUNT(*) FROM split_member m WHERE m.split_id = s.id AND m.subset = 'validation')
                AS validation_cases,

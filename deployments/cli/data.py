@@ -145,6 +145,10 @@ def split(
             "--from", help="File with folds of your own: nnU-Net's splits_final.json, or a CSV.", show_default="none"
         ),
     ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(help="Id of a split: its cases stay where they are, new ones join them.", show_default="none"),
+    ] = None,
     dataset: Dataset = None,
     as_json: AsJson = False,
 ) -> None:
@@ -155,7 +159,8 @@ def split(
     from deployments.running import run_flow
     from flows.parameters import SplitParameters
 
-    parameters = SplitParameters(**given(validation=validation, folds=folds, seed=seed, own=own, dataset=dataset))
+    settings = given(validation=validation, folds=folds, seed=seed, own=own, keep=keep, dataset=dataset)
+    parameters = SplitParameters(**settings)
     made = run_flow("flows.split:split", parameters, err)
     text = f"split {made.split_id} of {made.dataset}: {made.train} for training, {made.validation} for validation"
     show_result(made, as_json=as_json, text=text)

@@ -124,6 +124,12 @@ def train(
     extend: Annotated[
         int | None, typer.Option(help="Id of a run to go on from, to more --epochs, by its own settings.")
     ] = None,
+    from_model: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="champion, latest, or a model's id: begin with its weights.", show_default="random weights"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the 3-D U-Net on prepared cases. Stopped or killed, the same command goes on where it was.
@@ -132,7 +138,7 @@ def train(
     """
     from deployments.running import run_flow
     from flows.parameters import TrainParameters
-    from kits_core.network.config import TrainingConfig
+    from kits_core.network.config import NETWORK_SETTINGS, TrainingConfig
     from kits_core.recipe import Recipe
 
     settings_of_run = given(
@@ -163,6 +169,8 @@ def train(
         raise typer.BadParameter("a run goes on by its own settings: give --resume alone, or with --evaluate")
     if extend is not None and (set(settings_of_run) != {"epochs"} or settings_of_recipe or split or dataset or cascade):
         raise typer.BadParameter("a run is extended by its own settings: give --extend with --epochs, and --evaluate")
+    if from_model is not None and (settings_of_recipe or set(settings_of_run) & set(NETWORK_SETTINGS)):
+        raise typer.BadParameter("--from takes recipe and network from the model: leave out their options")
 
     others = given(
         split=split,
@@ -173,6 +181,7 @@ def train(
         champion_dice=champion_dice,
         resume=resume,
         extend=extend,
+        from_model=from_model,
     )
     config, recipe = TrainingConfig(**settings_of_run), Recipe(**settings_of_recipe)
     trained = run_flow("flows.train:train", TrainParameters(recipe=recipe, config=config, **others), err)

@@ -52,6 +52,21 @@ def load_network(path: Path) -> ResNetUNet:
     return model
 
 
+def take_weights(model: ResNetUNet, path: Path) -> None:
+    """Give a network the weights of the one in a `.keras` file, and the running means of its normalisation.
+
+    Raises `KitsError` as `load_network` does, and for a network of other layers.
+    """
+    weights = load_network(path).get_weights()
+    wanted, got = ([tuple(each.shape) for each in one] for one in (model.get_weights(), weights))
+    if got != wanted:
+        raise KitsError(
+            f"{path}: expected a network of {len(wanted)} arrays of weights, shaped as those of the one that is to be "
+            f"trained, got {len(got)} arrays of other shapes; begin with a network of the same settings and classes"
+        )
+    model.set_weights(weights)
+
+
 def _no_network(path: Path, got: str) -> KitsError:
     return KitsError(
         f"{path}: expected a network that kits train has left, got {got}; put the right file back, or train again"

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from kits_core.stored import StoredSettings
 
+NETWORK_SETTINGS = ("filters", "normalisation", "deep_supervision")
+"""What decides which weights a network has: those of another network fit where these are alike."""
+
 
 class TrainingConfig(StoredSettings):
     """The reference recipe's settings are the defaults: Adam 1e-4, batch 8, 50 epochs, patience 40, Focal Tversky."""
@@ -36,6 +39,11 @@ class TrainingConfig(StoredSettings):
         "batch", description="What normalises the features; group and instance do not depend on the batch."
     )
     deep_supervision: bool = Field(False, description="Whether the decoder's half and quarter resolution learn too.")
+    begins_with: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the model whose weights it begins with; empty for random weights.",
+    )
     # === Loss ===
     loss: Literal["focal_tversky", "dice_cross_entropy"] = Field("focal_tversky", description="What is minimised.")
     miss_weight: float = Field(0.7, ge=0, le=1, description="Focal Tversky: weight of a missed voxel.")

@@ -25,7 +25,7 @@ from kits_core.errors import KitsError
 from kits_core.files import sha256_of, write_text_atomically
 from kits_core.network.augment import augmented
 from kits_core.network.backend import keras, ops, peak_memory_bytes, uses_xla
-from kits_core.network.checkpoint import Progress, load_state
+from kits_core.network.checkpoint import Progress, load_state, take_weights
 from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Batch, Loader, TrainingCase
 from kits_core.network.machine import choose_device, choose_policy, running_on
@@ -102,9 +102,11 @@ def train(
     validation_cases: Sequence[TrainingCase],
     folder: Path,
     watcher: Watcher,
+    base: Path | None = None,
 ) -> TrainedModel:
     """Train in `folder`, which holds the state of an earlier, stopped call of the same settings or nothing.
 
+    `base`: file of the network whose weights it begins with; None for random ones.
     Whoever calls holds the folder (`alone_in`). The best checkpoint is that of the largest mean Dice of kidney and
     tumour over whole validation cases on the recipe's grid. Raises `KitsError` for a loss or weights that are not
     finite (the last good state stays), for a device that is not there or computes otherwise than the one that the
@@ -114,7 +116,7 @@ def train(
     write_text_atomically(folder / "recipe.json", json.dumps(recipe.to_stored(), indent=2))
     device = choose_device(config.device)
     with running_on(device, config):
-        training = _Training(config, recipe, folder, device, watcher)
+        training = _Training(config, recipe, folder, device, watcher, base)
         return training.run(train_cases, selected_cases(validation_cases, config))
 
 
@@ -186,6 +188,7 @@ class _Training:
     folder: Path
     device: str
     watcher: Watcher
+    base: Path | None
     _step_seconds: list[float] = field(default_factory=list)
     """From the loss of the step before, or from the beginning of the epoch, to that of the step; of this call."""
     _last_arrival: float = 0.0
@@ -194,7 +197,7 @@ class _Training:
         config = self.config
         policy = choose_policy(config.precision, self.device, whole_batches=config.cases_at_once == config.batch_size)
         begun = load_state(self.folder / "state", self.watcher.note)
-        model, progress = begun or (build_model(config, self.recipe, policy), Progress())
+        model, progress = begun or (self._new_model(policy), Progress())
         if model.policy != policy:
             raise KitsError(
                 f"{self.folder.name}: expected to go on in {model.policy}, as it was begun, got the device "
@@ -210,6 +213,12 @@ class _Training:
             best = saver.best(progress.best_epoch)
             saver.drop_bests_but({best})
         return TrainedModel(best, sha256_of(best), progress.best_epoch, progress.best_score, int(model.count_params()))
+
+    def _new_model(self, policy: str) -> Any:
+        model = build_model(self.config, self.recipe, policy)
+        if self.base is not None:
+            take_weights(model, self.base)
+        return model
 
     def _run_epochs(
         self,

@@ -16,7 +16,8 @@ from kits_core.split import stratified_by
 class Lineage:
     """Where a model comes from. `score`: mean validation Dice of kidney and tumour on the recipe's grid.
 
-    `strata`: names of the split's strata, as `kits_core.split` gives them. `imported`: from where, in words; empty for a
+    `strata`: names of the split's strata, as `kits_core.split` gives them. `grown`: the split keeps the sides of an
+    earlier one, and later cases have joined them. `imported`: from where, in words; empty for a
     model that was trained here.
     """
 
@@ -37,6 +38,7 @@ class Lineage:
     score: float
     environment: dict[str, str]
     imported: str = ""
+    grown: bool = False
 
     @property
     def licence(self) -> str:
@@ -149,6 +151,8 @@ def _data(lineage: Lineage) -> str:
     properties = stratified_by(lineage.strata)
     by = f"stratified by {_listed(properties)}" if properties else "at random"
     how = "by a file of one's own" if lineage.strata == (OWN,) else f"{by} (seed {lineage.split_seed})"
+    if lineage.grown:
+        how += "; cases that came later joined the sides of an earlier split, whose cases stayed where they were"
     return (
         f"{lineage.train_cases + lineage.validation_cases} cases of the dataset {lineage.dataset} ({lineage.source}) were "
         f"split into {lineage.train_cases} for training and {lineage.validation_cases} {held_out}, {how}."
@@ -200,6 +204,8 @@ def _training(lineage: Lineage) -> str:
 
 def _particulars(config: TrainingConfig) -> Iterator[str]:
     """What of the settings is not the usual."""
+    if config.begins_with is not None:
+        yield f", beginning with the weights of the model of SHA-256 {config.begins_with}"
     if config.micro_batch is not None:
         yield f", gradients added up over {config.micro_batch} cases at a time"
     if config.deep_supervision:

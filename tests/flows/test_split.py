@@ -36,3 +36,29 @@ def test_a_copy_that_was_saved_anew_is_the_same_image(home, phantoms, prefect_ap
     # Only what might be the same image was read.
     read = 'SELECT c.name FROM case_file f JOIN "case" c ON c.id = f.case_id WHERE voxels_sha256 IS NOT NULL'
     assert rows(f"{read} ORDER BY 1") == [("case_00001",), ("case_00003",)]
+
+
+def test_a_split_that_is_kept_takes_in_later_cases_and_moves_no_other(home, phantoms, prefect_api, rows, tmp_path):
+    source = tmp_path / "source"
+    names = [path.name for path in sorted(phantoms.glob("case_*"))]
+    for name in names[:4]:
+        shutil.copytree(phantoms / name, source / name)
+    ingest(IngestParameters(source=str(source), dataset="growing"))
+    first = split(SplitParameters(validation=0.25, folds=2))
+    assert split(SplitParameters(keep=first.split_id)) == first
+    for name in names[4:]:
+        shutil.copytree(phantoms / name, source / name)
+    ingest(IngestParameters(source=str(source), dataset="growing"))
+    grown = split(SplitParameters(keep=first.split_id, validation=0.25))
+    assert grown.split_id != first.split_id
+    assert split(SplitParameters(keep=first.split_id, validation=0.25)) == grown
+    places = "SELECT case_id, subset, fold FROM split_member WHERE split_id = {} ORDER BY 1"
+    before, after = (rows(places.format(one.split_id)) for one in (first, grown))
+    assert len(after) == len(names)
+    assert set(before) < set(after)
+    assert rows("SELECT split_id, kept_split_id, folds FROM split_overview ORDER BY 1") == [(1, None, 2), (2, 1, 2)]
+
+
+def test_a_split_that_is_kept_has_no_other_folds():
+    with pytest.raises(ValueError, match="expected keep without folds and without a file"):
+        SplitParameters(keep=1, folds=2)

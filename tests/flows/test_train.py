@@ -318,6 +318,58 @@ def test_a_run_whose_step_size_falls_from_the_start_is_not_extended(begun, rows)
         train(TrainParameters(extend=1, config=TrainingConfig(epochs=5)))
 
 
+def test_it_begins_with_the_weights_of_a_model_whose_network_and_recipe_it_takes(trained, home, rows):
+    tune = TrainParameters(from_model="latest", config=TrainingConfig(epochs=1, batch_size=2, learning_rate=1e-9))
+    (tuned,) = train(tune)
+    assert tuned.run_id != trained.run_id
+    assert tuned.score == pytest.approx(trained.score, abs=0.05)
+    config, recipe = rows(f"SELECT config, recipe_id FROM training_run WHERE id = {tuned.run_id}")[0]
+    wanted = tune.config.model_copy(update={"filters": CONFIG.filters, "begins_with": trained.sha256})
+    assert TrainingConfig.from_stored(json.loads(config)) == wanted
+    assert rows(f"SELECT recipe_id FROM training_run WHERE id = {trained.run_id}") == [(recipe,)]
+    assert train(tune.model_copy(update={"from_model": str(trained.model_id)})) == [tuned]
+    card = (run_folder(Settings(), tuned.run_id) / "README.md").read_text(encoding="utf-8")
+    assert f"beginning with the weights of the model of SHA-256 {trained.sha256}" in card
+
+
+def test_what_the_model_has_learnt_is_not_held_out(trained, home, rows):
+    (train_case,) = rows(
+        "SELECT MIN(c.name) FROM split_member m JOIN \"case\" c ON c.id = m.case_id WHERE m.subset = 'train' "
+        "AND m.split_id = 1"
+    )[0]
+    own = home / "own.csv"
+    names = [name for (name,) in rows('SELECT name FROM "case" ORDER BY 1')]
+    lines = [f"{name},{'validation' if name == train_case else 'train'}" for name in names]
+    own.write_text("\n".join(["case,subset", *lines]), encoding="utf-8")
+    assert split(SplitParameters(own=str(own))).split_id == 2
+    refused = f"model 1: expected to hold out cases that it has not learnt, got 1 of 1 that it has \\({train_case}\\)"
+    with pytest.raises(KitsError, match=refused):
+        train(TrainParameters(from_model="1", config=TrainingConfig(epochs=1)))
+    assert rows("SELECT COUNT(*) FROM training_run") == [(1,)]
+
+
+def test_of_an_imported_model_it_is_said_that_nothing_is_known(trained, rows, monkeypatch, caplog):
+    origin = {"dataset": "theirs", "source": "far away", "train_cases": 4, "validation_cases": 1, "split_seed": 1}
+    origin |= {"split_hash": "s", "run_id": 7, "model_id": 7, "software": "kits", "exported_at": "2026"}
+    with catalog_session(Settings()) as session:
+        session.get_one(TrainingRun, trained.run_id).imported = origin
+    train(TrainParameters(from_model="1", config=TrainingConfig(epochs=1, batch_size=2)))
+    assert "run 1 was imported: which cases it has learnt is not known here" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"from_model": "1", "cascade": True}, "without resume, extend or cascade"),
+        ({"from_model": "1", "resume": 1}, "without resume, extend or cascade"),
+        ({"config": TrainingConfig(begins_with="ab" * 32)}, "expected the model to begin with in from_model"),
+    ],
+)
+def test_ways_to_begin_that_do_not_go_together_are_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        TrainParameters(**settings)
+
+
 def test_a_second_call_leaves_the_one_that_trains_as_it_is(trained, rows):
     with catalog_session(Settings()) as session:
         session.get_one(TrainingRun, trained.run_id).status = RunStatus.RUNNING

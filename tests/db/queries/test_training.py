@@ -1,9 +1,9 @@
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from db.engine import catalog_session
-from db.models import EpochMetric, Model, PreparedCase, RunStatus, Split, TrainingRun
-from db.queries import prepare, training
+from db.models import Case, EpochMetric, Model, PreparedCase, RunStatus, Split, TrainedCase, TrainingRun
+from db.queries import forget, prepare, training
 from kits_core.errors import KitsError
 
 
@@ -257,3 +257,34 @@ def test_a_model_that_is_not_there_is_named(session, wanted):
 def test_what_is_no_model_is_named(session, wanted):
     with pytest.raises(KitsError, match=f"champion, latest or a number, got '{wanted}'; look with kits status"):
         training.find_model(session, wanted)
+
+
+def _chain(session, small):
+    """Runs of which each begins with the model of the one before."""
+    first = session.get_one(Model, small.model)
+    runs = [first.run]
+    for number, weights in (("tuned", "bb" * 32), ("again", "cc" * 32)):
+        begun = _start(session, small, number, config={"begins_with": session.get_one(Model, first.id).sha256})
+        first = training.register_model(
+            session, begun.id, epoch=1, path="p", sha256=weights, score=0.5, parameters=1, flow_run_id=None
+        )
+        runs.append(begun)
+    return runs
+
+
+def test_the_weights_of_a_run_are_followed_back_and_on(session, small):
+    runs = _chain(session, small)
+    ids = [run.id for run in runs]
+    assert [model.run_id for model in training.bases(session, runs[2])] == [ids[1], ids[0]]
+    assert training.bases(session, runs[0]) == []
+    assert training.runs_on(session, ids[:1]) == set(ids)
+    assert training.runs_on(session, ids[2:]) == {ids[2]}
+    assert training.runs_on(session, []) == set()
+
+
+def test_a_case_that_is_forgotten_counts_in_what_began_with_the_weights_that_have_learnt_it(session, small):
+    runs = _chain(session, small)
+    session.execute(delete(TrainedCase).where(TrainedCase.run_id == runs[2].id))
+    forget.delete_case(session, session.get_one(Case, small.cases[0]))
+    session.expire_all()
+    assert [run.forgotten_cases for run in runs] == [1, 1, 1]

@@ -3,8 +3,10 @@
 from sqlalchemy import select
 
 from db.engine import catalog_session
-from db.models import Case, FileKind, PreparedCase, Recipe
+from db.models import Case, FileKind, PreparedCase, Recipe, Split, TrainingRun
 from db.queries import ingest, prepare
+from db.queries.split import plan_of, record_split
+from db.queries.training import register_model
 
 _KINDS = {
     "dataset", "case_file", "recipe", "split", "prepared_case", "training_run", "model", "evaluation", "prediction",
@@ -94,6 +96,48 @@ def test_a_recipe_rests_on_the_model_that_finds_its_kidneys(settings, small, vie
         made = Recipe(hash="boxes", settings={"frame": "kidneys", "locator": "ab" * 32})
         session.add(made)
     assert _edges(view_rows, "role = 'locator'") == [(("model", small.model), ("recipe", made.id), "locator")]
+
+
+def test_what_began_with_the_weights_of_a_model_rests_on_its_cases(settings, small, view_rows):
+    with catalog_session(settings) as session:
+        run = session.get_one(TrainingRun, small.run)
+        tuned = TrainingRun(
+            recipe_id=run.recipe_id,
+            split_id=run.split_id,
+            config={"begins_with": run.model.sha256},
+            config_hash="tuned",
+            data_hash="other cases",
+            environment={"extends": f"run {run.id}"},
+        )
+        session.add(tuned)
+        session.flush()
+        model = register_model(
+            session, tuned.id, epoch=1, path="p", sha256="cd" * 32, score=0.5, parameters=1, flow_run_id=None
+        )
+        number = model.id
+    assert _edges(view_rows, "role = 'weights'") == [
+        (("model", small.model), ("training_run", tuned.id), "weights"),
+        (("training_run", small.run), ("training_run", tuned.id), "weights"),
+    ]
+    rests = view_rows("rests_on_case", "how = 'by its first weights'", order="case_name, kind")
+    things = ("model", number), ("training_run", tuned.id)
+    assert [(row["case_name"], row["kind"], row["number"]) for row in rests] == [
+        (f"case_0000{case}", *thing) for case in range(3) for thing in things
+    ]
+
+
+def test_a_split_that_keeps_the_sides_of_another_one_comes_from_it(settings, small, view_rows):
+    with catalog_session(settings) as session:
+        kept = session.get_one(Split, small.split)
+        plan = plan_of(session, kept)
+        assert plan.validation == ("case_00001", "case_00002")
+        ids = {member.case.name: member.case_id for member in kept.members}
+        grown = record_split(
+            session, dataset_id=kept.dataset_id, split_hash="grown", seed=1, validation=0.2, folds=None,
+            plan=plan, case_ids=ids, flow_run_id=None, kept_id=kept.id,
+        ).id  # fmt: skip
+    assert (("split", small.split), ("split", grown), "cases") in _edges(view_rows, "source_kind = 'split'")
+    assert [row["kept_split_id"] for row in view_rows("split_overview", order="split_id")] == [None, small.split]
 
 
 def test_all_that_rests_on_a_case(settings, small, view_rows):

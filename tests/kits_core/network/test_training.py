@@ -46,7 +46,7 @@ class _Told:
         self.history = list(history)
 
 
-def _train(prepared, folder, config=CONFIG, watcher=None, **told):
+def _train(prepared, folder, config=CONFIG, watcher=None, base=None, **told):
     return train(
         config,
         RECIPE,
@@ -54,6 +54,7 @@ def _train(prepared, folder, config=CONFIG, watcher=None, **told):
         validation_cases=prepared[4:],
         folder=folder,
         watcher=watcher or _Told(**told),
+        base=base,
     )
 
 
@@ -254,6 +255,33 @@ def test_killed_between_a_state_and_its_second_name_the_best_is_kept(unbroken, p
     model = _train(prepared, tmp_path)
     assert (model.epoch, model.score) == (4, 0.99)
     assert model.path.read_bytes() == (tmp_path / "state" / "epoch_00004.keras").read_bytes()
+
+
+def test_it_begins_with_the_weights_of_another_network_and_killed_it_does_so_again(unbroken, prepared, tmp_path):
+    def kill(*_):
+        raise Killed
+
+    def curve(folder, **told):
+        model = _train(prepared, folder, tuned, base=unbroken[0].path, **told)
+        return model, json.loads((folder / "state" / "epoch_00002.json").read_text())["history"]
+
+    tuned = CONFIG.model_copy(update={"epochs": 2, "seed": 5, "learning_rate": 1e-9, "final_learning_rate": None})
+    with pytest.raises(Killed):
+        curve(tmp_path / "killed", on_step=kill)
+    (model, history), (_, again) = curve(tmp_path / "tuned"), curve(tmp_path / "killed")
+    # With next to no step, its weights are still those that it began with; only running means have moved.
+    base, ours = load_network(unbroken[0].path), load_network(model.path)
+    for mine, its in zip(ours.trainable_variables, base.trainable_variables, strict=True):
+        assert np.allclose(mine, its, atol=1e-6)
+    assert history[0]["loss"] < unbroken[1][1]["loss"]
+    assert [{**one, "seconds": 0, "step_seconds": 0} for one in history] == [
+        {**one, "seconds": 0, "step_seconds": 0} for one in again
+    ]
+
+
+def test_weights_of_another_network_are_refused(unbroken, prepared, tmp_path):
+    with pytest.raises(KitsError, match=r"expected a network of \d+ arrays of weights, shaped as"):
+        _train(prepared, tmp_path, CONFIG.model_copy(update={"filters": 8}), base=unbroken[0].path)
 
 
 def test_two_processes_do_not_train_the_same_run(tmp_path):
