@@ -122,7 +122,7 @@ def _hidden_scan(record: PlanRecord) -> Scan:
 
 def _image_of(scan: Scan) -> tuple[Location, str]:
     """The scan as a file to bring in, as layouts have it, and the SHA-256 by which the catalog will know it."""
-    if scan.kind == "nifti":
+    if scan.kind != "dicom":
         return Location(str(scan.path.absolute())), sha256_of(scan.path)
     files = DicomFiles(tuple(str(file.absolute()) for file in scan.files), scan.series_uid or "")
     return Location(str(scan.files[0].absolute().parent), form="dicom", dicom=files), dicom_sha256(files)

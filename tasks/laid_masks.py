@@ -18,9 +18,9 @@ from kits_core.case_names import case_of_folder, folder_name
 from kits_core.errors import CaseError, KitsError
 from kits_core.files import write_text_atomically
 from kits_core.plan.record import is_plan
+from kits_core.scan.endings import stem_of
 from kits_core.scan.header import looks_like_dicom
 from kits_core.settled import last_change, settled
-from kits_core.source.layout import stem_of
 
 DONE, REFUSED = "done", "refused"
 SETTLE_SECONDS = 30.0

@@ -124,7 +124,7 @@ def hidden_of(scan: Scan, identity: Identity | None = None) -> Hidden:
 
 def hidden_identity(scan: Scan) -> Identity:
     """What a plan of a hidden scan says of whose it is."""
-    if scan.kind == "nifti":
+    if scan.kind != "dicom":
         return Identity(file=scan.name)
     hidden = hidden_of(scan)
     uid = hidden.uid(scan.series_uid) if scan.series_uid else ""

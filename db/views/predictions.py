@@ -9,7 +9,7 @@ PREDICTION_OVERVIEW = View(
         "prediction_id": "number of the prediction",
         "scan": "name of the scan, and of its folder",
         "source": "where the scan was read from",
-        "kind": "nifti or dicom",
+        "kind": "nifti, itk (NRRD or MetaImage) or dicom",
         "series_uid": "SeriesInstanceUID of a DICOM series; NULL for NIfTI",
         "folder": "where the results were written",
         "status": "running, completed, failed, cancelled or crashed",

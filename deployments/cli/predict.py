@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @app.command()
 def predict(
     scans: Annotated[
-        list[Path], typer.Argument(help="NIfTI files, folders of them, or DICOM folders.", metavar="SCAN...")
+        list[Path],
+        typer.Argument(help="NIfTI, NRRD or MetaImage files, folders of them, or DICOM folders.", metavar="SCAN..."),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for the results, a folder a scan in it.")],
     model: Annotated[

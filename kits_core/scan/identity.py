@@ -53,11 +53,11 @@ class Identity:
 
 
 def identity_of(scan: Scan) -> Identity:
-    """Of a NIfTI its file's name; of a DICOM series what the header of its first file says.
+    """Of a file its name; of a DICOM series what the header of its first file says.
 
     What cannot be read or decoded is left empty: nobody's plan fails for it.
     """
-    if scan.kind == "nifti":
+    if scan.kind != "dicom":
         return Identity(file=scan.path.name)
     try:
         with disable_value_validation(), warnings.catch_warnings():

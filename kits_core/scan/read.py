@@ -33,7 +33,7 @@ def read_scan(scan: Scan) -> ReadScan:
     Raises `CaseError` naming the scan for files that are cut off or no CT, for a grid that is not 3-D, even and in mm,
     with fewer than 8 voxels along an axis, and for values that cannot be HU; `read_nifti` and `read_dicom` say more.
     """
-    volume, notes = (read_nifti if scan.kind == "nifti" else read_dicom)(scan)
+    volume, notes = (read_dicom if scan.kind == "dicom" else read_nifti)(scan)
     _check_grid(scan.name, volume)
     _check_values(scan.name, volume)
     return ReadScan(volume, notes)

@@ -12,13 +12,11 @@ from kits_core.errors import CaseError, KitsError
 from kits_core.files import link_or_copy
 from kits_core.label_map import HOW_TO_MAP, LabelMap
 from kits_core.labels import Label
+from kits_core.scan.endings import ITK_ENDINGS
 from kits_core.source.location import CaseLocations, Form, Location, Source
 from kits_core.source.text import decode
 from kits_core.text import one_line
 
-_ITK_ENDINGS = (".nrrd", ".mha")
-ENDINGS = (".nii.gz", ".nii", *_ITK_ENDINGS)
-"""Of the files that hold a scan or a mask."""
 PLACE = "{case}"
 """Where the name of a case stands in a pattern of paths."""
 
@@ -145,13 +143,8 @@ def put(source: Path, target: Path, *, is_mask: bool = False) -> None:
 
 def location_of(file: Path) -> Location:
     """A file as a location, to be read as its name says."""
-    form: Form = "itk" if file.name.lower().endswith(_ITK_ENDINGS) else "nifti"
+    form: Form = "itk" if file.name.lower().endswith(ITK_ENDINGS) else "nifti"
     return Location(str(file), form=form)
-
-
-def stem_of(file: Path) -> str | None:
-    """A scan's or mask's file name without its ending; None for other files."""
-    return next((file.name[: -len(ending)] for ending in ENDINGS if file.name.lower().endswith(ending)), None)
 
 
 def pair_up(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[str, CaseLocations | CaseError]:

@@ -12,6 +12,7 @@ from typing import Any
 from kits_core.case_names import check_name, cleaned, folder_name
 from kits_core.errors import CaseError, KitsError
 from kits_core.labels import Label
+from kits_core.scan.endings import stem_of
 from kits_core.source.layout import (
     Contents,
     Layout,
@@ -21,7 +22,6 @@ from kits_core.source.layout import (
     meanings,
     put,
     read_json,
-    stem_of,
 )
 from kits_core.source.location import CaseLocations
 

@@ -12,8 +12,8 @@ from typing import Any
 from kits_core.case_names import folder_name
 from kits_core.errors import CaseError, KitsError
 from kits_core.labels import Label
+from kits_core.scan.endings import ENDINGS, stem_of
 from kits_core.source.layout import (
-    ENDINGS,
     Contents,
     Layout,
     ListedSource,
@@ -23,7 +23,6 @@ from kits_core.source.layout import (
     pair_up,
     put,
     read_json,
-    stem_of,
 )
 from kits_core.source.location import CaseLocations
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from kits_core.case_names import folder_name
 from kits_core.errors import KitsError
+from kits_core.scan.endings import ENDINGS, stem_of
 from kits_core.source.layout import (
-    ENDINGS,
     PLACE,
     Contents,
     Layout,
@@ -17,7 +17,6 @@ from kits_core.source.layout import (
     check_pattern,
     pair_up,
     put,
-    stem_of,
     values_said,
 )
 

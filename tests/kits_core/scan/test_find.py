@@ -135,7 +135,7 @@ def test_what_is_no_scan_is_refused_and_the_others_go_on(tmp_path, name, words):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.zip").write_bytes(b"PK")
     good = _nifti(tmp_path / "good.nii.gz")
-    assert f"{tmp_path / name}: expected a NIfTI file or a DICOM folder, got {words}" in _reason(
+    assert f"{tmp_path / name}: expected a NIfTI, NRRD or MetaImage file, or a DICOM folder, got {words}" in _reason(
         find_scans([tmp_path / name])
     )
     found = find_scans([tmp_path / name, good])
@@ -177,3 +177,27 @@ def test_nifti_files_beside_a_choice_of_series_go_on(tmp_path, dicom, stored):
     found = find_scans([tmp_path])
     assert [scan.name for scan in found.scans] == ["good"]
     assert "one CT series" in str(found.refused[0])
+
+
+def test_files_of_itk_are_scans_and_segmentations_of_slicer_are_none(tmp_path):
+    for name in ("b.nrrd", "a.mha", "a.seg.nrrd", "notes.txt"):
+        (tmp_path / name).write_bytes(b"NRRD0004\n")
+    found = find_scans([tmp_path])
+    assert [(scan.name, scan.kind, scan.files) for scan in found.scans] == [
+        ("a", "itk", (tmp_path / "a.mha",)),
+        ("b", "itk", (tmp_path / "b.nrrd",)),
+    ]
+    assert "got a segmentation; name the scan that it was drawn on" in _reason(find_scans([tmp_path / "a.seg.nrrd"]))
+
+
+def test_images_of_nnunet_have_the_names_of_their_cases(tmp_path):
+    for name in ("renal_001_0000.nii.gz", "renal_002_0000.nii.gz"):
+        _nifti(tmp_path / "imagesTs" / name)
+    assert [scan.name for scan in find_scans([tmp_path / "imagesTs"]).scans] == ["renal_001", "renal_002"]
+    _nifti(tmp_path / "imagesTs" / "other.nii.gz")  # a folder of somebody else's, then
+    assert [scan.name for scan in find_scans([tmp_path / "imagesTs"]).scans] == [
+        "other",
+        "renal_001_0000",
+        "renal_002_0000",
+    ]
+    assert "got no scan in it, but the folders imagesTs/; name a folder" in _reason(find_scans([tmp_path]))

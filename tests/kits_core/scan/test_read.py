@@ -52,6 +52,25 @@ def _rotated(affine, degrees):
     return turned
 
 
+@pytest.mark.parametrize("ending", ["nrrd", "mha"])
+def test_a_file_of_itk_is_the_same_scan(tmp_path, ending):
+    values = np.random.default_rng(5).integers(-1000, 400, (20, 18, 12)).astype(np.int16)
+    path = _nifti(tmp_path / "scan.nii.gz", values, _rotated(_AFFINE, (4, 0, 2)))
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(path)), str(tmp_path / f"scan.{ending}"))
+    volume, other = _read(path).volume, _read(tmp_path / f"scan.{ending}").volume
+    assert np.array_equal(volume.data, other.data)
+    assert other.data.dtype == np.int16
+    assert np.allclose(volume.affine, other.affine, atol=1e-4)
+
+
+def test_a_file_of_itk_that_is_cut_off_is_refused(tmp_path):
+    path = _nifti(tmp_path / "scan.nii.gz", np.zeros((20, 18, 12), np.int16))
+    whole = tmp_path / "whole.nrrd"
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(path)), str(whole))
+    (tmp_path / "cut.nrrd").write_bytes(whole.read_bytes()[:2000])
+    _refused(tmp_path / "cut.nrrd", "expected an image that ITK reads in cut.nrrd")
+
+
 # === NIfTI and DICOM of one scan ===
 
 
