@@ -252,8 +252,8 @@ class PredictParameters(_Parameters):
 
     scans: list[str] = Field(
         min_length=1,
-        description="NIfTI, NRRD or MetaImage files, folders of them, or DICOM folders, as the machine sees them that works "
-        "on them.",
+        description="NIfTI, NRRD or MetaImage files, folders of them, or DICOM folders, as the machine sees them that "
+        "works on them.",
     )
     out: str | None = Field(
         None, description="Folder for the results, a folder a scan in it; empty takes predictions/scans in the home."
