@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[2]
 # What a newcomer types into the search box, and the page that answers it.
 QUESTIONS = {
     "import SEG labels": "data.html",
-    "longer training": "how-to/training.html",
-    "fine-tune": "how-to/training.html",
+    "longer training": "how-to/longer.html",
+    "fine-tune": "how-to/fine-tune.html",
     "own folds": "data.html",
-    "TensorBoard": "how-to/training.html",
-    "settings of a run": "how-to/training.html",
+    "TensorBoard": "how-to/tensorboard.html",
+    "settings of a run": "how-to/settings-of-a-run.html",
     "delete a patient": "patients.html",
     "send to PACS": "how-to/dicom.html",
     "figure for a paper": "how-to/figures.html",
