@@ -77,6 +77,15 @@ def test_no_page_loads_anything_from_another_host(site):
         assert not re.search(r"url\(['\"]?(https?:)?//", style.read_text(encoding="utf-8")), style.name
 
 
+def test_diagrams_are_pictures_and_not_code(site):
+    for page in site.rglob("*.html"):
+        assert not re.search(r"language-mermaid|\bclass=\"mermaid|erDiagram", page.read_text(encoding="utf-8")), (
+            page.name
+        )
+    for name in ("catalog", "made-from"):
+        assert (site / f"{name}.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
 def test_every_generated_page_is_there(site):
     from deployments.reference import pages
 
