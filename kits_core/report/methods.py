@@ -40,7 +40,7 @@ class Lineage:
 
     @property
     def licence(self) -> str:
-        """KiTS's where the cases are KiTS's, else empty: of other data nothing is known."""
+        """KiTS's licence where the cases are KiTS's, else empty: for other data it is not known."""
         return LICENCE if is_kits(self.dataset, self.source) else ""
 
 
@@ -133,7 +133,7 @@ _SCORING = (
 
 
 def comparability(summary: OfficialSummary) -> str:
-    """What may be made of official means beside those of the challenge's winner."""
+    """How to read official means beside those of the challenge's winner."""
     return (
         f"The KiTS23 challenge ranked by these two means. Its winner had {WINNER_DICE:.3f} and {WINNER_SURFACE_DICE:.3f} "
         "on 110 hidden cases, whose references are not public. The rules, regions and tolerances are the same here. The "
@@ -199,7 +199,7 @@ def _training(lineage: Lineage) -> str:
 
 
 def _particulars(config: TrainingConfig) -> Iterator[str]:
-    """What of the settings is not the usual."""
+    """The settings that are not the usual ones."""
     if config.micro_batch is not None:
         yield f", gradients added up over {config.micro_batch} cases at a time"
     if config.deep_supervision:
