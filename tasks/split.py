@@ -136,7 +136,7 @@ def _size(file: CaseFile) -> tuple[Any, ...]:
 
 
 def _image(file: CaseFile) -> str:
-    """The identity of an image: the hash of its voxels, which were read wherever another is similar; else of its file."""
+    """The identity of an image: the hash of its voxels, which were read wherever another is similar, or of its file."""
     return file.voxels_sha256 or file.sha256
 
 
