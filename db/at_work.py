@@ -1,4 +1,4 @@
-"""Rows that count as running, and who is really at them: the catalog follows the locks of the home."""
+"""Rows that count as running, and whether a process really works on them: the home's locks decide."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _TABLES: tuple[type[Row], ...] = (TrainingRun, Evaluation, Prediction)
 
 @dataclass(frozen=True)
 class Going:
-    """What is being worked on. `what`: as `run 3`, or a flow. `said`: by the process that is at it, if anything.
+    """A piece of work under way. `what`: such as `run 3`, or a flow. `said`: the note of its process, if any.
 
     `settings`: those that differ from their defaults, in words.
     """
@@ -35,12 +35,12 @@ class Going:
 
 
 def flow_run_files(settings: Settings) -> Path:
-    """The folder of the files that flow runs hold while they go (`kits_core.at_work`)."""
+    """The folder of the files that flow runs hold while they run (`kits_core.at_work`)."""
     return settings.locks / "flow-runs"
 
 
 def flow_run_file(settings: Settings, flow_run_id: object) -> Path:
-    """The file that a flow run holds while it goes."""
+    """The file that a flow run holds while it runs."""
     return flow_run_files(settings) / f"{flow_run_id}.lock"
 
 
@@ -50,15 +50,15 @@ def run_folder(settings: Settings, run_id: int) -> Path:
 
 
 def turn_file(settings: Settings, at: str) -> Path:
-    """The file that those hold who take turns at something."""
+    """The lock file of those who take turns at something."""
     return settings.locks / f"{at}.lock"
 
 
 def end_dead_rows(settings: Settings, was_cancelled: Callable[[str], bool]) -> list[str]:
-    """Note of rows that count as running, and that nobody is at, that they crashed, or were cancelled; as `run 3`.
+    """Mark rows that count as running, but have no process, as crashed or cancelled; returns them, as `run 3`.
 
-    `was_cancelled`: whether Prefect says so of a flow run. Nothing is said of rows whose locks are not in this home:
-    another machine, with a home of its own, may be at them. Raises `KitsError` for a catalog that cannot be reached.
+    `was_cancelled`: whether Prefect calls a flow run cancelled. Rows whose locks are not in this home stay as they are:
+    another machine, with its own home, may be working on them. Raises `KitsError` for a catalog that cannot be reached.
     """
     with reading_session(settings) as session:
         dead = [row for row in _running(session) if _is_dead(settings, row)]
@@ -72,7 +72,7 @@ def end_dead_rows(settings: Settings, was_cancelled: Callable[[str], bool]) -> l
 
 
 def going(settings: Settings) -> list[Going]:
-    """What is being worked on: rows, those too that another home's processes are at, and this home's other flows."""
+    """All work under way: rows, also those of another home's processes, and this home's other flows."""
     files = {path for path in flow_run_files(settings).glob("*.lock") if is_held(path)}
     found = []
     with reading_session(settings) as session:
@@ -112,7 +112,7 @@ def _told(row: Row) -> tuple[str | None, str]:
 
 
 def _is_dead(settings: Settings, row: Row) -> bool:
-    """Whether a lock of this home shows that nobody is at a row."""
+    """Whether a lock of this home shows that no process works on a row."""
     places = [flow_run_file(settings, row.flow_run_id)]
     if isinstance(row, TrainingRun):
         places.append(run_folder(settings, row.id) / "lock")
@@ -123,7 +123,7 @@ def _is_dead(settings: Settings, row: Row) -> bool:
 
 
 def _end(session: Session, row: Row, *, cancelled: bool) -> bool:
-    """Whether a row was still as it was seen, and is ended now: another process may have taken it up since."""
+    """End a row if it is still as it was read. Returns whether it was: another process may have taken it up since."""
     table: Any = type(row)
     status = RunStatus.CANCELLED if cancelled else RunStatus.CRASHED
     changed: dict[str, Any] = {"status": status, "ended_at": now()}

@@ -25,11 +25,11 @@ from kits_core.errors import KitsError
 _BUSY_MS = 60_000
 _MAY_NOT = "42501"  # PostgreSQL's code for an insufficient privilege
 _RESTART_S = 60
-"""How long a database that answered before is waited for: as long as a server takes to start again."""
+"""How long to wait for a database that answered before: the time that a server needs to restart."""
 
 _opening = Lock()
-# SQLite lets those who wait for its write lock sleep for up to 100 ms at a time, and the lock idle with them. Threads
-# of one process queue here instead. Reentrant, so that a session within a session fails by SQLite's own time-out.
+# Connections that wait for SQLite's write lock sleep up to 100 ms at a time, even if it is free by then. So threads of
+# one process queue here instead. Reentrant, so that a session within a session fails by SQLite's own time-out.
 _writing = RLock()
 
 
@@ -57,7 +57,7 @@ def catalog_session(settings: Settings) -> Iterator[Session]:
 
 @contextmanager
 def reading_session(settings: Settings) -> Iterator[Session]:
-    """A session for questions alone: it waits for no writer and nothing waits for it. Writing with it is an error."""
+    """A session that only reads: it waits for no writer, and no writer waits for it. Writing with it is an error."""
     with Session(open_catalog(settings), expire_on_commit=False) as session, session.begin():
         session.connection(execution_options={"reads_only": True})
         yield session
@@ -152,7 +152,7 @@ def make_engine(url: str) -> Engine:
 
 
 def empty_log(settings: Settings) -> None:
-    """Have SQLite write its log of changes into the database and empty it, as far as nobody reads from it just now."""
+    """Let SQLite write its log of changes into the database and empty the log, unless somebody reads from it now."""
     engine = open_catalog(settings)
     if engine.dialect.name == "sqlite":
         connection = engine.raw_connection()
@@ -185,7 +185,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
-    # The one statement that does not heed the busy time-out; processes that open a fresh catalog together meet here.
+    # This statement ignores the busy time-out. Processes that open a new catalog at the same time collide here.
     deadline = time.monotonic() + _BUSY_MS / 1000
     while True:
         try:

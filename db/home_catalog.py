@@ -17,19 +17,19 @@ from kits_core.files import keep_to_folder, written_aside
 _SAME_HOST = {"localhost": "127.0.0.1", "[::1]": "127.0.0.1", "": "127.0.0.1"}
 _PORT = "5432"
 _TABLES = ("dataset", "training_run", "prediction")
-"""No catalog that was used has no row in any of these."""
+"""A catalog that was used has a row in at least one of these tables."""
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """The database that a home's catalog is in. `prefect`: `kits up` keeps Prefect's own state beside it."""
+    """The database of a home's catalog. `prefect`: whether `kits up` keeps Prefect's own state there too."""
 
     address: str = field(repr=False)  # it may hold a password
     prefect: bool
 
 
 def memory(home: Path) -> Path:
-    """The file that remembers it. Who shares the home can read it, and nobody else: it may hold a password."""
+    """The file that remembers it. Only users who share the home can read it, because it may hold a password."""
     return home / "database.json"
 
 
@@ -93,7 +93,7 @@ def shown(address: str) -> str:
 
 
 def _place(address: str) -> tuple[str, ...]:
-    """What two addresses have in common that mean one database: whoever asks it, by whatever driver."""
+    """The part of an address that identifies a database, without user and driver."""
     scheme, _, rest = address.partition("://")
     if scheme.startswith("sqlite"):
         return "sqlite", rest

@@ -1,4 +1,4 @@
-"""Names of recipes and training runs that follow from their settings: made anew at every upgrade of a catalog."""
+"""Names of recipes and training runs, computed from their settings again at every upgrade of a catalog."""
 
 import json
 from typing import Any
@@ -19,9 +19,9 @@ _HASHED: tuple[tuple[str, str, str, type[StoredSettings]], ...] = (
 def name_by_settings(connection: Connection) -> None:
     """Give each row the hash that this release gives to its settings, so that the same settings find it again.
 
-    Of several rows with the same settings, as older releases made them when a field was added, the newest that is free
-    to have the name gets it; the others keep theirs. So do settings that this release cannot read: they stop no
-    upgrade.
+    Older releases made several rows with the same settings when a field was added. Of these the newest that can have
+    the name gets it; the others keep theirs. Settings that this release cannot read keep their names too, and do not
+    stop an upgrade.
     """
     for table, settings, digest, model in _HASHED:
         rows = connection.execute(text(f"SELECT id, {settings}, {digest} FROM {table} ORDER BY id DESC")).all()  # noqa: S608

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD = "0018"
-"""The newest revision in `db/migrations/versions`; stands here so that an open catalog is checked by one query."""
+"""The newest revision in `db/migrations/versions`. It is stated here so that one query can check a catalog."""
 
 _LOCK = 7_234_151  # any number that no other program on the same PostgreSQL database uses
 
@@ -50,7 +50,7 @@ def upgrade(engine: Engine) -> None:
             )
         act_as_owner(connection)
         grants = view_grants(connection)
-        # SQLite copies a table to alter it, which a view on the table would forbid.
+        # SQLite copies a table to alter it, and refuses that while a view uses the table.
         drop_views(connection)
         command.upgrade(config(connection), "head")
         name_by_settings(connection)
@@ -61,7 +61,7 @@ def upgrade(engine: Engine) -> None:
 
 @contextmanager
 def _references_checked_at_the_end(connection: Connection) -> Iterator[None]:
-    """SQLite alters a table by making a new one and dropping the old, which rows that refer to it would forbid.
+    """SQLite alters a table by making a new one and dropping the old one, and refuses that while rows refer to it.
 
     This switch does nothing inside a transaction, so it stands around it.
     """

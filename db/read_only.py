@@ -1,4 +1,4 @@
-"""Questions to the catalog that cannot change it, by the database's own means."""
+"""Queries that cannot change the catalog, because the database itself prevents it."""
 
 import re
 import sqlite3
@@ -27,7 +27,7 @@ _PLAN = re.compile(r"\s*EXPLAIN\b", re.IGNORECASE)
 
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _OTHER_FUNCTIONS = {"fts3_tokenizer", "load_extension"}
-"""Functions that reach into the process that asks."""
+"""Functions that can affect the process that runs the query."""
 _READING_PRAGMAS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"}
 
 Answer = tuple[list[str], list[tuple[Any, ...]]]
@@ -41,7 +41,7 @@ def run_query(settings: Settings, sql: str, timeout_s: float = 30.0, *, trusted:
     Raises `KitsError`, which names the views, for a statement that fails, would write or takes longer than `timeout_s`,
     for an answer of over a million rows or 256 MiB, and for a role that could read files by it (`db.readers`).
     """
-    open_catalog(settings)  # a first look makes the tables
+    open_catalog(settings)  # the first access creates the tables
     if not sql.strip():
         return [], []
     try:
@@ -79,7 +79,8 @@ def _postgresql(url: str, sql: str, timeout_s: float, *, trusted: bool) -> Answe
         with engine.connect() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))
             connection.execute(text(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}"))
-            # This is its first query, too: until then PostgreSQL lets a transaction become one that writes.
+            # This is also its first query: before the first one, PostgreSQL would let the transaction be changed to a
+            # writing one.
             if (power := powers(connection)) is not None and not trusted:
                 raise not_a_reader(url, power)
             return _answer(_declared(connection, sql))
@@ -107,7 +108,7 @@ def _answer(cursor: sqlite3.Cursor | psycopg.Cursor[Any]) -> Answer:
 
 
 def _bounded(cursor: sqlite3.Cursor | psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:
-    """All rows, unless they are more than a person or a program will read."""
+    """All rows. Raises `KitsError` for more rows or bytes than the limits."""
     rows: list[tuple[Any, ...]] = []
     size = 0
     while part := cursor.fetchmany(_ROWS_AT_ONCE):

@@ -41,9 +41,9 @@ class Reader:
 
 
 def powers(connection: Connection, name: str | None = None) -> str | None:
-    """What a role can do that no query of a stranger should; None for a role that is fit for them.
+    """A power of a role that makes it unsafe for other people's queries; None for a safe role.
 
-    `name`: the role; None: the one that is connected, whatever role it has taken since.
+    `name`: the role; None: the role that connected, even if it changed to another one.
     """
     role = name or connection.scalar(text("SELECT session_user"))
     if found := connection.scalars(_POWERS, {"name": role, "files": list(_FILES)}).all():
@@ -143,7 +143,7 @@ def _owns(connection: Connection, name: str) -> bool:
 def _for_role(url: str, name: str, password: str | None = None) -> str:
     asked = address(url)
     made = URL.create("postgresql", name, password, asked.host, asked.port, asked.database, asked.query)
-    return made.render_as_string(hide_password=False).replace(" ", "%20")  # which SQLAlchemy leaves, and libpq refuses
+    return made.render_as_string(hide_password=False).replace(" ", "%20")  # SQLAlchemy keeps it, and libpq refuses it
 
 
 def _refused(error: Exception, name: str) -> Exception:

@@ -1,20 +1,21 @@
-"""`docs/catalog.md`: every view and column, and the tables as a diagram, written from the code.
+"""`docs/catalog.md` and its picture `docs/catalog.svg`: every view, table and column, written from the code.
 
-python -m db.reference > docs/catalog.md
+python -m db.reference    # writes both
 """
 
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from sqlalchemy import Column, ForeignKey, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 
+from db.diagram import diagram
 from db.models import Base
 from db.views import VIEWS
 
 _HEAD = """# The catalog
 
-Written by `python -m db.reference > docs/catalog.md`; a test holds that it is current. How to ask, with examples:
+Written by `python -m db.reference`; a test holds that it is current. How to ask, with examples:
 [queries.md](queries.md).
 
 ## Views
@@ -26,21 +27,20 @@ SQLite has no truth values: there `true` is 1 and `false` is 0.
 _TABLES = """
 ## Tables
 
-What the views are made of. They change from release to release. PK: the row's number; FK: the number of a row of
-another table; UK: part of what tells a row from all others.
+What the views are made of. They change from release to release. In the picture a line leads from a table on the left
+to a table on the right whose rows refer to it.
+
+![The tables, and which refers to which](catalog.svg)
+
+In the lists below, the key PK is the row's number, and UK is part of what tells a row from all others. "At most one"
+means that no two rows refer to the same row.
 """
+_DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def page() -> str:
     """The page, in Markdown."""
-    return "\n".join([_HEAD, *_views(), _TABLES, "```mermaid", diagram(), "```"]) + "\n"
-
-
-def diagram() -> str:
-    """All tables with their columns, and which refers to which, as Mermaid's `erDiagram`."""
-    tables = Base.metadata.sorted_tables
-    lines = [line for table in tables for line in _table(table)]
-    return "\n".join(["erDiagram", *lines, *(line for table in tables for line in _references(table))])
+    return "\n".join([_HEAD, *_views(), _TABLES, *_tables()])
 
 
 def _views() -> Iterator[str]:
@@ -51,19 +51,19 @@ def _views() -> Iterator[str]:
         yield ""
 
 
-def _table(table: Table) -> Iterator[str]:
-    yield f"    {table.name} {{"
-    for column in sorted(table.columns, key=lambda column: not column.primary_key):
-        keys = ", ".join(_keys(table, column))
-        yield f"        {_kind(column)} {column.name} {keys}".rstrip()
-    yield "    }"
+def _tables() -> Iterator[str]:
+    for table in sorted(Base.metadata.tables.values(), key=lambda table: table.name):
+        yield f"### Table {table.name}\n\n| column | type | key | refers to |\n|---|---|---|---|"
+        for column in sorted(table.columns, key=lambda column: not column.primary_key):
+            refers = ", ".join(_reference(table, key) for key in column.foreign_keys)
+            yield f"| `{column.name}` | {_kind(column)} | {', '.join(_keys(table, column))} | {refers} |"
+        yield ""
 
 
-def _references(table: Table) -> Iterator[str]:
-    for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
-        many = "o|" if _is_alone(table, key) else "o{"
-        one = "|o" if key.parent.nullable else "||"
-        yield f"    {key.column.table.name} {one}--{many} {table.name} : {key.parent.name}"
+def _reference(table: Table, key: ForeignKey) -> str:
+    notes = ["may be NULL"] if key.parent.nullable else []
+    notes += ["at most one"] if _is_alone(table, key) else []
+    return ", ".join([f"`{key.column.table.name}`", *notes])
 
 
 def _is_alone(table: Table, key: ForeignKey) -> bool:
@@ -77,9 +77,7 @@ def _is_alone(table: Table, key: ForeignKey) -> bool:
 def _keys(table: Table, column: "Column[object]") -> Iterator[str]:
     if column.primary_key:
         yield "PK"
-    if column.foreign_keys:
-        yield "FK"
-    if any(isinstance(found, UniqueConstraint) and column.name in found.columns for found in table.constraints):
+    if any(isinstance(one, UniqueConstraint) and column.name in one.columns for one in table.constraints):
         yield "UK"
 
 
@@ -90,4 +88,5 @@ def _kind(column: "Column[object]") -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    (_DOCS / "catalog.md").write_text(page(), encoding="utf-8")
+    (_DOCS / "catalog.svg").write_text(diagram(Base.metadata), encoding="utf-8")

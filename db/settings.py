@@ -54,8 +54,8 @@ class Settings(BaseSettings):
         15.0,
         gt=0,
         le=1440,
-        description="How long a Prefect server may take to start before that is given up: on a busy machine, or with "
-        "its state on PostgreSQL, it takes minutes.",
+        description="Longest time that a Prefect server may take to start. It needs minutes on a busy machine, or "
+        "with its state on PostgreSQL.",
     )
 
     source_token: SecretStr | None = Field(
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()  # asks no disk: settings are read all the time
+        return home.expanduser().absolute()  # no disk access: settings are read very often
 
     @field_validator("database_url")
     @classmethod
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         if not url:
             return None
         if not url.startswith(_DATABASES):
-            raise KitsError(  # which shows nothing of an address that may hold a password
+            raise KitsError(  # so that nothing of an address with a password is shown
                 f"KITS_DATABASE_URL: expected an address that starts with one of {', '.join(_DATABASES)}, got another; "
                 "correct it, or leave it empty for a catalog in the home"
             )
@@ -182,7 +182,7 @@ class Settings(BaseSettings):
 
     @property
     def locks(self) -> Path:
-        """What flow runs of this home take turns at: files that are locked, and empty."""
+        """Lock files, which are empty, by which flow runs of this home take turns."""
         return self.home / "locks"
 
     @property

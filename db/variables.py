@@ -3,8 +3,8 @@
 from db.settings import Settings
 
 _FURTHER = {
-    "KITS_UP_DATABASE": "`kits up`: what `--database` takes. In the environment, because other users of a machine can "
-    "read a command's words.",
+    "KITS_UP_DATABASE": "`kits up`: the same as `--database`, but hidden: other users of a machine can read a "
+    "command's options.",
     "KITS_READER_PASSWORD": "`kits catalog grant`: the password of the role; without it one is made and shown once.",
     "KITS_WORKER": "Process of the worker that started a run. Workers of kits set it; do not set it yourself.",
     "KITS_ROOT": "The repository's folder as a worker sees it; `kits up` sets it, workers started by hand need it.",
@@ -23,7 +23,7 @@ OF_OTHERS = {
     "PREFECT_SERVER_UI_API_URL": "Where browsers reach the API, behind a proxy.",
     "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true switches Prefect's own CSRF tokens on.",
 }
-"""Variables of other programs that this one heeds or passes on."""
+"""Variables of other programs that kits uses or passes on."""
 
 
 def kits_variables() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Who may read which view on PostgreSQL, whatever gave the right: kept while views are made anew."""
+"""Who may read which view on PostgreSQL: kept while views are made again."""
 
 from sqlalchemy import Connection, text
 
@@ -38,7 +38,7 @@ def give_again(connection: Connection, grants: Grants) -> None:
 
 
 def act_as_owner(connection: Connection) -> None:
-    """Make what follows in this transaction the property of the catalog's owner, whoever upgrades it.
+    """Let the catalog's owner own all that is made in this transaction, whoever runs the upgrade.
 
     What an administrator makes would otherwise be the administrator's, and the owner's readers could not read it.
     """

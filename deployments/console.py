@@ -1,4 +1,4 @@
-"""What a person sees while a flow runs: bars on a terminal, a line now and then elsewhere."""
+"""Progress for people while a flow runs: bars on a terminal, otherwise a line from time to time."""
 
 import time
 from types import TracebackType

@@ -1,8 +1,8 @@
-"""Flow runs that count as under way and that nobody is at any more: Prefect's server never finds out by itself.
+"""Ends flow runs that count as running although their process is gone. Prefect's server does not notice by itself.
 
-Each run holds a file of the home while it goes (`tasks.at_work`), and so does the worker that took it, from before the
-run's process starts (`deployments.worker_process`). However long a busy machine lets a run wait, it is called crashed
-only once both are gone.
+Each run holds a locked file of the home while it runs (`tasks.at_work`). The worker that took it holds the file too,
+from before the run's process starts (`deployments.worker_process`). A run is called crashed only when both are gone,
+however long a busy machine lets it wait.
 """
 
 from contextlib import suppress
@@ -27,15 +27,15 @@ CANCELLED = "It was cancelled, and its process is gone."
 
 _UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 _WITHOUT_A_FILE = timedelta(minutes=10)
-"""A run has its file a moment after its state. One killed in that moment has none, and one of an older release, too."""
+"""A run gets its file a moment after its state. One killed in that moment has none, nor has one of an older release."""
 _OURS = "kits"
-"""The tag of every deployment of `prefect.yaml`: their runs have files. Nothing is known of other people's flows."""
+"""The tag of every deployment of `prefect.yaml`: their runs have files. Other flows may have none."""
 
 
 def set_right(settings: Settings, *, alone: bool = False) -> list[str]:
-    """End what counts as under way and is not, on the Prefect server and in the catalog; a line for each.
+    """End runs that only count as running, on the Prefect server and in the catalog. Returns a line for each.
 
-    `alone`: no other command of the home is at work, so that runs of commands are gone even if they have no file.
+    `alone`: no other command of the home is running, so that runs of commands are gone even if they have no file.
     Raises what Prefect's client raises, and `KitsError` for a catalog that cannot be reached.
     """
     with get_client(sync_client=True) as client:
@@ -52,7 +52,7 @@ def set_right(settings: Settings, *, alone: bool = False) -> list[str]:
                 for row in end_dead_rows(settings, lambda run: _was_cancelled(client, run))
             ]
         for path in left:
-            with suppress(ObjectNotFound, ValueError):  # it may be of another server, which looks for itself
+            with suppress(ObjectNotFound, ValueError):  # it may belong to another server, which checks its own runs
                 state = client.read_flow_run(UUID(path.stem)).state
                 if state is not None and state.is_final() and not is_held(path):
                     path.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def _is_gone(settings: Settings, run: FlowRun, *, alone: bool) -> bool:
 
 
 def _has_a_process(flow_run_id: UUID) -> bool:
-    """Whether a process of this machine was started for a run: its worker may be gone while it is about to begin."""
+    """Whether a process of this machine was started for a run: it may be about to begin after its worker has gone."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get(FLOW_RUN) == str(flow_run_id) and process.status() != psutil.STATUS_ZOMBIE:

@@ -1,4 +1,4 @@
-"""What this machine is, what the platform makes of it, and what to mend: the facts behind `kits doctor`."""
+"""Facts about this machine, how the platform uses it, and what to mend: the content of `kits doctor`."""
 
 import fcntl
 import json
@@ -29,14 +29,14 @@ _SLOW_STEP_S = 3.0
 
 @dataclass
 class Findings:
-    """`facts`: name and value, in the order of the screen. `problems`: what is wrong, each with the way out."""
+    """`facts`: name and value, in the order of the screen. `problems`: each with its solution."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
 def examine(settings: Settings) -> Findings:
-    """Look at everything. It changes nothing, starts no server and makes no home; it takes half a minute."""
+    """Check everything. It changes nothing, starts no server and makes no home. It takes half a minute."""
     found = Findings()
     _python(found)
     cpu = this_cpu()
@@ -117,10 +117,10 @@ def _home(found: Findings, home: Path) -> None:
 
 
 def _read_speed(folder: Path) -> float:
-    """Bytes a second of a file that is on the disk and, where the system can be told so, no longer in memory."""
+    """Read speed in bytes a second of a file on the disk, not in memory where the system can drop it from there."""
     block = os.urandom(1 << 20)
     with tempfile.TemporaryFile(dir=folder) as file:  # it has no name, so nothing is left if this is killed
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what every command relies on; some network disks refuse it
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # every command needs this; some network disks refuse it
         for _ in range(_READ_BYTES // len(block)):
             file.write(block)
         file.flush()

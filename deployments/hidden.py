@@ -1,4 +1,4 @@
-"""What a user names, as pseudonyms, before Prefect stores a flow's parameters."""
+"""Replaces what a user names by pseudonyms before Prefect stores a flow's parameters."""
 
 from collections.abc import Sequence
 from pathlib import Path

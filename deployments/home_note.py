@@ -1,4 +1,4 @@
-"""What the servers of a home say of themselves, in its folder `prefect/`: where each is, and what it asks for."""
+"""The notes of a home's servers, in its folder `prefect/`: their addresses, and whether they ask for a password."""
 
 import json
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from deployments.password import login_link, read_password
 class Note:
     """What `server.json` and `up.json` say.
 
-    `prefect`: the server's version; another one's server is not used. `password`: whether it asks for the home's
-    password, which a server of an older release does not.
+    `prefect`: the server's version; a server of another version is not used. `password`: whether it asks for the home's
+    password; a server of an older release does not.
     """
 
     api_url: str
@@ -27,7 +27,7 @@ def prefect_home(home: Path) -> Path:
 
 
 def read_note(path: Path) -> Note | None:
-    """What a server says of itself; None where it says nothing."""
+    """A server's note; None where there is none."""
     try:
         return Note(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -35,7 +35,7 @@ def read_note(path: Path) -> Note | None:
 
 
 def auth_string(home: Path, api_url: str) -> str | None:
-    """What clients of the home's server at an address show it; None for a server without a password.
+    """The password that clients send to the home's server at an address; None for a server without one.
 
     Raises `KitsError` where the home's password cannot be read.
     """

@@ -1,13 +1,13 @@
 """The Prefect server of a home: one for all its commands, which outlives each of them for a while.
 
-A command that finds one uses it; the first one starts it. What holds this together are locks that the operating system
-lets go of however a process ends, in the home's folder `prefect/`:
+A command that finds one uses it; the first one starts it. They coordinate by locks in the home's folder `prefect/`,
+which the operating system releases however a process ends:
 
 - `server.lock` is held by the server for as long as it is the home's. `server.json` says where it answers; without the
   lock it says nothing. `up.lock` and `up.json` are the same for `kits up`, whose server comes first.
 - `users.lock` is shared by all commands that use the server, which ends when nobody has held it for some minutes.
-- `alone.lock` is shared by the same commands, once each has begun. One that gets it for itself alone knows that no
-  other is at work, and so what killed ones have left behind; while it looks, the others wait.
+- `alone.lock` is shared by the same commands, once each has begun. A command that gets it exclusively knows that no
+other command is running, so that it can find what killed ones left behind. Meanwhile the others wait.
 
 `retire` asks the server to end as soon as nobody uses it; so does `kits up`, by its lock.
 """
@@ -36,14 +36,14 @@ from kits_core.files import write_text_atomically
 
 HOST = "127.0.0.1"
 SERVER_AUTH, CLIENT_AUTH = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
-"""Where Prefect's server finds the password that it asks for, and where its clients find the one that they show."""
+"""The settings with the password: of Prefect's server, and of its clients."""
 _RETIRES_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.5
 _STATES_EVERY_S = 20.0
 
 
 def answers(api_url: str) -> bool:
-    """Whether a Prefect server is there and well."""
+    """Whether a Prefect server answers its health check."""
     try:
         return httpx.get(f"{api_url}/health", timeout=5, trust_env=False).is_success
     except httpx.HTTPError:
@@ -84,7 +84,7 @@ def home_server(
     folder = prefect_home(home)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "users.lock").open("a") as users, (folder / "alone.lock").open("a") as others:
-        # The server holds this one alone for an instant, when it looks whether anyone is there.
+        # The server holds this lock exclusively for an instant, when it checks whether it is used.
         fcntl.flock(users, fcntl.LOCK_SH)
         is_alone = _taken_alone(others)
         if not is_alone:
@@ -115,7 +115,7 @@ def state_of(home: Path, flow_run_id: str) -> str | None:
     for name in ("up", "server"):
         note = read_note(folder / f"{name}.json")
         if note is None or not is_held(folder / f"{name}.lock"):
-            continue  # another program may have its port now, and is told no password
+            continue  # another program may have its port now, and must not get the password
         user, _, password = (auth_string(home, note.api_url) or "").partition(":")
         with suppress(httpx.HTTPError, ValueError, KeyError):
             asked = f"{note.api_url}/flow_runs/{flow_run_id}"
@@ -125,7 +125,7 @@ def state_of(home: Path, flow_run_id: str) -> str | None:
 
 
 def retire(home: Path) -> None:
-    """Ask the home's server, if there is one, to end as soon as nobody uses it; it is the home's no longer."""
+    """Ask the home's server, if there is one, to end as soon as nobody uses it. New commands do not use it any more."""
     folder = prefect_home(home)
     (folder / "server.json").unlink(missing_ok=True)
     since = time.monotonic()
@@ -135,7 +135,7 @@ def retire(home: Path) -> None:
 
 @contextmanager
 def starting(home: Path, waits: Callable[[str], object] = lambda _: None) -> Iterator[None]:
-    """Hold the right to start a server of a home: two that make the tables of one database break each other's."""
+    """Hold the right to start a server of a home: two servers that create tables in one database disturb each other."""
     waiting = Waiting("another command of this home, which starts a Prefect server", waits)
     with (prefect_home(home) / "start.lock").open("a") as file:
         while not _taken_alone(file):
@@ -242,7 +242,7 @@ def start_limit_s() -> float:
 
 
 class Waiting:
-    """A wait for something that may take long, which says so every 20 s."""
+    """A wait that may take long, and shows a message every 20 s."""
 
     def __init__(self, what: str, waits: Callable[[str], object]) -> None:
         self._what, self._waits = what, waits
@@ -298,7 +298,7 @@ def _wait_until_idle(folder: Path, note: Note, own: IO[str], idle_s: float, has_
             if not _taken_alone(users):
                 used = time.monotonic()
             elif retired or time.monotonic() - used >= idle_s:
-                # While nobody can come: who comes next finds neither note nor lock, and starts another.
+                # While no command can start: the next one finds neither note nor lock, and starts another server.
                 _forget(folder, note)
                 own.close()
                 return

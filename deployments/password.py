@@ -35,7 +35,7 @@ def make_password(folder: Path, chosen: str | None = None) -> str:
             keep_to_folder(aside, folder.parent)
             aside.write_text(chosen or f"kits:{secrets.token_urlsafe(_BYTES)}", encoding="utf-8")
     elif path.stat().st_uid == os.getuid():
-        keep_to_folder(path, folder.parent)  # which may be shared since
+        keep_to_folder(path, folder.parent)  # which may have become shared since
     return read_password(folder)
 
 

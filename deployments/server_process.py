@@ -39,8 +39,8 @@ def serve(
     (`deployments.gate`).
     """
     origins = own_origins(host, port, os.environ.get("PREFECT_SERVER_UI_API_URL"))
-    os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(origins)  # Prefect's own is every page's
-    gc.disable()  # a fifth of what the imports take; they leave nothing to collect
+    os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(origins)  # Prefect's own setting allows every page
+    gc.disable()  # it takes a fifth of the time of the imports, which leave no garbage
     import uvicorn  # noqa: PLC0415
     from prefect.server.api.server import create_app  # noqa: PLC0415
 

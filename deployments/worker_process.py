@@ -20,7 +20,7 @@ from kits_core.at_work import hold
 from tasks.at_work import WORKER
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # that it takes the place of Prefect's own
+    warnings.simplefilter("ignore")  # replaces Prefect's own worker
 
     class HoldingWorker(ProcessWorker):
         """Holds each run's file until the run's process has ended and Prefect has been told how."""

@@ -31,7 +31,7 @@ from tasks.turns import take_turns
 
 @dataclass(frozen=True)
 class Corrected:
-    """The case with the corrected reference. `changed`: whether it is another one than before.
+    """The case with the corrected reference. `changed`: whether the reference differs from before.
 
     `page`: of the plan of the corrected mask, where a plan was corrected. `notes`: how the mask was read.
     """
@@ -45,7 +45,7 @@ class Corrected:
 
 @flow(name="correct", flow_run_name="correct · {parameters.shown_what}", persist_result=False, **FLOW)
 def correct(parameters: CorrectParameters) -> Corrected:
-    """Keep the mask as the overlay of a case, bring the case in, and plan a corrected plan anew. Asks no source."""
+    """Keep the mask as the overlay of a case, update the case, and make a corrected plan again. Asks no source."""
     asked = Correction(
         parameters.what,
         parameters.mask,
@@ -83,7 +83,7 @@ class CorrectedLaid:
 def correct_laid(parameters: LaidParameters) -> CorrectedLaid:
     """Take each mask that lies in the home's `corrections/`, called after its case or plan, as `correct` does.
 
-    One that is refused stops no other. A fault of the program or of the machine leaves the mask where it is.
+    A refused mask does not stop the others. After a fault of the program or the machine the mask stays where it is.
     """
     settings = current_settings()
     done = CorrectedLaid([], [])

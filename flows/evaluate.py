@@ -1,4 +1,4 @@
-"""Score a model on original grids and tell the result."""
+"""Score a model on original grids and report the result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from tasks.evaluate import (
 from tasks.report import Written, write_report
 from tasks.turns import take_turns
 
-# Islands are counted beside the next case's prediction; more would hold more scans in memory than it gains.
+# Islands are counted while the next case is predicted. More cases at once would need much more memory for little gain.
 _PREDICTED_AT_ONCE = 2
 _PICTURED = 3
 _EVALUATIONS_SHOWN = 20
@@ -74,10 +74,11 @@ class Evaluated:
 def evaluate(parameters: EvaluateParameters) -> Evaluated:
     """Predict and score the cases that lack scores, then write the report from the catalog.
 
-    A case that the recipe refuses counts as zero; whatever else fails, fails the flow, and the next run goes on there.
+    A case that the recipe refuses counts as zero. Any other failure fails the flow, and the next run goes on from
+    there.
     """
     evaluation_id = find_evaluation(parameters.model, parameters.subset, parameters.flips, parameters.split)
-    # An automation may start what a person has started already: the second finds everything done.
+    # An automation may start an evaluation that a person has started already: the second run finds it done.
     turn = take_turns(f"evaluation-{evaluation_id}", f"is at evaluation {evaluation_id}")
     with turn, noting_the_end(evaluation_id):
         return _evaluate(plan_evaluation(evaluation_id, parameters.workers))
@@ -148,7 +149,7 @@ def _stop_on_errors(plan: EvaluationPlan, outcomes: Outcomes) -> None:
 
 
 def _some_cases(pictured: Mapping[str, Mapping[str, bytes]]) -> list[str]:
-    """The first few of each kind: an artifact lies in Prefect's database, and the page has them all."""
+    """Only the first few of each kind, because an artifact is stored in Prefect's database. The page has all."""
     shown = [item for pictures in pictured.values() for item in list(pictures.items())[:_PICTURED]]
     return [f"{markdown(caption)}\n\n{picture(caption, png)}" for caption, png in shown]
 

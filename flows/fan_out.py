@@ -22,14 +22,14 @@ from tasks.progress import report_progress
 
 T = TypeVar("T")
 
-# Threads are not the limit, `workers` (at most 64) is: twice as many cases are under way, each with two tasks.
+# `workers` (at most 64) is the limit, not threads: twice as many cases are under way, each with two tasks.
 POOL = 256
 _BAR_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """How one item ended: with an error, or with the last task's result."""
+    """The result of one item: an error, or the last task's result."""
 
     item: T
     error: BaseException | None
@@ -57,7 +57,7 @@ def task_runner() -> TaskRunner[PrefectFuture[Any]]:
         ) from error
     if dask != LOCAL_CLUSTER:
         return cast("TaskRunner[PrefectFuture[Any]]", DaskTaskRunner(address=dask))
-    # One case at a time in a process. Who has not its keys, made for this cluster alone (TLS), cannot send it code.
+    # One case at a time in each process. Only clients with this cluster's own TLS keys can send it code.
     local = {"n_workers": os.cpu_count(), "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
     return cast("TaskRunner[PrefectFuture[Any]]", DaskTaskRunner(cluster_kwargs=local | {"security": True}))
 
@@ -105,7 +105,7 @@ def fan_out(
 
 
 class _Bar:
-    """How far a stage is, as an artifact of the dashboard; for one of a few seconds there is none."""
+    """The progress of a stage, as an artifact of the dashboard. A stage of a few seconds has none."""
 
     def __init__(self, stage: str, total: int) -> None:
         self._stage, self._total = stage, total
@@ -113,7 +113,7 @@ class _Bar:
         self._next = time.monotonic() + _BAR_EVERY_S
 
     def show(self, done: int) -> None:
-        """Not at every case: each showing is a request."""
+        """Not after every case, because each update is a request."""
         if (time.monotonic() < self._next and done < self._total) or (done == self._total and self._artifact is None):
             return
         self._next = time.monotonic() + _BAR_EVERY_S

@@ -30,8 +30,8 @@ _OUTLIERS_SHOWN = 20
 class Ingested:
     """What an ingestion did: the dataset's name, and how many cases were chosen, brought in and refused.
 
-    `vanished`: cases that are here with files that the source has no longer. `notes`: what of the source's lists and
-    clinical records is not used or was turned into another type, and how odd headers were read.
+    `vanished`: cases with files that the source no longer has. `notes`: what was not used of the source's lists and
+    clinical records, which values were converted, and how unusual headers were read.
     """
 
     dataset: str
@@ -112,9 +112,9 @@ def ingest(parameters: IngestParameters) -> Ingested:
 
 
 def _write_clinical(asked: Asked, listing: Listing) -> list[str] | None:
-    """Before the images are fetched, so that a file that is no JSON is refused at once.
+    """Fetch the records before the images, so that a file that is no JSON is refused at once.
 
-    None where it could not be fetched, which is no reason to do without the images: it is asked for again after them.
+    None where the file could not be fetched: then the images come first, and it is fetched again after them.
     """
     if listing.clinical is None:
         return []

@@ -1,4 +1,4 @@
-"""From scans of a hospital's own to surgical plans."""
+"""From a hospital's own scans to surgical plans."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from tasks.predict import (
 from tasks.training_range import learn_range
 from tasks.turns import take_turns
 
-# The next scan is segmented while one is measured.
+# The next scan is segmented while the last one is measured.
 _AT_ONCE = 1
 
 
@@ -57,7 +57,7 @@ class Predicted:
     **FLOW,
 )
 def predict(parameters: PredictParameters) -> Predicted:
-    """Segment, measure and show each scan. One that is refused, or fails, stops no other and is named."""
+    """Segment, measure and show each scan. A refused or failed scan is named and does not stop the others."""
     asked = Asked(
         scans=tuple(Path(scan) for scan in parameters.scans),
         out=Path(parameters.out).expanduser().absolute() if parameters.out else None,

@@ -1,4 +1,4 @@
-"""Make network inputs of ingested cases."""
+"""Make network inputs from ingested cases."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -43,8 +43,8 @@ class Preparation:
 def prepare(parameters: PrepareParameters) -> Preparation:
     """Prepare what is missing or was made from other files, then check that no tumour was lost.
 
-    A case that the recipe refuses stops no other; whatever else fails, fails the flow at its end, and the next run goes
-    on there.
+    A case that the recipe refuses does not stop the others. Any other failure fails the flow at its end, and the next
+    run goes on from there.
     """
     recipe = parameters.recipe
     plan = plan_preparation(parameters.dataset, recipe)

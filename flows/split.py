@@ -11,7 +11,7 @@ from tasks.split import SplitMade, Wanted, split_dataset
 
 @flow(name="split", flow_run_name="split · seed {parameters.seed}", **FLOW)
 def split(parameters: SplitParameters) -> SplitMade:
-    """Make the split, or find it, and set its sides beside each other."""
+    """Make the split, or find it, and compare its sides."""
     wanted = Wanted(parameters.validation, parameters.folds, parameters.seed, parameters.own, parameters.keep)
     made = split_dataset(parameters.dataset, wanted)
     create_markdown_artifact(

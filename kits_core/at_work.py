@@ -1,7 +1,7 @@
-"""Who is at work on what: a file for each piece of work, locked by every process that is at it.
+"""Who is working on what: one file for each piece of work, locked by every process that works on it.
 
-The operating system lets go of a lock however its process ends. So a file that nobody holds is what killed processes
-left; no clock is asked.
+The operating system releases a lock however its process ends. So a file that nobody holds was left by killed processes.
+No clock is needed.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from typing import IO, Any
 
 @dataclass(frozen=True)
 class AtWork:
-    """What a process says of its work: since when (UTC), who, where; `what` it does, and `how` it was started."""
+    """What a process notes about its work: since when (UTC), who, where, `what` it does, and `how` it was started."""
 
     since: datetime
     user: str
@@ -29,7 +29,7 @@ class AtWork:
 
     @classmethod
     def now(cls, what: str, how: str) -> "AtWork":
-        """Of this process, from this instant on."""
+        """The note of this process, starting now."""
         try:
             user = getpass.getuser()
         except (KeyError, OSError):  # a container may give its user no name
@@ -40,7 +40,7 @@ class AtWork:
 def hold(path: Path, said: AtWork | None = None) -> IO[str]:
     """Hold a piece of work's file until the result is closed, or this process ends; others may hold it too.
 
-    `said` is written into it, in place of what another one said. Raises `OSError` where the file cannot be made.
+    `said` is written into it and replaces the note of another process. Raises `OSError` where the file cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -49,7 +49,7 @@ def hold(path: Path, said: AtWork | None = None) -> IO[str]:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 break
-        file.close()  # somebody has just removed it, as what a killed process left
+        file.close()  # another process has just removed it as a leftover
     if said is not None:
         file.truncate(0)
         file.write(json.dumps(asdict(said) | {"since": said.since.isoformat()}))
@@ -58,20 +58,20 @@ def hold(path: Path, said: AtWork | None = None) -> IO[str]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process is at this piece of work; no where there is no file."""
+    """Whether a process works on this; False where there is no file."""
     try:
         # Network disks lock a file alone only for who may write to it.
         with path.open("r+" if os.access(path, os.W_OK) else "r", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    except OSError:  # it is held, or nobody can say
+    except OSError:  # it is held, or it cannot be known
         return True
     return False
 
 
 def read(path: Path) -> AtWork | None:
-    """What was said of a piece of work; None where nothing was, or the file is torn."""
+    """The note about a piece of work; None where there is none, or where it was only half written."""
     try:
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return AtWork(**told | {"since": datetime.fromisoformat(told["since"])})

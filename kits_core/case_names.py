@@ -7,7 +7,7 @@ from kits_core.errors import CaseError
 from kits_core.text import one_line
 
 _MOST_BYTES = 200
-"""File systems take 255, and endings come behind."""
+"""File systems allow 255; file endings need some of them."""
 _PLAIN = "_-"
 _INSIDE = " ."
 """Letters that a file's name may have, but not at its ends."""
@@ -20,7 +20,7 @@ def cleaned(name: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """`name` itself if a case can be called so: any script, spaces, at most 200 bytes as a file's name.
+    """`name` itself if it is allowed for a case: any script, spaces, at most 200 bytes as a file's name.
 
     Raises `CaseError` for an empty name, control characters and half surrogate pairs, and for a longer one.
     """
@@ -46,7 +46,7 @@ def folder_name(case: str) -> str:
 
 
 def case_of_folder(folder: str) -> str:
-    """The name of the case whose folder is called so."""
+    """The name of the case that a folder name stands for."""
     return unquote(folder)
 
 

@@ -34,7 +34,7 @@ class DrawnScan:
 
 @dataclass(frozen=True)
 class Note:
-    """What is known of a corrected mask. `at`: a time, ISO 8601 in UTC; `file`: where it came from.
+    """What is known about a corrected mask. `at`: a time, ISO 8601 in UTC; `file`: where it came from.
 
     `after`: the prediction or evaluation that was corrected, for people; None where nothing says. `image_sha256`: of
     the converted image that it was drawn on. `scan`: of a case that was made of a plan. `plan`: the folder of the plan
@@ -107,7 +107,7 @@ class Overlay:
         )
 
     def write(self, labels: Volume, note: Note) -> None:
-        """Put a mask here; the one that is here is kept. The mask comes last, so that a kill leaves the former one."""
+        """Put a mask here and keep the earlier one. The mask is written last: a kill leaves the earlier one."""
         self._keep()
         self.folder.mkdir(parents=True, exist_ok=True)
         for aside in self._asides():
@@ -121,7 +121,7 @@ class Overlay:
         sync_folder(self.folder)
 
     def set_aside(self) -> Path:
-        """Take the mask away; where it is kept from now on. Raises `FileNotFoundError` where there is none."""
+        """Take the mask away. Returns where it is kept. Raises `FileNotFoundError` where there is none."""
         kept = self._keep()
         if kept is None:
             raise FileNotFoundError(self.mask)
@@ -162,7 +162,7 @@ class Overlay:
         return kept
 
     def _asides(self) -> list[Path]:
-        """What a kill left of `write`."""
+        """Unfinished files of a killed `write`."""
         made = [_made(self.mask).name, _made(self._note).name]
         begun = tuple(f"{name}." for name in made)
         found = self.folder.iterdir() if self.folder.is_dir() else ()
@@ -175,7 +175,7 @@ def corrected_cases(folder: Path) -> set[str]:
 
 
 def once_corrected_cases(folder: Path) -> set[str]:
-    """The same of those that have, or had, one."""
+    """The same, with the cases that had an overlay earlier."""
     return corrected_cases(folder) | {kept.name for kept in folder.glob(f"{_KEPT}/*") if kept.is_dir()}
 
 
@@ -185,7 +185,7 @@ def _made(path: Path) -> Path:
 
 
 def _read(path: Path) -> tuple[str, Note] | None:
-    """The SHA-256 of the mask that a note is of, and the note; None where there is none, or no whole one."""
+    """The SHA-256 of the mask that a note describes, and the note; None where there is no complete note."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return str(stored["sha256"]), Note.of_json(stored)

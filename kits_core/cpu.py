@@ -15,8 +15,8 @@ _VECTOR_SETS = (
 class Cpu:
     """`name`: what the maker calls it. `kind`: its microarchitecture, as `zen3`, by archspec's list.
 
-    `instruction_sets`: those of its vector units, as `avx2`. A processor that archspec does not know is of a generic
-    kind, as `x86_64_v4`, and may have more of them than others of that kind.
+    `instruction_sets`: those of its vector units, as `avx2`. A processor that archspec does not know has a generic
+    kind, such as `x86_64_v4`, and may have more of them than that kind says.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Cpu:
 def this_cpu() -> Cpu:
     """The processor that this process runs on."""
     host = archspec.cpu.host()
-    # A processor that archspec's list does not know yet counts as a generic one below it, which has less.
+    # A processor that archspec does not know yet counts as an older, generic one with fewer instruction sets.
     features = host.features | detected_info().features
     name = archspec.cpu.brand_string() or host.vendor
     return Cpu(" ".join(name.split()), host.name, tuple(known for known in _VECTOR_SETS if known in features))

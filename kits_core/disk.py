@@ -1,7 +1,7 @@
-"""Room on a disk: asked for before work begins, and never taken to the last byte.
+"""Room on a disk: checked before work begins. Some of it always stays free.
 
-The catalog, Prefect's own database and the logs often lie on the same disk. On a full one they lose states, and the
-failures that ought to be noted in them.
+The catalog, Prefect's own database and the logs often lie on the same disk. On a full disk they lose states, and errors
+cannot be noted in them.
 """
 
 import errno
@@ -13,13 +13,13 @@ from pathlib import Path
 from kits_core.errors import KitsError
 
 RESERVE_BYTES = 200_000_000
-"""What results leave free, for databases and logs."""
+"""Results leave this much free for databases and logs."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 
 class FullDiskError(KitsError):
-    """A disk has no room for what is to be written; the same call goes on once there is some."""
+    """A disk has no room for what is to be written. Once there is room, the same call goes on."""
 
 
 def readable(size: float) -> str:

@@ -10,7 +10,7 @@ _CASE_NAME = re.compile(r"case_[0-9]{5}")
 class KitsError(Exception):
     """Anything this project refuses on purpose. The message is complete and is shown to users as it stands.
 
-    It is one line, and nothing that it quotes steers a terminal.
+    It is one line. Quoted text in it cannot send control codes to a terminal.
     """
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class CaseError(KitsError):
 
 
 def why(case: str, error: BaseException) -> str:
-    """Why work on a case came to nothing, for people: the refusal, or that it is a fault of ours."""
+    """Why work on a case failed, for people: the refusal, or that the program has a fault."""
     if isinstance(error, KitsError):
         return str(error)
     found = ": ".join(part for part in (type(error).__name__, one_line(str(error))) if part)

@@ -1,4 +1,4 @@
-"""Write aside, verify, rename: a file under its final name is whole, whatever was killed while it was made."""
+"""Write to a temporary name, verify, rename: a file under its final name is complete, even after a kill."""
 
 import grp
 import hashlib
@@ -42,9 +42,9 @@ def is_aside(path: Path) -> bool:
 
 
 def leave_page_cache(file: BinaryIO) -> None:
-    """Write what was written to `file` to the disk, and let its memory go, where the system can be told so.
+    """Force what was written to `file` to the disk and free its cache memory, where the system supports that.
 
-    For files that together are larger than memory: they would displace what others read, and get nothing for it.
+    For files that together are larger than memory: cached, they would push out what other programs read.
     """
     file.flush()
     os.fsync(file.fileno())
@@ -53,7 +53,7 @@ def leave_page_cache(file: BinaryIO) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A second name for a file that is not written to again; a copy where the file system has no such names."""
+    """A hard link to a file that does not change any more; a copy where the file system has no hard links."""
     try:
         target.hardlink_to(source)
     except OSError:
@@ -72,8 +72,8 @@ def sync_folder(folder: Path) -> None:
 def keep_private(folder: Path, group: str | None = None) -> int | None:
     """Make a folder, if it is not there, that its owner alone can enter; or the members of `group`, too.
 
-    Returns the mode that it had where it was open to others. One that someone else owns stays as it is. Nobody reaches
-    what lies in a folder that they cannot enter, whatever its own mode. Raises `LookupError` for an unknown group, and
+    Returns the former mode if it was open to others. A folder of another owner stays as it is. Files in a folder that a
+    user cannot enter are closed to that user, whatever their own modes. Raises `LookupError` for an unknown group, and
     `OSError` for a file in its place, where it cannot be made, and where the owner is no member of the group.
     """
     number = grp.getgrnam(group).gr_gid if group else None
@@ -96,7 +96,7 @@ def keep_private(folder: Path, group: str | None = None) -> int | None:
 
 
 def keep_to_folder(path: Path, folder: Path) -> None:
-    """Let those read a file who share a folder, and nobody else."""
+    """Give read access to the users who share a folder, and to nobody else."""
     of_folder = folder.stat()
     shared = of_folder.st_mode & _SHARED == _SHARED
     if shared:

@@ -13,7 +13,7 @@ from kits_core.errors import CaseError, KitsError
 from kits_core.labels import Label
 
 ALL_OTHERS = "*"
-"""In a map, the name that stands for every name which the map and the usual names do not have."""
+"""In a map, this name stands for every name that neither the map nor the usual names have."""
 _WORDS = "|".join(label.name.lower() for label in (Label.KIDNEY, Label.TUMOR, Label.CYST, Label.BACKGROUND))
 HOW_TO_MAP = f'say what each is with --label "NAME={_WORDS}"; --label "{ALL_OTHERS}=background" leaves out the rest'
 
@@ -33,7 +33,7 @@ _USUAL: dict[Label, tuple[str, ...]] = {
         *("kidney cyst left", "kidney cyst right", "left kidney cyst", "right kidney cyst"),
     ),
 }
-"""Names that can mean one thing only. A mass is none of them: to KiTS it is a tumour or a cyst."""
+"""Names with one meaning only. "Mass" is not here: in KiTS a mass is a tumour or a cyst."""
 _LABEL_OF_USUAL = {name: label for label, names in _USUAL.items() for name in names}
 
 

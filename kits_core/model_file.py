@@ -1,6 +1,6 @@
 """A model as one file: networks, settings, scores and lineage in a zip, each part with its SHA-256 in a manifest.
 
-The hashes show damage, not a forger: whoever can write a file can write its manifest.
+The hashes detect damage, not forgery: whoever can write the file can write its manifest too.
 """
 
 import hashlib
@@ -109,7 +109,7 @@ Parts = Mapping[str, Path | str]
 
 
 def write_model_file(out: Path, models: Sequence[Parts], software: str) -> None:
-    """Write models into one file, whole or not at all; the last is the one that it is about, others serve it."""
+    """Write models into one file, whole or not at all. The last is the main one; it needs the others."""
     parts = {f"model_{number}/{name}": part for number, one in enumerate(models, 1) for name, part in one.items()}
     room = sum(part.stat().st_size if isinstance(part, Path) else len(part.encode()) for part in parts.values())
     check_room(out.parent, room, "the model's file")
@@ -155,11 +155,11 @@ class ModelFile:
 
     @property
     def numbers(self) -> range:
-        """Of its models; the last is the one that the file is about."""
+        """One entry for each model; the last one is the main model."""
         return range(1, self._manifest.models + 1)
 
     def record(self, number: int) -> ModelRecord:
-        """What is said of a model. Raises `KitsError` as `text`, and where it is not whole."""
+        """The record of a model. Raises `KitsError` as `text` does, and for an incomplete record."""
         name = f"model_{number}/{RECORD}"
         record = self._parsed(ModelRecord, name, self.text(number, RECORD))
         if record.sha256 != self._manifest.parts[f"model_{number}/{NETWORK}"].sha256:
@@ -167,7 +167,7 @@ class ModelFile:
         return record
 
     def text(self, number: int, part: str) -> str:
-        """A part as text. Raises `KitsError` where it is not as the manifest says."""
+        """A part as text. Raises `KitsError` where it differs from the manifest."""
         name = f"model_{number}/{part}"
         text = self._read_text(name)
         if _part(text) != self._manifest.parts[name]:
@@ -175,7 +175,7 @@ class ModelFile:
         return text
 
     def unpack(self, number: int, folder: Path) -> None:
-        """Write all parts of a model to a folder. Raises `KitsError` where one is not as the manifest says."""
+        """Write all parts of a model to a folder. Raises `KitsError` where one differs from the manifest."""
         head = f"model_{number}/"
         parts = {name: part for name, part in self._manifest.parts.items() if name.startswith(head)}
         check_room(folder, sum(part.bytes for part in parts.values()), "the model")
@@ -190,7 +190,7 @@ class ModelFile:
                     raise _no_model_file(self._path, f"another {name} than its manifest says")
 
     def _chunks(self, name: str, most: int) -> Iterator[bytes]:
-        """A part's content, and no byte more than it may have, whatever a packed part unpacks to."""
+        """A part's content. Reading stops at the stated size, however much the part unpacks to."""
         left = most
         try:
             with self._packed.open(name) as file:

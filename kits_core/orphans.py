@@ -8,9 +8,9 @@ _LOOK_EVERY_S = 1.0
 
 
 def end_with_parent(parent: int | None = None) -> None:
-    """Call at a worker's start. One whose parent was killed may wait for ever for a lock that nobody holds any more.
+    """Call it when a worker starts. A worker whose parent was killed could otherwise wait for ever for a lock.
 
-    `parent`: its process; the present one unless told otherwise.
+    `parent`: the parent's process id; by default the present parent.
     """
     watched = os.getppid() if parent is None else parent
     threading.Thread(target=_watch, args=(watched,), daemon=True, name="end-with-parent").start()

@@ -32,7 +32,7 @@ _SUBSETS = {
 
 @dataclass(frozen=True)
 class OwnFolds:
-    """What a file says. `held_out`: the cases of each fold that it holds out; one alone is one split in two sides."""
+    """The content of a file. `held_out`: for each fold, the cases that it holds out. One fold: a split in two sides."""
 
     train: frozenset[str]
     held_out: tuple[frozenset[str], ...]
@@ -55,7 +55,7 @@ def read_folds(file: Path) -> OwnFolds:
 
 
 def check_cases(file: Path, folds: OwnFolds, have: Iterable[str]) -> None:
-    """Raise `KitsError` for cases that the file names and the dataset has not."""
+    """Raise `KitsError` for cases in the file that the dataset does not have."""
     if unknown := sorted(folds.cases - set(have)):
         raise KitsError(
             f"{file}: expected cases that the dataset has with a reference, got {listed(unknown)}; correct the names, "
@@ -64,7 +64,7 @@ def check_cases(file: Path, folds: OwnFolds, have: Iterable[str]) -> None:
 
 
 def as_split(folds: OwnFolds) -> Split:
-    """The split that the folds are. Of several, the first one's cases are the validation side."""
+    """The folds as a split. Of several folds, the first one's cases are the validation side."""
     validation = folds.held_out[0]
     return Split(
         train=tuple(sorted(folds.cases - validation)),
@@ -82,7 +82,7 @@ def fold_of(folds: OwnFolds) -> dict[str, int]:
 
 
 def own_hash(plan: Split) -> str:
-    """16 hexadecimal digits that name such a split: the same cases in the same places give the same."""
+    """16 hexadecimal digits that name such a split: the same cases on the same sides give the same digits."""
     named = json.dumps([OWN, plan.train, plan.validation, sorted(plan.folds.items())])
     return hashlib.sha256(named.encode()).hexdigest()[:16]
 

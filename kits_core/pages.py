@@ -1,4 +1,4 @@
-"""How pages are filled in: texts of strangers are escaped, and seen as they are."""
+"""How pages are filled in: outside text is escaped and shown exactly as it is."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 

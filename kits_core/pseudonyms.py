@@ -1,4 +1,4 @@
-"""Pseudonyms: short names that are made of the real ones with a secret key, and told back with it.
+"""Pseudonyms: short names made from the real ones with a secret key, which also turns them back.
 
 A pseudonym is a keyed hash (HMAC-SHA256) of what it stands for, so the same patient has the same one at every run, and
 without the key nobody can make it from a name and compare. What it stands for lies beside the key, encrypted with it
@@ -27,7 +27,7 @@ _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no letter that is taken for a digit."""
 _PSEUDONYM = re.compile(rf"P-[{_LETTERS}]{{8,16}}")
 _LENGTHS = (8, 12, 16)
-"""Two of a thousand originals share eight letters once in two million homes; the second one then gets more letters."""
+"""In a home with a thousand originals, two share eight letters once in two million homes; the second then gets more."""
 _OWNER_ONLY = 0o600
 _UID_ROOT = "2.25."
 """Root of UIDs that are a number of 128 bits (DICOM PS3.5, B.2)."""
@@ -40,7 +40,7 @@ def is_pseudonym(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Original:
-    """What a pseudonym stands for. `kind`: of what; `facts`: what is known of it, by name, for people."""
+    """What a pseudonym stands for. `kind`: the kind of thing; `facts`: what is known about it, by name, for people."""
 
     kind: str
     facts: dict[str, str]
@@ -57,7 +57,7 @@ class Pseudonyms:
         self._fernet = Fernet(base64.urlsafe_b64encode(self._digest("entries")))
 
     def of(self, kind: str, *parts: str, **facts: str) -> str:
-        """The pseudonym of what `parts` say together, `P-XXXXXXXX`. `facts`: what it is told back to."""
+        """The pseudonym for all `parts` together, `P-XXXXXXXX`. `facts`: what it is turned back to."""
         digest = int.from_bytes(self._digest(kind, *parts))
         entry = json.dumps({"kind": kind, "parts": parts, "facts": {k: v for k, v in facts.items() if v}})
         for length in _LENGTHS:
@@ -79,7 +79,7 @@ class Pseudonyms:
         return _UID_ROOT + str(int.from_bytes(self._digest("uid", uid)[:16]))
 
     def digest(self, text: str) -> str:
-        """A keyed hash of a text, in hexadecimal: it tells texts apart, and nobody can guess them without the key."""
+        """A keyed hash of a text, in hexadecimal. Without the key nobody can guess the text from it."""
         return self._digest("digest", text).hex()
 
     def _digest(self, *parts: str) -> bytes:
@@ -115,7 +115,7 @@ class Pseudonyms:
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:
-        """Whole or not at all, and never in place of what is there: who is first wins."""
+        """Write it whole or not at all, and never over an existing entry: the first writer wins."""
         aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
         try:

@@ -1,4 +1,4 @@
-"""Results in a folder that is the user's: what a person put there, or changed since, is never replaced or removed.
+"""Results in a user's folder: files that a person put there, or changed, are never replaced or removed.
 
 Results are made in a working folder beside it, and put in place when all of them are whole. A note beside them says
 what was written, by hash. A page that stands alone has its hash in its own last line.
@@ -22,15 +22,15 @@ _SEAL = "<!-- written by kits; SHA-256 of all before this line: "
 
 
 def sealed(page: str) -> str:
-    """An HTML page with a last line that tells whether it was changed since."""
+    """An HTML page with a last line that shows whether the page was changed later."""
     body = f"{page}\n"
     return f"{body}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()} -->\n"
 
 
 def set_aside_page(path: Path) -> Path | None:
-    """Give a page another name that is not as `sealed` made it, as `page.kept-1.html`; that name, None without one.
+    """Rename a page that is no longer as `sealed` made it, to `page.kept-1.html`. Returns the name, or None.
 
-    Someone has changed it, or it is from a release that sealed none.
+    Such a page was changed by someone, or is from a release that did not seal pages.
     """
     if not path.exists() and not path.is_symlink():
         return None
@@ -43,7 +43,7 @@ def set_aside_page(path: Path) -> Path | None:
 
 
 def working_folder(folder: Path) -> Path:
-    """Where the results for `folder` are made; the same at every call, so that what was killed goes on there."""
+    """Where the results for `folder` are made. It is always the same, so that work goes on there after a kill."""
     return folder.with_name(f".{folder.name}.partial")
 
 
@@ -66,7 +66,7 @@ def check_replaceable(case: str, folder: Path, names: Iterable[str], last: str) 
 def put_in_place(case: str, work: Path, folder: Path, last: str) -> None:
     """Copy all files of `work` to `folder`, `last` as the last, and remove what earlier results had beyond them.
 
-    `work` stays, for who must do it again. Killed in the middle, `last` is not in `folder`, and the next call goes on.
+    `work` stays, in case this must be repeated. After a kill, `last` is not in `folder`, and the next call goes on.
     Raises `CaseError` as `check_replaceable`.
     """
     made = {path.relative_to(work).as_posix(): path for path in sorted(work.rglob("*")) if path.is_file()}
@@ -112,7 +112,7 @@ def _others(folder: Path, names: Iterable[str], last: str) -> list[str]:
 
 
 def _is_ours(folder: Path, name: str, noted: dict[str, list[str]], last: str) -> bool:
-    """Whether there is no such file in the folder, or one that was written here and is as it was."""
+    """Whether the folder has no such file, or one that kits wrote and nobody changed."""
     path = folder / name
     if path.is_symlink():
         return False

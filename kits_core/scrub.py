@@ -15,21 +15,21 @@ class Scrubber:
         self._pattern: re.Pattern[str] | None = None
 
     def add(self, name: str, instead: str) -> None:
-        """From now on `instead` stands for `name`. Names of fewer than three letters are passed over."""
+        """From now on replace `name` by `instead`. Names of fewer than three letters are ignored."""
         name = name.strip()
         if len(name) >= _LEAST_LETTERS and name.casefold() not in self._names:
             self._names[name.casefold()] = instead
             self._pattern = None
 
     def add_file(self, name: str, instead: str) -> None:
-        """The same for a file's name, of which there may be a hundred thousand: it is looked up, not searched for."""
+        """The same for a file's name. There may be 100,000 of them, so they are looked up, not searched."""
         if _FILE.fullmatch(name):
             self._files.setdefault(name.casefold(), instead)
         else:
             self.add(name, instead)
 
     def forget(self) -> None:
-        """Know no names any more."""
+        """Forget all names."""
         self._names.clear()
         self._files.clear()
         self._pattern = None

@@ -1,4 +1,4 @@
-"""What lies in a folder that people copy into, and is whole."""
+"""Finds what was completely copied into a watched folder."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def settled(folders: Sequence[Path], settle_seconds: float) -> list[Path]:
-    """What lies in the folders and has not changed for so long, by name; nothing that is called with a dot first."""
+    """Files and folders there that have not changed for so long, by name, without hidden ones."""
     before = time.time() - settle_seconds
     things = [thing for folder in folders if folder.is_dir() for thing in sorted(folder.iterdir())]
     return [thing for thing in things if not thing.name.startswith(".") and last_change(thing) <= before]
@@ -16,8 +16,8 @@ def settled(folders: Sequence[Path], settle_seconds: float) -> list[Path]:
 def last_change(thing: Path) -> float:
     """When anything of a file or folder last changed, seconds since 1970.
 
-    The system's own note of that (`st_ctime`) counts beside the file's time: a copy that gives the file its old time at
-    once still grows. What vanishes meanwhile has just changed.
+    `st_ctime` counts as well as the file's own time: some copying programs set the old time while the file still grows.
+    A file that vanishes in the meantime counts as just changed.
     """
     paths = [thing]
     for folder, folders, names in os.walk(thing):

@@ -18,7 +18,7 @@ _BETWEEN, _PHASE_UNKNOWN = " · ", "phase unknown"
 
 @dataclass(frozen=True)
 class StratumFacts:
-    """What a case is stratified by, and whose scan it is; None where it is unknown."""
+    """The properties that stratify a case, and its patient; None where unknown."""
 
     tumor_ml: float
     phase: str | None

@@ -1,4 +1,4 @@
-"""Settings that are kept: in the catalog and beside models, under a name that no upgrade changes."""
+"""Settings that are stored in the catalog and beside models, under a name that upgrades do not change."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ class StoredSettings(BaseModel):
     UPGRADES: ClassVar[tuple[Upgrade, ...]] = ()
     """The first brings settings of version 1 to version 2, and so on."""
     CODE: ClassVar[int] = 1
-    """Raised whenever the code makes something else of the same settings; part of the hash."""
+    """Raise it whenever the same settings give another result; part of the hash."""
 
     @classmethod
     def schema_version(cls) -> int:
@@ -52,7 +52,7 @@ class StoredSettings(BaseModel):
 
     @classmethod
     def hash_of_stored(cls, stored: Mapping[str, Any]) -> str:
-        """The name of stored settings; of those that other code was used with, another one than they would have now."""
+        """The name of stored settings. Settings used with other code have another name than they would have now."""
         return cls.from_stored(stored).hash_by(stored.get(_CODE, 1))
 
     def to_stored(self) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""Texts of strangers, made safe for where they are shown: names, tags, values and messages are seen, never obeyed."""
+"""Makes outside text safe to show: names, tags, values and messages are displayed, never executed."""
 
 import re
 from collections.abc import Iterable
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What steers a terminal or turns the order of letters: all control characters but tab and line end, and bidi marks."""
+"""Characters that control a terminal or reverse text: all control characters but tab and line end, and bidi marks."""
 _LINE_ENDS = re.compile(r"[ \t]*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+[ \t]*")
 _MARKDOWN = re.compile(r"[\\`*\[\]<>&|~@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", re.IGNORECASE)
-"""What Markdown gives a meaning, and what makes an address a link. An underscore within a word means nothing."""
+"""Characters with a meaning in Markdown, or that make an address a link. An underscore within a word has none."""
 _BLOCK = re.compile(r"^(?:([#+=-])(?![\w.])|(\d{1,9})([.)])(?=\s|$))")
 """What makes a heading, a list or a rule at the beginning of a line."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -16,7 +16,7 @@ _LISTED = 5
 
 
 def visible(text: str) -> str:
-    """`text` with U+FFFD for each character that would steer a terminal or turn the order of letters."""
+    """`text` with U+FFFD in place of each character that controls a terminal or reverses text."""
     return _STEERING.sub("\ufffd", text)
 
 

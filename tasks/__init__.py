@@ -2,4 +2,4 @@
 
 from tasks.log import make_logs_safe
 
-make_logs_safe()  # here, as every process that runs a flow or a task of ours imports this first
+make_logs_safe()  # set here, because every process that runs one of our flows or tasks imports this first

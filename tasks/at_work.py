@@ -1,4 +1,4 @@
-"""Every flow run holds a file of the home while it goes, so that anyone can see whether it still does.
+"""Every flow run holds a locked file of the home while it runs, so that others can see that it still does.
 
 `FLOW` is what each flow is declared with.
 """
@@ -16,16 +16,16 @@ from kits_core.orphans import end_with_parent
 from tasks.cancel import end_as_cancelled
 
 FLOW_RUN, WORKER = "PREFECT__FLOW_RUN_ID", "KITS_WORKER"
-"""Where a worker's run finds its own id, and the process of the worker of `kits up` that started it."""
+"""Variables with a worker run's own id, and with the process id of the `kits up` worker that started it."""
 
 _held: dict[str, IO[str]] = {}
-_how_started = ""  # of the run that this process is for; the runs that are parts of it say the same
+_how_started = ""  # how this process's run was started; its subflow runs have the same
 
 
 def hold_run(flow: Flow[..., Any], flow_run: FlowRun, _state: State) -> None:
     """A hook (`on_running`): hold the run's file until `let_go`, or the end of this process.
 
-    A run of a worker also ends with that worker, which nothing else would end in its place.
+    A worker's run also ends when that worker ends; nothing else would end it.
     """
     global _how_started  # noqa: PLW0603
     key = str(flow_run.id)
@@ -40,9 +40,9 @@ def hold_run(flow: Flow[..., Any], flow_run: FlowRun, _state: State) -> None:
 
 
 def let_go(_flow: Flow[..., Any], flow_run: FlowRun, _state: State) -> None:
-    """A hook of every end but a crash: remove the run's file. Prefect's server and the catalog know of the end already.
+    """A hook for every end except a crash: remove the run's file. Server and catalog know the end already.
 
-    After a crash the file stays, and whoever looks next sets right what the catalog says.
+    After a crash the file stays, and the next check corrects the catalog.
     """
     key = str(flow_run.id)
     if key in _held:

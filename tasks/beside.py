@@ -1,4 +1,4 @@
-"""A thread that does small jobs beside a long piece of work, which never waits for them."""
+"""A thread for small jobs during a long piece of work, which never waits for them."""
 
 import threading
 import time
@@ -13,10 +13,10 @@ _RETRY_S = 5.0
 
 
 class Beside:
-    """Jobs, done one after the other in the context of whoever made this, by a thread that ends with the process.
+    """Runs jobs one after the other, in the context of its creator, in a thread that ends with the process.
 
     `retry`: whether a job that raises is done again, some seconds later, until it succeeds; those behind it wait.
-    Otherwise it is left, and `on_error` is told. What hangs keeps only the jobs behind it from being done.
+    Otherwise it is dropped, and `on_error` is called. A job that hangs delays only the jobs behind it.
     """
 
     def __init__(self, name: str, on_error: Callable[[Exception], object], *, retry: bool = False) -> None:
@@ -29,16 +29,15 @@ class Beside:
         self._thread.start()
 
     def put(self, key: Hashable, job: Job) -> None:
-        """Do a job after those that wait; it takes the place of one of the same key that has not begun."""
+        """Queue a job. It replaces a job with the same key that has not begun."""
         with self._changed:
             self._jobs[key] = job
             self._changed.notify_all()
 
     def close(self, wait_s: float) -> None:
-        """Wait until all is done, at most `wait_s`; what is not done then is given up.
+        """Wait until all jobs are done, at most `wait_s`. Jobs that are not done then are dropped.
 
-        With `retry` that raises: what the job that was tried again and again raised last, or `KitsError` for one that
-        hangs.
+        With `retry`, a dropped job raises its last error, or `KitsError` if it hangs.
         """
         with self._changed:
             self._closing = True
@@ -63,7 +62,7 @@ class Beside:
                 self._error = None
 
     def _next(self) -> tuple[Hashable, Job] | None:
-        """The next job, once there is one; None where none will come any more."""
+        """Wait for the next job; None when no more will come."""
         with self._changed:
             while not self._jobs:
                 if self._closing:

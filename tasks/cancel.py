@@ -1,4 +1,4 @@
-"""Whether someone has cancelled what is running, asked of a server that may be away for a while."""
+"""Whether someone has cancelled the run. The server may be unreachable for a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ class CancelledRunError(KitsError):
 
 @contextmanager
 def surviving_the_server() -> Iterator[None]:
-    """Go on after the block where the Prefect server cannot be reached: hours of work do not depend on being shown."""
+    """Ignore errors of the block if the Prefect server cannot be reached: the dashboard must not stop hours of work."""
     try:
         yield
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
@@ -30,10 +30,10 @@ def surviving_the_server() -> Iterator[None]:
 
 
 def end_as_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - a hook
-    """A hook (`on_cancellation`) of every flow: whatever a cancelled run came to, its end is that it was cancelled.
+    """A hook (`on_cancellation`) of every flow: a cancelled run ends as cancelled, whatever its result.
 
-    Prefect's server lets nothing else follow, so a run without a worker that failed, or was done before it looked,
-    would be "Cancelling" for ever.
+    Prefect's server accepts no other state then. Without this, a run without a worker that failed, or finished before
+    it noticed, would stay "Cancelling" for ever.
     """
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(flow_run.id, Cancelled(message="Cancelled from the dashboard."))
@@ -49,7 +49,7 @@ def check_cancelled(next_step: str) -> None:
 
 
 def _is_cancelled() -> bool:
-    """Whether the flow run, or the outermost one it is part of, is being cancelled; no where no server answers."""
+    """Whether the flow run, or the outermost one it is part of, is being cancelled; False if no server answers."""
     states = []
     with surviving_the_server(), get_client(sync_client=True) as client:
         ids = {runtime.flow_run.id, runtime.flow_run.root_flow_run_id} - {None}
@@ -58,7 +58,7 @@ def _is_cancelled() -> bool:
 
 
 def how_it_ended(error: BaseException) -> RunStatus:
-    """What an error says of a training or an evaluation that it ends; as Prefect says of the flow run."""
+    """The status of a training or evaluation that ends by this error: the same as Prefect gives to the flow run."""
     if isinstance(error, CancelledRunError):
         return RunStatus.CANCELLED
     if isinstance(error, Exception):

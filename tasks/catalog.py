@@ -1,4 +1,4 @@
-"""The catalog as tasks see it: a session, the home's folders, and the flow run that the rows belong to."""
+"""The catalog for tasks: a session, the home's folders, and the flow run that rows belong to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ def catalog() -> Iterator[Session]:
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """A session for questions alone, which waits for no writer."""
+    """A session that only reads, and waits for no writer."""
     with reading_session(current_settings()) as session:
         yield session
 
@@ -33,7 +33,7 @@ def flow_run_id() -> str | None:
 
 
 def file_of(case: Case, kind: FileKind) -> CaseFile:
-    """The newest version of a case's file of a kind. Raises `CaseError` where there is none: no retry brings one."""
+    """The newest version of a case's file of a kind. Raises `CaseError` where there is none: a retry would not help."""
     file = case.file(kind)
     if file is None:
         raise CaseError(

@@ -1,4 +1,4 @@
-"""A mask that a person corrected becomes the reference of a case: read, checked, and kept as an overlay."""
+"""Makes a mask that a person corrected the reference of a case: read, checked, and kept as an overlay."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -90,7 +90,7 @@ class Target:
 
     @property
     def hidden(self) -> bool:
-        """Whether the case is told under a pseudonym alone."""
+        """Whether only a pseudonym of the case may be shown."""
         return is_pseudonym(self.name)
 
     @property
@@ -180,9 +180,9 @@ def put_overlay(
     scan: DrawnScan | None = None,
     plan: Path | None = None,
 ) -> bool:
-    """Keep the labels as the case's overlay, on `grid`; whether the catalog has to learn of them.
+    """Keep the labels as the case's overlay, on `grid`. Returns whether the catalog must be updated.
 
-    Labels that are the reference already change nothing. Of the others, see `Note`.
+    Labels equal to the present reference change nothing. For the other arguments see `Note`.
     """
     overlay, labels = target.overlay, labelled.volume.data
     if overlay.is_there() and _holds(overlay.mask, labels):
@@ -224,7 +224,7 @@ def to_ingest(target: Target, image: Location | None = None) -> CaseToIngest:
 def undo_correction(what: str, dataset: str | None) -> tuple[Target, Path]:
     """Take the overlay of a case away; the case, and where the mask is kept.
 
-    Raises `CaseError` for a case without one, and one that has no reference of its source's own to go back to.
+    Raises `CaseError` for a case without an overlay, and for a case without a reference from its source.
     """
     with reading() as session:
         case = find_case(session, dataset, what)
@@ -243,7 +243,7 @@ def undo_correction(what: str, dataset: str | None) -> tuple[Target, Path]:
 
 
 def _holds(mask: Path, labels: Any) -> bool:
-    """Whether a file has just these voxels. One that is gone, or cannot be read, has others."""
+    """Whether a file has exactly these voxels. False for a file that is gone or cannot be read."""
     try:
         return np.array_equal(read_volume(mask).data, labels)
     except (OSError, ImageFileError, ValueError):
@@ -255,7 +255,7 @@ def _is_dicom(mask: Path) -> bool:
 
 
 def _series_of(target: Target, archive_sha256: str) -> Scan:
-    """The DICOM series that a case came from, which a SEG or RTSTRUCT names; it must be as it came in."""
+    """The DICOM series that a case came from, which a SEG or RTSTRUCT names. It must be unchanged since."""
     with reading() as session:
         dataset = session.get_one(Case, target.case_id).dataset
         name, place = dataset.name, reveal(dataset.source)
@@ -286,7 +286,7 @@ def _no_series(case: str, got: str) -> CaseError:
 
 
 def _refuse_two_meanings(case: str, mask: Path, labelled: Labelled, of_source: Mapping[str, str]) -> None:
-    """Raise `CaseError` where a value of the mask means another thing in the dataset's own files than in KiTS's."""
+    """Raise `CaseError` where a value of the mask has another meaning in the dataset's own files than in KiTS's."""
     meant = {value: label.name.lower() for value, label in labelled.meanings.items()}
     if other := [value for value in meant if value in of_source and of_source[value] != meant[value]]:
         both = ", ".join(f"{value} is {meant[value]} in KiTS, {of_source[value]} in the dataset" for value in other)
@@ -299,7 +299,7 @@ def _refuse_two_meanings(case: str, mask: Path, labelled: Labelled, of_source: M
 
 
 def _corrected_from(session: Session, case: Case, mask: Path) -> str | None:
-    """The evaluation whose prediction a mask was, where its header still says so."""
+    """The evaluation whose prediction the mask was, if its header still names it."""
     for scored in session.scalars(select(ScoredCase).where(ScoredCase.case_id == case.id)):
         evaluation = find_evaluation(session, scored.evaluation_id)
         models = [evaluation.model, *([evaluation.locator] if evaluation.locator else [])]

@@ -34,15 +34,15 @@ from tasks.names import find_hidden_scans, hidden_identity, hide_path, pseudonym
 from tasks.policy import COMPUTE
 
 DATASET = "corrections"
-"""Where a plan's scan becomes a case unless told otherwise."""
+"""The dataset in which a plan's scan becomes a case, by default."""
 SOURCE = "kits correct"
-"""What the catalog has as the source of a dataset that is made of plans."""
+"""The source that the catalog names for a dataset made of plans."""
 _CORRECTED = "corrected"
 
 
 @dataclass(frozen=True)
 class PlanToMake:
-    """The plan that a corrected mask gives. `scan`: called as the plan's folder in `out`. `source`: as it is told."""
+    """The plan of a corrected mask. `scan`: named as the plan's folder in `out`. `source`: as it may be shown."""
 
     scan: Scan
     source: str
@@ -61,8 +61,8 @@ class PlanToMake:
 def take_plan(asked: Correction) -> tuple[Taken, PlanToMake]:
     """Read the mask on the grid of a plan's scan, and make a case of both.
 
-    The case is called as the plan, or as the case of the dataset that has this very scan. Raises `CaseError` for a plan
-    whose scan is gone or has changed, a case that has another scan, one that was forgotten, and as `read_mask`.
+    The case gets the plan's name, or is the case of the dataset that already has this scan. Raises `CaseError` for a
+    plan whose scan is gone or has changed, a case that has another scan, one that was forgotten, and as `read_mask`.
     """
     record = read_plan(Path(asked.what).expanduser().absolute())
     hidden = is_pseudonym(record.source)
@@ -106,7 +106,7 @@ def _plain_scan(record: PlanRecord) -> Scan:
 
 
 def _hidden_scan(record: PlanRecord) -> Scan:
-    """The scan that a pseudonym stands for; what names anyone is scrubbed from now on."""
+    """The scan that a pseudonym stands for. From now on its names are scrubbed from texts."""
     original = pseudonyms().original(record.source)
     if original is None:
         raise CaseError(
@@ -159,7 +159,7 @@ def _case_of(session: Session, dataset: str, name: str, archive: str, *, hidden:
 
 
 def _plan_to_make(record: PlanRecord, scan: Scan, asked: Correction, *, hidden: bool) -> PlanToMake:
-    """In the first folder that is free, or that has the plan of this very mask already."""
+    """The first folder that is free, or that already has the plan of this mask."""
     out = asked.out.expanduser().absolute() if asked.out else record.folder.parent
     sha256 = sha256_of(asked.file)
     name = next(name for name in _names(record.name) if _is_free(out / name, sha256))

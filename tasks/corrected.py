@@ -1,4 +1,4 @@
-"""What references that people corrected change in what a source has (`kits_core.corrections`)."""
+"""Puts references that people corrected in place of a source's own (`kits_core.corrections`)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class Corrections:
         ]
 
     def told(self, located: Iterable[CaseLocations], known: Mapping[str, Case]) -> list[str]:
-        """For people: of how many of these cases the reference was corrected, and which on another image."""
+        """For people: how many cases have a corrected reference, and which were corrected on an older image."""
         cases = [one.case for one in located if one.case in self.overlays]
         notes = [f"{len(cases)} cases have corrected references"] if cases else []
         for case in cases:

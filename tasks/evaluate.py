@@ -46,7 +46,7 @@ class CaseToEvaluate:
 class EvaluationPlan:
     """An evaluation in the catalog and what it still lacks.
 
-    `cleanup`: None where these very predictions are to decide it. `workers`: processes that score.
+    `cleanup`: None if the rules are to be chosen on these predictions. `workers`: processes that score.
     """
 
     evaluation_id: int
@@ -101,7 +101,7 @@ def _split_to_score(session: Session, model: Model, wanted: int | None) -> int:
 
 @task(name="plan-evaluation", **CATALOG)
 def plan_evaluation(evaluation_id: int, workers: int) -> EvaluationPlan:
-    """Find what an evaluation lacks, and take it up. Call it while it is this run's turn."""
+    """Find the cases that an evaluation lacks, and start it. Call it while holding the turn."""
     with catalog() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         row, flips = evaluation.model, evaluation.flips
@@ -124,7 +124,7 @@ def plan_evaluation(evaluation_id: int, workers: int) -> EvaluationPlan:
         cleanup = _known_cleanup(session, evaluation)
         if missing and cleanup is None:  # what was scored before the rules were known is scored again
             missing = [CaseToEvaluate(m.case_id, m.case.name) for m in members]
-        if missing:  # until all are scored, its values are not one evaluation's
+        if missing:  # until all are scored, its values do not belong together
             evaluation.status, evaluation.ended_at = RunStatus.RUNNING, None
             evaluation.flow_run_id = flow_run_id()
         return EvaluationPlan(
@@ -191,7 +191,7 @@ def score_case(case: CaseToEvaluate, plan: EvaluationPlan, rules: Rules) -> None
 
 
 def _measured(case: CaseToEvaluate, plan: EvaluationPlan, files: _Files) -> list[Pair]:
-    """Both plans' values; none, and a warning, where a shape cannot be measured: the scores count without them."""
+    """Both plans' values. Where a shape cannot be measured there are none, with a warning; the scores still count."""
     try:
         return run_isolated(
             plan.workers, compare_files, case.name, files.image, files.prediction, files.reference
@@ -219,7 +219,7 @@ def complete_evaluation(evaluation_id: int, report: Path) -> None:
 
 @contextmanager
 def noting_the_end(evaluation_id: int) -> Iterator[None]:
-    """Writes into the catalog how an evaluation ended that the block has taken up and did not complete."""
+    """Writes the status into the catalog if the block ends without completing an evaluation."""
     try:
         yield
     except BaseException as error:
@@ -237,9 +237,9 @@ def prediction_path(settings: Settings, evaluation_id: int, case: str) -> Path:
 
 
 def _known_cleanup(session: Session, evaluation: Evaluation) -> Choice | None:
-    """The evaluation's own, or for cases that the model was trained on, what its validation cases chose.
+    """The evaluation's own rules. For cases that the model was trained on: those chosen on its validation cases.
 
-    An imported model brings its rules, so that other cases do not choose them.
+    An imported model brings its own rules, so none are chosen on other cases.
     """
     known = queries.validated_cleanup(session, evaluation.model_id, flips=evaluation.flips)
     imported = evaluation.model.run.imported is not None
@@ -249,7 +249,7 @@ def _known_cleanup(session: Session, evaluation: Evaluation) -> Choice | None:
 
 
 def _choose_anew(evaluation: Evaluation, cases: list[str]) -> None:
-    """Let the rules be chosen again, on predictions that no rule has touched: they were chosen on other references."""
+    """Let the rules be chosen again on unchanged predictions, because the references were replaced since."""
     if evaluation.cleanup is None:
         return
     if Choice.from_json(evaluation.cleanup).rules != Rules():

@@ -1,7 +1,7 @@
-"""What others may wait for: events on the Prefect server, by which one flow starts the next.
+"""Events on the Prefect server, by which one flow starts the next.
 
-Their label `kits.next` is `open` where nobody has arranged yet what follows, and `arranged` where the flow that emits
-it, or the one it is part of, goes on by itself: a pipeline prepares what it brought in.
+Their label `kits.next` is `open` if an automation should start the next flow. It is `arranged` if the emitting flow, or
+the one it is part of, goes on by itself, as a pipeline does.
 """
 
 from prefect import runtime

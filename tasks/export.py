@@ -45,7 +45,7 @@ def check_out(out: Path) -> Path:
 
 @contextmanager
 def written_folder(out: Path) -> Iterator[Path]:
-    """Yields a folder beside `out` to fill; it becomes `out` when the block ends well, and is removed else."""
+    """Yields a temporary folder to fill. It becomes `out` when the block ends well; otherwise it is removed."""
     aside = out.with_name(f".{out.name}-{os.getpid()}")
     aside.mkdir()
     try:
@@ -63,9 +63,9 @@ def export_dataset(
 ) -> Exported:
     """Write the ingested cases of a dataset to the folder `out`, whole or not at all.
 
-    `split`: the id of a split whose sides or folds are written too. `on_case` is called with how many cases are there,
-    of how many, and the last one's name. Raises `KitsError` for a layout that is not written, a folder that is not
-    empty, a dataset or split that is not there, and files that are gone.
+    `split`: the id of a split whose sides or folds are written too. `on_case` is called with the number of cases
+    written, the number of all, and the last one's name. Raises `KitsError` for a layout that is not written, a folder
+    that is not empty, a dataset or split that is not there, and files that are gone.
     """
     known = {name: one.write for name, one in layouts().items() if one.write is not None}
     if layout not in known:

@@ -39,7 +39,7 @@ from tasks.training_range import range_of
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """`models`: numbers of the models in the file; the last is the one that was asked for, any other serves it."""
+    """`models`: numbers of the models in the file. The last is the exported one; it needs the others."""
 
     file: str
     models: tuple[int, ...]
@@ -49,8 +49,7 @@ class ExportedModel:
 def export_model(wanted: str, out: Path, warn: Callable[[str], None]) -> ExportedModel:
     """Write a model to the file `out`, with the one that finds the kidneys for it, if it needs one.
 
-    `warn` is told what is not whole. Raises `KitsError` for a model that is not there, and a checkpoint that is not the
-    one it was.
+    `warn` is called with messages about missing parts. Raises `KitsError` for a missing model and a changed checkpoint.
     """
     with reading() as session:
         model = find_model(session, wanted)
@@ -98,7 +97,7 @@ def _parts(session: Session, model: Model, locator: Model | None) -> Parts:
 def _origin(session: Session, model: Model, locator: Model | None) -> Origin:
     known = model.run.read_origin()
     scores, made = _scores(session, model), {"software": _software(), "exported_at": f"{now():%Y-%m-%d %H:%M UTC}"}
-    if known is not None:  # it stays a model of where it was trained
+    if known is not None:  # its origin stays the home where it was trained
         return known.model_copy(update={**made, "scores": (*known.scores, *scores), "imported_at": None, "file": None})
     lineage = lineage_of(session, model)
     rules = {
@@ -126,7 +125,7 @@ def _origin(session: Session, model: Model, locator: Model | None) -> Origin:
 
 
 def _public(lineage: Lineage) -> str:
-    """Where the cases came from, without what a path or an address may tell of people and machines."""
+    """Where the cases came from, without parts of a path or address that may identify people and machines."""
     if lineage.licence:
         return "KiTS"
     return "a web address" if lineage.source.startswith(("http://", "https://")) else "a folder"

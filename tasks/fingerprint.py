@@ -1,4 +1,4 @@
-"""What a dataset in the catalog looks like."""
+"""The fingerprint of a dataset in the catalog."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ def fingerprint_dataset(dataset: str) -> Fingerprint | None:
     rows = [facts for case in cases if (facts := _facts(case))]
     if not rows:
         return None
-    # Drawing takes over a second to import, which an ingestion that finds nothing new need not wait for.
+    # Importing the drawing code takes over a second; an ingestion that finds nothing new does not need it.
     from kits_core.report.fingerprint import distributions, outliers  # noqa: PLC0415
 
     frame = pd.DataFrame(rows)

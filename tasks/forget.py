@@ -1,4 +1,4 @@
-"""Removing cases and predictions for good: files, rows, and what could tell whose they were."""
+"""Removing cases and predictions for good: files, rows, and everything that could identify the patient."""
 
 import json
 import shutil
@@ -34,10 +34,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Forgettable:
-    """What there is of cases, a patient or a scan. `cases`: ids; `names`: of cases and scans, for people.
+    """All that the home has of cases, a patient or a scan. `cases`: ids; `names`: of cases and scans, for people.
 
-    `files`: files and folders of the home that go; `plans`: folders of plans of corrected masks; `reports`: of
-    evaluations, which can be built again without the cases. `kept`: what may be of them and stays, and why.
+    `files`: files and folders of the home to remove; `plans`: folders of plans of corrected masks; `reports`: reports
+    of evaluations, which can be built again without the cases. `kept`: what stays although it may be of them, and why.
     """
 
     cases: tuple[int, ...]
@@ -54,7 +54,7 @@ def find_forgettable(
 ) -> Forgettable:
     """All of cases (see `selection.choose`) of a dataset, of a patient in every dataset, or of a predicted scan.
 
-    What an earlier call had begun to remove when it was killed is among it. Raises `KitsError` where there is nothing.
+    It includes what an earlier, killed call had begun to remove. Raises `KitsError` where there is nothing.
     """
     with reading_session(current_settings()) as session:
         chosen: list[Case] = []
@@ -79,9 +79,9 @@ def find_forgettable(
 
 
 def forget(found: Forgettable) -> None:
-    """Remove it. Killed in the middle, the same call goes on; nothing of a case is left without the case's row.
+    """Remove it. After a kill the same call goes on. The case's row goes last, so that no file is left without one.
 
-    Raises `KitsError` where an ingestion is at one of the cases.
+    Raises `KitsError` while an ingestion works on one of the cases.
     """
     settings = current_settings()
     with catalog_session(settings) as session:

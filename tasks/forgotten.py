@@ -1,4 +1,4 @@
-"""Cases that were removed for good are known again by a keyed hash, and stay out."""
+"""A keyed hash recognises cases that were removed for good, so that they stay out."""
 
 import json
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from kits_core.pseudonyms import Pseudonyms
 
 
 def digest_of(settings: Settings, dataset_id: int, case: str) -> str:
-    """A hash of a case by the home's own key: it is known again, and nobody can tell whose it was."""
+    """A hash of a case with the home's key. It recognises the case, and nobody can tell whose it was."""
     return Pseudonyms(settings.pseudonyms).digest(json.dumps(["forgotten", dataset_id, case]))
 
 
 def without_forgotten(session: Session, dataset_id: int, names: Iterable[str]) -> tuple[tuple[str, ...], int]:
-    """The names that may come in, and how many may not."""
+    """The names of the cases that may come in, and the number of those that may not."""
     all_names = tuple(names)
     digests = queries.forgotten_digests(session, dataset_id)
     if not digests:

@@ -1,4 +1,4 @@
-"""A source whose cases and place are told under pseudonyms; the files are fetched from where they are."""
+"""A source that shows its cases and its address under pseudonyms only. Files come from the real address."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ _USUAL_NAMES = frozenset(
         *("imagestr", "labelstr", "imagests", "labelsts", "dicom", "series"),
     }
 )
-"""Of folders and files in the layouts: they name nobody, and are words of our own texts."""
+"""Names of folders and files in the layouts: they identify nobody, and occur in our own texts."""
 CASE = "case"
 """The kind of the pseudonyms of cases."""
 
@@ -32,7 +32,7 @@ class HiddenSource:
 
     @property
     def name(self) -> str:
-        """Its pseudonym: a folder is often called for whom it is of."""
+        """Its pseudonym, because a folder is often named after a patient."""
         return self.address
 
     @property
@@ -72,7 +72,7 @@ class HiddenSource:
             return replace(found, case=case, patient=hidden_patient(found.patient) if found.patient else None)
 
     def _scrub_names_of_files(self, found: CaseLocations, case: str) -> None:
-        """Folders and files of a hospital are often called for whom they are of."""
+        """Folders and files of a hospital are often named after patients."""
         for location in (found.image, found.segmentation):
             files = location.dicom.files if location is not None and location.dicom is not None else ()
             for path in {location.address, *files} if location is not None else ():

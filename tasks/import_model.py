@@ -1,4 +1,4 @@
-"""A model that another home wrote as a file, into this home and its catalog. Keras is imported to load it once."""
+"""Takes another home's model file into this home and its catalog. Keras is imported to load it once."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from tasks.incoming import locked
 
 @dataclass(frozen=True)
 class ImportedModel:
-    """`model_id`: of the model that the file is about. `locator_id`: of the one that finds the kidneys for it.
+    """`model_id`: of the file's main model. `locator_id`: of the model that finds the kidneys for it.
 
     `origin`: where it comes from, in words.
     """
@@ -51,7 +51,7 @@ class _Incoming:
 
 
 def import_model(path: Path) -> ImportedModel:
-    """Take in a model file, whole or not at all: its files first, then all rows at once. Never the champion by itself.
+    """Import a model file, whole or not at all: first its files, then all rows. It does not become the champion.
 
     Raises `KitsError` for a file that is damaged, of a newer release or no model file, for a network that cannot be
     loaded safely, and for a model that is here already.

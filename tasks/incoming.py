@@ -1,4 +1,4 @@
-"""Where the files of a case lie while they come in: archives with their notes, and what is not verified yet."""
+"""Where a case's files are during an ingestion: archives with their notes, and files not verified yet."""
 
 import fcntl
 import json
@@ -37,7 +37,7 @@ def raw_folder(case: "CaseToIngest") -> Path:
 
 @contextmanager
 def staging_folder(case: "CaseToIngest") -> Iterator[Path]:
-    """A folder beside the case's files for what is not verified yet; it is gone after the block.
+    """A folder beside the case's files for unverified files. It is removed after the block.
 
     What killed processes left there is removed.
     """
@@ -60,9 +60,9 @@ def staging_folder(case: "CaseToIngest") -> Iterator[Path]:
 
 
 def abandoned(raw: Path) -> list[Path]:
-    """The staging folders in a case's folder whose process was killed: its lock died with it.
+    """The staging folders in a case's folder whose process was killed, which released its lock.
 
-    Hold the lock of `raw` meanwhile, so that none is made at this moment.
+    Hold the lock of `raw` during this call, so that no new one is made.
     """
     return [folder for folder in sorted(raw.glob(f"{STAGING}-*")) if not is_held(folder)]
 
@@ -102,12 +102,12 @@ def known_facts(archive: Path) -> Fetched | None:
     """What was noted of an archive; None without a whole note."""
     try:
         return read_facts(archive)
-    except (OSError, ValueError, TypeError):  # there is none, or a kill has torn it
+    except (OSError, ValueError, TypeError):  # there is none, or a kill left it half written
         return None
 
 
 def write_facts(archive: Path, facts: Fetched) -> None:
-    """Not atomically: a torn note is as good as none, and leaves nothing beside it."""
+    """Not atomically: a half-written note counts as none, and this leaves no temporary file."""
     facts_file(archive).write_text(json.dumps(asdict(facts)), encoding="utf-8")
 
 

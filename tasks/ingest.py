@@ -51,7 +51,7 @@ from tasks.source import Asked
 
 Converted = ConvertedImage | ConvertedSegmentation
 Brought = tuple[Fetched, Converted]
-"""An archive and what was made of it: of one download, whatever lies in the incoming folder by now."""
+"""An archive and its converted file, both of the same download, even if the incoming folder has another one by now."""
 
 
 @task(name="ingest-case", task_run_name="{case.name} · ingest", **DOWNLOAD)
@@ -59,7 +59,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
     """Fetch, verify and convert the files of a case, write its rows, and only then let the archives go.
 
     Each archive is converted while it arrives. One that is in the incoming folder already, unchanged, is not fetched.
-    Returns what of the files a reader should know.
+    Returns remarks about the files, for people.
     """
     with noting_problems(case):
         check_room(current_settings().home, 0, f"the files of {case.name}")
@@ -84,7 +84,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
         forget_archive(archive)
     shutil.rmtree(_quarantine_folder(case), ignore_errors=True)
     with suppress(OSError):
-        incoming.rmdir()  # which an empty folder alone allows: another ingestion may fetch into it at this moment
+        incoming.rmdir()  # this fails unless the folder is empty: another ingestion may be fetching into it
     notes = tuple(f"{kind}: {note}" for kind, (_, file) in sorted(brought.items()) for note in file.notes)
     for note in notes:
         get_run_logger().warning("%s: %s", case.name, note)
@@ -93,7 +93,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
 
 @task(name="ingest-clinical-records", **DOWNLOAD)
 def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> list[str]:
-    """Bring the clinical records of a source and write those of the cases in the catalog; what was met in them.
+    """Fetch the clinical records of a source and write those of cases in the catalog. Returns remarks and problems.
 
     A record that cannot be used is an open problem of its case, and the others are written. Raises `KitsError` for a
     file that holds no records.
@@ -105,7 +105,7 @@ def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> l
         try:
             clinical, sha256 = read_clinical(target), read_facts(target).sha256
         finally:
-            if asked.deidentify:  # it names whom it is of
+            if asked.deidentify:  # it may name the patient
                 forget_archive(target)
     if asked.deidentify:
         clinical = _hidden_clinical(clinical, dataset)
@@ -120,7 +120,7 @@ def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> l
 
 
 def _hidden_clinical(clinical: Clinical, dataset: str) -> Clinical:
-    """The records under pseudonyms, without what tells who a patient is; values of those that are left out unsaid."""
+    """The records under pseudonyms, without identifying values. Problems do not quote the values of a record."""
     records = [deidentified(one, hidden_case(dataset, one["case_id"]), hidden_patient) for one in clinical.records]
     problems = [
         CaseError(
@@ -133,7 +133,7 @@ def _hidden_clinical(clinical: Clinical, dataset: str) -> Clinical:
 
 
 def _without_own_key(expected: str) -> str:
-    """A key in quotes is not one of the columns' but the hospital's own, which may say anything."""
+    """A key in quotes is no column but the hospital's own key, which may contain anything."""
     kind, _, key = expected.partition(" for ")
     return kind if key.startswith(("'", '"')) else expected
 
@@ -171,9 +171,9 @@ def _brought_by_another(case: CaseToIngest) -> bool:
 
 
 def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKind, Brought]:
-    """Fetch the archives of a case that are not here yet; those that could be converted as they came."""
+    """Fetch the archives of a case that are not here yet. Returns those that were converted while they arrived."""
     arrived: dict[FileKind, Brought] = {}
-    # The smaller file first: a case is done when its image is, and need not wait for a connection once more.
+    # The smaller file first: then a case is finished with its image, and need not wait for a connection again.
     for kind, location in sorted(case.files.items(), key=lambda item: item[0] is FileKind.IMAGE):
         archive = incoming_folder(case) / ARCHIVES[kind]
         if _is_here(asked, location, archive):
@@ -234,7 +234,7 @@ def _keep_facts(asked: Asked, fetched: Fetched, target: Path) -> Fetched:
 
 
 def _check_sha512(location: Location, target: Path) -> None:
-    """Of a BagIt bag that has SHA-512 alone; SHA-256 is compared while a file arrives."""
+    """For a BagIt bag with only SHA-512. SHA-256 is compared while a file arrives."""
     if location.sha512 is None:
         return
     with target.open("rb") as file:
@@ -259,12 +259,12 @@ def _convert(case: CaseToIngest, kind: FileKind, archive: Path | Growing, stagin
 
 
 def _with_notes(fetched: Fetched, converted: Converted) -> Brought:
-    """An archive and its file, which has what was noted of both."""
+    """An archive and its file, with the notes about both."""
     return fetched, replace(converted, notes=(*fetched.notes, *converted.notes))
 
 
 def _on_the_scans_axes(case: CaseToIngest, brought: dict[FileKind, Brought], image: CaseFile | None) -> None:
-    """Turn a mask that lies on the scan's own grid by axes in another order or direction. `image`: the one known."""
+    """Reorder the axes of a mask that lies on the scan's grid with other axes. `image`: the image known already."""
     if FileKind.SEGMENTATION not in brought:
         return
     fetched, mask = brought[FileKind.SEGMENTATION]
@@ -279,7 +279,7 @@ def _check(case: CaseToIngest, converted: Mapping[FileKind, Converted], newest: 
     if isinstance(image, ConvertedImage):
         check_shape(case.name, image.facts.shape)
         check_hounsfield(case.name, image.hu_min, image.hu_percentiles)
-    # A correction is of the image that is here, whether its source still has it or not.
+    # A correction belongs to the image here, even if its source no longer has that image.
     facts = {kind: _facts(row) for kind, row in newest.items() if row.vanished_at is None or case.corrected}
     facts |= {kind: file.facts for kind, file in converted.items()}
     if FileKind.IMAGE not in facts:
@@ -363,7 +363,7 @@ def _row(path: Path, fetched: Fetched, converted: Converted) -> dict[str, Any]:
 
 
 def _facts(row: CaseFile) -> NiftiFacts:
-    """What a converted file's row says of its header."""
+    """The columns of a converted file's row that describe its header."""
     shape, spacing = row.shape, row.spacing_mm
     return NiftiFacts(
         shape=(shape[0], shape[1], shape[2]),

@@ -1,4 +1,4 @@
-"""Calls in processes of their own: on all cores, each with its own peak of memory, and none can take the flow with it.
+"""Runs calls in separate processes: on all cores, with a measured peak of memory. A crash does not end the flow.
 
 Kept free of Prefect and the catalog, because every worker process imports it.
 """
@@ -27,13 +27,13 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-# Not loky's reusable executor, of which each thread has one of its own: with a thread a case, all cases ran at once.
+# Not loky's reusable executor: each thread has its own, so with one thread a case all cases ran at once.
 _executors: dict[int, ProcessPoolExecutor] = {}
 _lock = Lock()
 
 
 def _begin_anew() -> None:
-    """In a forked process, whose parent has the workers, and may have held the lock."""
+    """In a forked process: the workers belong to the parent, which may have held the lock."""
     global _lock  # noqa: PLW0603
     _lock = Lock()
     _executors.clear()
@@ -43,12 +43,12 @@ os.register_at_fork(after_in_child=_begin_anew)
 
 
 class WorkerDiedError(RuntimeError):
-    """A worker process ended while it worked. Not a refusal: the call may be tried again."""
+    """A worker process ended during a call. This is no refusal: the call may be tried again."""
 
 
 @dataclass(frozen=True)
 class Isolated(Generic[T]):
-    """What a call returned, and the most memory that its process held in the meantime, in bytes."""
+    """The result of a call, and the peak memory of its process during it, in bytes."""
 
     result: T
     peak_bytes: int
@@ -57,8 +57,8 @@ class Isolated(Generic[T]):
 def run_isolated(workers: int, function: Callable[..., T], *args: Any) -> Isolated[T]:
     """Call `function(*args)` in one of `workers` processes, which are kept for the next calls, and wait for it.
 
-    All threads share these processes. A process that may have no children, as a Dask cluster's worker, is one itself:
-    it calls the function.
+    All threads share these processes. A process that may have no children, such as a Dask cluster's worker, calls the
+    function itself.
 
     Raises what the function raised, and `WorkerDiedError` where a worker process died. That breaks the calls beside it
     too; the next call starts new processes.
@@ -90,7 +90,7 @@ def _measured(function: Callable[..., T], args: tuple[Any, ...]) -> Isolated[T]:
 
 
 def _forget_peak() -> None:
-    """Start the process's peak anew; where the system cannot, it stays the largest of all calls until now."""
+    """Reset the process's peak of memory. Where the system cannot, it stays the peak of all calls until now."""
     try:
         _CLEAR.write_text("5", encoding="ascii")
     except OSError:

@@ -1,4 +1,4 @@
-"""Corrected masks that someone laid into the home's folder `corrections/`: found, told apart by name, put away."""
+"""Corrected masks that someone put into the home's folder `corrections/`: finds, identifies and moves them."""
 
 import hashlib
 import pwd
@@ -26,7 +26,7 @@ DONE, REFUSED = "done", "refused"
 SETTLE_SECONDS = 30.0
 _SEGMENTATION = ".seg"
 _DICOM = ".dcm"
-_NOT_MEANT = frozenset({"thumbs.db", "desktop.ini"})  # which Windows lays everywhere
+_NOT_MEANT = frozenset({"thumbs.db", "desktop.ini"})  # which Windows creates everywhere
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class LaidMask:
 
     @property
     def by(self) -> str:
-        """The account of whoever laid it there."""
+        """The account of the user who put it there."""
         owner = self.thing.stat().st_uid
         try:
             return pwd.getpwuid(owner).pw_name
@@ -67,7 +67,7 @@ class LaidMask:
 
 
 def find_laid(settings: Settings, settle_seconds: float = SETTLE_SECONDS) -> list[LaidMask]:
-    """What lies in `corrections/`, has been whole for a while, and is not the home's own.
+    """Files and folders in `corrections/` that have not changed for a while and are not the home's own.
 
     The folders there that are called as datasets hold their corrected references. Raises `KitsError` for a dataset that
     is called as a folder for what was taken or refused.
@@ -92,7 +92,7 @@ def find_laid(settings: Settings, settle_seconds: float = SETTLE_SECONDS) -> lis
 
 
 def key_of(laid: Iterable[LaidMask]) -> str:
-    """Another one for each state of what lies there."""
+    """A key that changes whenever the content there changes."""
     told = "\n".join(f"{one.thing} {last_change(one.thing)}" for one in laid)
     return hashlib.sha256(told.encode()).hexdigest()
 
@@ -132,7 +132,7 @@ def put_away(settings: Settings, laid: LaidMask, where: Literal["done", "refused
 
 
 def _holds_references(folder: Path) -> bool:
-    """Whether it looks like the corrected references of a dataset, though the catalog knows none of that name."""
+    """Whether it looks like the corrected references of a dataset that the catalog does not know."""
     return any(path.is_dir() or path.suffix == ".json" for path in folder.iterdir())
 
 
@@ -141,7 +141,7 @@ def _counts(path: Path) -> bool:
 
 
 def _name_of(file: Path) -> str | None:
-    """What a mask is called after; None for a file that is none by its name and content."""
+    """The name of the case or plan in a mask's file name; None for a file that is no mask by its name and content."""
     stem = stem_of(file)
     if stem is None:
         is_dicom = file.is_file() and looks_like_dicom(file)

@@ -1,4 +1,4 @@
-"""What killed processes left in the home and nothing needs any more."""
+"""Files that killed processes left in the home and that nothing needs any more."""
 
 import shutil
 import time
@@ -21,7 +21,7 @@ from kits_core.source.download import guard_file, partial_file
 from tasks.incoming import ARCHIVES, STAGING, abandoned, facts_file, is_held, known_facts, locked
 
 _ASIDE_S = 3600.0
-"""A file that is written aside is done in minutes. Its process may be one of another machine that shares the home."""
+"""A temporary file is finished within minutes. Its process may be on another machine that shares the home."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Leftover:
 def find_leftovers(dataset: str | None = None, *, remove: bool = False) -> list[Leftover]:
     """What nothing needs in the home, or in one dataset's folders; with `remove`, what was removed.
 
-    What another process is at stays, and so does a download that was cut off: the next ingestion goes on with it. Files
-    that have other names than those that kits gives are not looked at.
+    Files that another process is using stay, and so does a download that was cut off: the next ingestion goes on with
+    it. Files with names that kits does not use are ignored.
     """
     settings = current_settings()
     found = []
@@ -87,7 +87,7 @@ def _of_case(session: Session, dataset: str, case: str) -> Iterator[Leftover]:
 
 
 def _came_in(row: CaseFile, download: Path) -> bool:
-    """Whether a download is what its row was made from, or is older than that."""
+    """Whether a download is the one that its row was made from, or an older one."""
     facts = known_facts(download)
     is_same = facts is not None and facts.sha256 == row.archive_sha256
     return is_same or download.stat().st_ctime < row.created_at.timestamp()
@@ -99,7 +99,7 @@ def _asides(dataset: str | None) -> Iterator[Leftover]:
     before = time.time() - _ASIDE_S
     for root in [settings.raw / dataset] if dataset else derived:
         for path in sorted(root.rglob("*")):
-            with suppress(FileNotFoundError):  # of one that another process has just ended
+            with suppress(FileNotFoundError):  # another process has just finished it
                 if is_aside(path) and path.stat().st_mtime < before:
                     yield _leftover(path, "a file or folder that was not written to its end")
 

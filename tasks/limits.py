@@ -1,4 +1,4 @@
-"""How many downloads all flow runs of a home do at once: set in Prefect's dashboard, held as locks in the home."""
+"""Limits the downloads of all flow runs of a home together: set in Prefect's dashboard, held as locks in the home."""
 
 import fcntl
 import time
@@ -25,12 +25,12 @@ _LOOK_EVERY_S = 0.1
 
 @contextmanager
 def download_slots(wanted: int) -> Iterator[int]:
-    """Hold up to `wanted` slots of the limit for the block, waiting for other flow runs; yields how many those are.
+    """Hold up to `wanted` slots of the limit for the block, waiting for other flow runs. Yields the number of slots.
 
     Each slot is a lock in the home, which the operating system frees however its owner ends. Prefect's own slots stay
-    taken for 60 s after their owner was killed. The limit is made, with 8 slots or `wanted` if that is more, where
-    there is none; afterwards the dashboard has the last word. Raises `KitsError` for a limit of 0, which would be
-    waited for without end.
+    taken for 60 s after their owner was killed. If there is no limit yet, one is made with 8 slots, or `wanted` if that
+    is more. Later the number in the dashboard counts. Raises `KitsError` for a limit of 0, because the wait would never
+    end.
     """
     if wanted < 1:
         yield 0
@@ -66,7 +66,7 @@ def _ensure_limit(slots: int) -> int:
 
 @contextmanager
 def _held(slots: int, limit: int) -> Iterator[None]:
-    """Hold `slots` of the home's first `limit` locks. Who came first gets them first."""
+    """Hold `slots` of the home's first `limit` locks: first come, first served."""
     folder = current_settings().locks / DOWNLOADS
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:

@@ -1,4 +1,4 @@
-"""Logs: what a run writes into them steers no terminal, forges no line, and names nobody whom it is to hide."""
+"""Makes log lines safe: they cannot control a terminal, fake other lines, or show names that must be hidden."""
 
 import logging
 
@@ -6,20 +6,20 @@ from kits_core.scrub import Scrubber
 from kits_core.text import visible
 
 scrub = Scrubber()
-"""Of this process: every name that one of its runs is to hide (`tasks.names`)."""
+"""All names that a run of this process must hide (`tasks.names`)."""
 _NEXT_LINE = "\n    "
 
 
 class SafeRecord(logging.LogRecord):
     """A record whose message and traceback are scrubbed and `visible`; every line after the first is indented.
 
-    Prefect writes some records itself, as of an exception that ended a task, so this is done for all of a process.
+    Prefect writes some records itself, for example when an exception ends a task, so this applies to the whole process.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         if self.exc_info and self.exc_info[1]:
-            # Every formatter takes this text where it is there already.
+            # Every formatter uses this text if it exists already.
             self.exc_text = _safe(logging.Formatter().formatException(self.exc_info))
 
     def getMessage(self) -> str:  # noqa: N802 - its name in the standard library
@@ -28,7 +28,7 @@ class SafeRecord(logging.LogRecord):
 
 
 def make_logs_safe() -> None:
-    """All records of this process from now on are `SafeRecord`s."""
+    """From now on all log records of this process are `SafeRecord`s."""
     logging.setLogRecordFactory(SafeRecord)
 
 

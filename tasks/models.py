@@ -22,13 +22,13 @@ one_prediction = Lock()
 
 
 def segmenter_of(settings: Settings, model: Model, *, flips: bool = False) -> Segmenter:
-    """The network of a model with its recipe. Raises `KitsError` where the checkpoint is not the one it was."""
+    """The network of a model with its recipe. Raises `KitsError` where the checkpoint was changed or replaced."""
     segmenter = _load(settings.absolute(model.path), model.sha256, recipe_of(model))
     return replace(segmenter, flips=flips)
 
 
 def mean_of(segmenters: Sequence[Segmenter]) -> Segmenter:
-    """One segmenter that says what several say on average. Raises `KitsError` where their recipes differ."""
+    """One segmenter that averages several. Raises `KitsError` where their recipes differ."""
     first, *rest = segmenters
     if len({segmenter.recipe.hash for segmenter in segmenters}) > 1:
         raise KitsError("expected models of one recipe to average, got several recipes; name models of one recipe")
@@ -36,7 +36,7 @@ def mean_of(segmenters: Sequence[Segmenter]) -> Segmenter:
 
 
 def locator_of(session: Session, model: Model, *, held_out: bool) -> Model | None:
-    """Who finds the kidneys for a model of that frame: whoever did so for its training, or the best there is.
+    """The model that finds the kidneys for a model of that frame: the one used in its training, or the best one.
 
     None for a model that sees the whole scan. `held_out`: see `find_locator`.
     """
@@ -50,14 +50,14 @@ def locator_of(session: Session, model: Model, *, held_out: bool) -> Model | Non
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model has learnt. `told`: for people; `licence`: KiTS's, where the cases are, else empty."""
+    """The data that a model was trained on. `told`: for people; `licence`: KiTS's for its cases, else empty."""
 
     told: str
     licence: str
 
 
 def data_of(model: Model) -> TrainingData:
-    """The dataset that a model has learnt, here or where it was imported from."""
+    """The dataset that a model was trained on, here or in the home that it comes from."""
     if (origin := model.run.read_origin()) is not None:
         return TrainingData(origin.told, origin.licence)
     dataset = model.run.split.dataset
@@ -66,7 +66,7 @@ def data_of(model: Model) -> TrainingData:
 
 
 def check_checkpoint(path: Path, sha256: str) -> None:
-    """Raise `KitsError` where a model's file is not there or not the one that it was."""
+    """Raise `KitsError` where a model's file is missing, changed or replaced."""
     if not path.is_file():
         raise KitsError(f"{path}: expected the checkpoint with SHA-256 {sha256}, got no file; train again")
     if sha256_of(path) != sha256:
@@ -81,7 +81,7 @@ def recipe_of(model: Model) -> Recipe:
     return model.run.recipe.read()
 
 
-@lru_cache(maxsize=6)  # the folds of a cross-validation and who finds the kidneys for them
+@lru_cache(maxsize=6)  # the folds of a cross-validation, and the model that finds the kidneys for them
 def _load(path: Path, sha256: str, recipe: Recipe) -> Segmenter:
     from kits_core.network.checkpoint import load_network  # noqa: PLC0415 - imports TensorFlow
 

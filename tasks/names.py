@@ -1,4 +1,4 @@
-"""Names of patients in the runs of flows: replaced at the door, and scrubbed from whatever text still has one."""
+"""Names of patients in flow runs: replaced in the parameters, and scrubbed from all texts."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from tasks.log import scrub
 
 _GIVEN = "path, address or choice"
 _OUR_NAMES = frozenset({"imaging", "segmentation", "dataset", "data", "kits23"})
-"""Of files and folders in the official layout: they name nobody, and are words of our own texts."""
+"""Names of files and folders in the official layout: they identify nobody, and occur in our own texts."""
 
 
 def pseudonyms() -> Pseudonyms:
@@ -38,7 +38,7 @@ def hide(text: str) -> str:
 
 
 def hide_path(path: str | Path) -> str:
-    """The pseudonym of a path, absolute. Its last part alone tells whose it is, too."""
+    """The pseudonym of an absolute path. The last part alone is hidden as well, because it may be a patient's name."""
     if reveal(str(path)) != str(path):
         return str(path)
     absolute = Path(path).expanduser().absolute()
@@ -50,7 +50,7 @@ def hide_path(path: str | Path) -> str:
 
 
 def reveal(text: str) -> str:
-    """What `hide` was given; `text` itself where it is no pseudonym of this home. Makes no key."""
+    """The original of a pseudonym; `text` itself if it is no pseudonym of this home. Makes no key."""
     if not is_pseudonym(text) or not current_settings().pseudonyms.is_dir():
         return text
     found = pseudonyms().original(text)
@@ -58,7 +58,7 @@ def reveal(text: str) -> str:
 
 
 def find_hidden_scans(paths: Sequence[Path], series: str | None) -> tuple[list[Scan], list[str]]:
-    """The scans at `paths` under their pseudonyms, and the reasons for what is none, scrubbed; see `find_scans`."""
+    """The scans at `paths` under their pseudonyms, and the scrubbed reasons for other paths; see `find_scans`."""
     paths = [path.expanduser().absolute() for path in paths]
     with scrubbed_errors("scans"):
         for path in paths:
@@ -94,7 +94,7 @@ def _hide_scan(scan: Scan) -> Scan:
 
 
 def _hide_refused(path: Path) -> None:
-    """Scrub from now on what a refusal of `path` may tell: files' names, and what the DICOM headers in them say.
+    """From now on scrub all that an error about `path` may reveal: file names, and values of the DICOM headers.
 
     A series is shown by a pseudonym of its UID, by which it can be chosen.
     """
@@ -123,7 +123,7 @@ def hidden_of(scan: Scan, identity: Identity | None = None) -> Hidden:
 
 
 def hidden_identity(scan: Scan) -> Identity:
-    """What a plan of a hidden scan says of whose it is."""
+    """The identity that a plan of a hidden scan states."""
     if scan.kind != "dicom":
         return Identity(file=scan.name)
     hidden = hidden_of(scan)
@@ -133,7 +133,7 @@ def hidden_identity(scan: Scan) -> Identity:
 
 @contextmanager
 def scrubbed_errors(case: str, *, when: bool = True) -> Iterator[None]:
-    """What fails in the block names nobody: neither the error nor what led to it, where `when`."""
+    """If `when`, scrub names from errors raised in the block, and from their causes."""
     try:
         yield
     except KitsError as error:

@@ -16,8 +16,8 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("Timeout of ")
 
 
-# Every task in a worker thread is told, in its log, that its time limit is checked when the call returns. We know, and
-# set the limits of the network where they can interrupt it: in the HTTP client.
+# Prefect logs for every task in a worker thread that its time limit is checked only when the call returns. So the
+# network's time limits are set in the HTTP client, which can interrupt a transfer.
 logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 
@@ -32,9 +32,9 @@ class Policy(TypedDict, total=False):
 
 
 def _worth_a_retry(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """A refusal stays a refusal however often it is asked for; anything else may pass.
+    """Retry everything except a refusal: a refusal stays the same however often it is tried.
 
-    A transfer that failed is not tried again either: its client has done that, with the waits that the host asked for.
+    A failed transfer is not retried either: its client has already done that, with the waits that the host asked for.
     """
     try:
         state.result()

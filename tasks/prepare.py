@@ -67,7 +67,7 @@ def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
         missing = [
             CaseToPrepare(case.id, case.name, row.name)
             for case in cases
-            # Without a reference nothing says where its kidneys are: prediction asks a model, and prepares by itself.
+            # Without a reference the place of the kidneys is unknown: prediction asks a model, and prepares by itself.
             if (recipe.frame == "volume" or recipe.locator or case.has_segmentation)
             and (
                 case.id not in known

@@ -1,4 +1,4 @@
-"""How far a long piece of work is, told to whoever listens: the command line, or nobody."""
+"""Progress of long work, reported to a listener, such as the command line, if there is one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ _listener: ContextVar[Listener | None] = ContextVar("kits_progress_listener", de
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Within the block, what this thread's flows report goes to `listener`."""
+    """Within the block, reports of this thread's flows go to `listener`."""
     token = _listener.set(listener)
     try:
         yield

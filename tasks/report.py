@@ -37,7 +37,7 @@ _WORST = 10
 
 @dataclass(frozen=True)
 class Written:
-    """A report on disk and what it was made of. `figures`: PNG by title."""
+    """A report on disk, and its parts. `figures`: PNG by title."""
 
     path: Path
     report: Report
@@ -101,7 +101,7 @@ def read_report(evaluation_id: int, workers: int, *, pictures: bool = True) -> R
 
 
 def lineage_of(session: Session, model: Model) -> Lineage:
-    """Where a model comes from, as the catalog has it."""
+    """The lineage of a model, from the catalog."""
     run = model.run
     if (origin := run.read_origin()) is not None:
         return Lineage(
@@ -116,7 +116,7 @@ def lineage_of(session: Session, model: Model) -> Lineage:
             **_of_model(model),
         )
     fold = run.read_config().fold
-    seen = {case.case_id for case in run.cases}  # none of a run from before the catalog noted them
+    seen = {case.case_id for case in run.cases}  # missing for a run from before the catalog noted them
     sides = (split_queries.side(session, run.split_id, subset, fold) for subset in Subset)
     train, validation = (sum(not seen or member.case_id in seen for member in side) for side in sides)
     return Lineage(

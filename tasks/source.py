@@ -18,7 +18,7 @@ from tasks.names import reveal
 
 @dataclass(frozen=True)
 class Asked:
-    """A source as a flow names it, and how hard it may be asked. `bytes_per_s`: over all connections; None is free.
+    """A source as a flow names it, and the limits for it. `bytes_per_s`: over all connections; None sets no limit.
 
     `layout`: of a folder's files; None looks. `reading`: what was said of its labels and files.
 

@@ -25,7 +25,7 @@ from tasks.policy import CATALOG
 
 @dataclass(frozen=True)
 class SplitMade:
-    """A split in the catalog; `comparison` sets its sides beside each other, a row a property."""
+    """A split in the catalog; `comparison` compares its sides, one row a property."""
 
     split_id: int
     dataset: str
@@ -157,14 +157,14 @@ def _tell_images_apart(dataset: str | None) -> None:
 
 
 def _size(file: CaseFile) -> tuple[Any, ...]:
-    """Of an image, in an order that no turning of its axes changes."""
+    """Size, spacing and extremes of an image; the same for any order of its axes."""
     percentiles = file.hu_percentiles or {}
     axes = sorted(zip(file.shape, (round(mm, 3) for mm in file.spacing_mm), strict=True))
     return (*axes, percentiles.get("p0"), percentiles.get("p100"))
 
 
 def _image(file: CaseFile) -> str:
-    """What tells an image from others: its voxels, where they were read, which is wherever another is alike."""
+    """The identity of an image: the hash of its voxels, which were read wherever another is similar, or of its file."""
     return file.voxels_sha256 or file.sha256
 
 

@@ -1,4 +1,4 @@
-"""Which prepared files a training reads: those of its split's cases, but for cases that the recipe refuses."""
+"""The prepared files that a training reads: those of its split's cases, except cases that the recipe refuses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ class TrainingFiles:
 
 
 def files_of(session: Session, settings: Settings, run: TrainingRun) -> dict[Subset, list[TrainingFiles]]:
-    """What a run reads, in the order of its split. The hashes are those that it was begun with.
+    """The cases that a run reads, in the order of its split. The hashes are those from its first start.
 
     Raises `KitsError` where the split has a case that the run was not begun with.
     """

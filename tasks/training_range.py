@@ -1,4 +1,4 @@
-"""What the cases are like that a model was trained on, to compare scans with. Measured once, kept beside the model."""
+"""The range of a model's training cases, to compare scans with. Measured once, and kept beside the model."""
 
 import json
 from collections.abc import Callable
@@ -28,9 +28,9 @@ def learn_range(model_id: int) -> Reference:
 
 
 def range_of(model_id: int, warn: Callable[[str], None]) -> Reference:
-    """What the training cases of a model are like; of an imported one, what came with it, if anything did.
+    """The range of a model's training cases. For an imported model: the range from its file, or None.
 
-    `warn` is told where some of the cases are not here.
+    `warn` is called if some of the cases are not here.
     """
     settings = current_settings()
     with reading() as session:

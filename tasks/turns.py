@@ -12,9 +12,9 @@ from db.settings import current_settings
 
 @contextmanager
 def take_turns(at: str, told: str) -> Iterator[None]:
-    """Hold the home's lock `at` for the block. Waits, and says what was `told`, while another run holds it.
+    """Hold the home's lock `at` for the block. While another run holds it, it waits, and shows `told`.
 
-    The operating system lets go of it however that run ends.
+    The operating system releases it however that run ends.
     """
     path = turn_file(current_settings(), at)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How a training goes, told to the terminal, the dashboard, TensorBoard and the catalog. Nothing of it holds it up."""
+"""Reports a training to the terminal, the dashboard, TensorBoard and the catalog, without slowing it down."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 5.0
 _DRAW_EVERY_S = 30.0
 _DASHBOARD_S = 10.0
-"""How long a training that is done waits for a dashboard that does not answer."""
+"""How long a finished training waits for a dashboard that does not answer."""
 _RECORDS_S = 600.0
 """How long it waits for the catalog; after that it fails, and the next call writes what is missing."""
 _ENDING_S = 3.0
-"""How long a training that was ended waits for either."""
+"""How long a training that was stopped waits for either."""
 
 
 class TrainingWatcher:
-    """Whom `kits_core.network.training.train` tells how it goes. Used as a context manager, inside of a task.
+    """The watcher that `kits_core.network.training.train` reports to. Used as a context manager, inside of a task.
 
     The Prefect server has a thread of its own here, and the catalog and TensorBoard another one. Each may be slow, hang
     or be gone: the training goes on. An epoch that could not be written is tried again until the training ends.
@@ -119,7 +119,7 @@ class TrainingWatcher:
     # === What the training's thread does ===
 
     def _look(self) -> None:
-        """Every few seconds have it shown how far it is, and looked whether someone has cancelled it."""
+        """Every few seconds, queue a progress update and a check whether someone has cancelled the run."""
         if self._cancelled is not None:
             raise self._cancelled
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
@@ -165,7 +165,7 @@ class TrainingWatcher:
         if self._board is None:
             from tensorboardX import SummaryWriter  # noqa: PLC0415 - a third of a second
 
-            # What was written after the state that this call goes on from would stand there twice.
+            # Remove entries after the state that this call resumes from: they would be there twice.
             self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step)
         return self._board
 

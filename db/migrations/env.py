@@ -10,7 +10,7 @@ from db.models.base import Finite, UtcDateTime
 
 
 def _render(kind: str, item: Any, _context: object) -> str | Literal[False]:
-    """Types of ours as types of SQLAlchemy, so that an old migration never meets a newer model."""
+    """Writes our own types as SQLAlchemy's, so that an old migration does not depend on newer models."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
     if kind == "type" and isinstance(item, Finite):

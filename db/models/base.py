@@ -59,9 +59,9 @@ class Finite(TypeDecorator[float]):
 
 
 class StoredText(TypeDecorator[str]):
-    """Text. NUL and half surrogate pairs, which come from odd file names and messages of libraries, become U+FFFD.
+    """Text. NUL and half surrogate pairs, from unusual file names and messages of libraries, become U+FFFD.
 
-    PostgreSQL refuses the one and every database the other, and with it all that the transaction writes.
+    PostgreSQL refuses NUL, every database refuses half pairs, and the whole transaction would fail.
     """
 
     impl = String

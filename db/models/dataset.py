@@ -71,7 +71,7 @@ class Case(RowId, Made, Base):
 
 
 class Forgotten(RowId, Base):
-    """That a case was removed for good. `digest`: a keyed hash, by which it is known again and not told."""
+    """A case that was removed for good. `digest`: a keyed hash that recognises the case without naming it."""
 
     __tablename__ = "forgotten"
     __table_args__ = (UniqueConstraint("dataset_id", "digest"),)
@@ -115,7 +115,7 @@ class CaseFile(RowId, Made, Base):
     A changed source makes a new version; the rows and files of the older ones stay. `superseded_at`: when a newer
     version came; `vanished_at`: when the source was first seen without the file. `notes`: what of the source's file a
     reader should know; None for files that came before this was written down. `voxels_sha256`: of an image's voxels in
-    the order of the patient's axes, whatever the file's (`kits_core.geometry`); None until a split had to know.
+    the order of the patient's axes (`kits_core.geometry`); None until a split needed it.
     """
 
     __tablename__ = "case_file"
@@ -171,7 +171,7 @@ class LabelVolume(RowId, Base):
 
 
 class Problem(RowId, Base):
-    """What keeps a case from a stage, or kept it until `resolved_at`."""
+    """A problem that stops a case at a stage, or stopped it until `resolved_at`."""
 
     __tablename__ = "problem"
     __table_args__ = (

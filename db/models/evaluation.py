@@ -46,8 +46,8 @@ class Evaluation(RowId, Base):
 class CaseScore(RowId, Base):
     """One region of one case: its metrics side by side (`kits_core.metrics.score`), NULL where one has no value.
 
-    `seconds`: that the region took. All that the leaderboard means over lies in one index: a score is stored once, and
-    no sum of scores is.
+    `seconds`: that the region took. One index has all values that the leaderboard averages: a score is stored once, and
+    sums are not stored.
     """
 
     __tablename__ = "case_score"

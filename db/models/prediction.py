@@ -13,10 +13,9 @@ from db.models.training import Model, RunStatus
 class Prediction(RowId, Base):
     """One scan, segmented by one model or by several together, and planned.
 
-    `key`: hash of the scan's files, the models, the flips and the folder, so that what was done is found again.
-    `scan`: its name, which is that of its folder in `folder`. `source`: where it was read from. `notes`: what had to be
-    handled in reading it; `flags`: in what it is unlike the training cases. `seconds`: by step. `error`: why there is
-    no plan.
+    `key`: hash of the scan's files, the models, the flips and the folder, to find an earlier prediction again. `scan`:
+    its name, which is that of its folder in `folder`. `source`: where it was read from. `notes`: what had to be handled
+    in reading it; `flags`: in what it is unlike the training cases. `seconds`: by step. `error`: why there is no plan.
     """
 
     __tablename__ = "prediction"

@@ -1,4 +1,4 @@
-"""Recipes, and what became of each case through them."""
+"""Recipes, and the cases prepared by them."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ from kits_core.network.config import TrainingConfig
 
 
 class RunStatus(StrEnum):
-    """How a training, an evaluation or a prediction stands. `crashed`: its process was killed or ended from outside."""
+    """Status of a training, an evaluation or a prediction. `crashed`: its process was killed or ended from outside."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -29,15 +29,15 @@ class TrainingRun(RowId, Base):
 
     `data_hash`: SHA-256 over the names and hashes of the prepared files, which are in `trained_case` one by one.
     `forgotten_cases`: how many of them were removed for good since. `imported`: of a run of another home, whose model
-    came in as a file, where it comes from (`kits_core.model_file.Origin`). Such a run has no split, and nothing trains
-    it.
+    came in as a file, where it comes from (`kits_core.model_file.Origin`). Such a run has no split and is never trained
+    further.
     """
 
     __tablename__ = "training_run"
     __table_args__ = (UniqueConstraint("recipe_id", "split_id", "config_hash", "data_hash"),)
 
     recipe_id: Mapped[int] = mapped_column(ForeignKey("recipe.id"))
-    # Nullable for imported runs alone: whoever trains, or looks for the run's cases, has one that is not imported.
+    # NULL only for imported runs. Code that trains, or looks for a run's cases, has a run with a split.
     split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), index=True, nullable=True)
     config: Mapped[dict[str, Any]]
     config_hash: Mapped[str]

@@ -1,1 +1,1 @@
-"""What the rest of the house asks of the catalog, by name. Every function takes the session first."""
+"""The queries that the other packages use. Every function takes the session first."""

@@ -54,7 +54,7 @@ def start_evaluation(
     flips: bool = False,
     locator_id: int | None = None,
 ) -> Evaluation:
-    """The evaluation of a model over a subset, new or taken up again with its own locator; a completed one as it is."""
+    """The evaluation of a model over a subset: new, or continued with its own locator, or unchanged if completed."""
     evaluation = evaluation_of(session, model_id=model_id, split_id=split_id, subset=subset, flips=flips)
     if evaluation.status is RunStatus.COMPLETED:
         return evaluation
@@ -78,13 +78,13 @@ def find_evaluation(session: Session, evaluation_id: int | None) -> Evaluation:
 
 
 def evaluated_members(session: Session, evaluation: Evaluation) -> list[SplitMember]:
-    """The cases that an evaluation scores: of a model that was trained by this split, by the fold that it held out."""
+    """The cases that an evaluation scores. For a model of this split they depend on its held-out fold."""
     fold = evaluation.model.run.read_config().fold if scores_its_own(evaluation) else None
     return split_queries.side(session, evaluation.split_id, evaluation.subset, fold)
 
 
 def scores_its_own(evaluation: Evaluation) -> bool:
-    """Whether the cases are a side of the split that the model was trained by; an imported one, elsewhere."""
+    """Whether the cases are a side of the split that the model was trained on. False for an imported model."""
     origin = evaluation.model.run.read_origin()
     return origin is None or origin.split_hash == evaluation.split.hash
 
@@ -103,7 +103,7 @@ def record_scores(
     sha256: tuple[str, str],
     measured: Iterable[Pair] = (),
 ) -> None:
-    """The values of a case, in place of what was known of it; `measured` of its plan, where it could be predicted.
+    """Write the values of a case, replacing earlier ones. `measured`: of its plan, where it could be predicted.
 
     `sha256`: of the image that was predicted from and of the reference that was scored against.
     """
@@ -170,7 +170,7 @@ def what_is_stale(session: Session, evaluation_id: int) -> list[str]:
 def validated_cleanup(session: Session, model_id: int, *, flips: bool) -> dict[str, Any] | None:
     """The clean-up that the newest completed evaluation of a model over validation cases chose; None without one.
 
-    Of an imported model, the one that it came with.
+    For an imported model, the one in its file.
     """
     if (origin := session.get_one(Model, model_id).run.read_origin()) is not None:
         return origin.cleanup.get(FLIPPED if flips else PLAIN)
@@ -235,7 +235,7 @@ def scores_over_time(session: Session, dataset: str, newest: int) -> list[dict[s
 
 
 def case_facts(session: Session, case_ids: Iterable[int]) -> pd.DataFrame:
-    """What scores are told apart by, indexed by the case's name (see `kits_core.metrics.subgroup`)."""
+    """The properties that make subgroups, indexed by the case's name (see `kits_core.metrics.subgroup`)."""
     rows = session.execute(
         select(
             Case.name,

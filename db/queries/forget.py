@@ -1,4 +1,4 @@
-"""Cases and predictions that are to be removed for good, and what of them the catalog holds."""
+"""Cases and predictions to remove for good, and their rows in the catalog."""
 
 from collections.abc import Iterable, Sequence
 
@@ -39,12 +39,12 @@ _BEING_FORGOTTEN = "It is being removed (kits forget)."
 
 
 def mark_predictions(session: Session, ids: Sequence[int]) -> None:
-    """Note of predictions that they are to go, before their files do: after a kill no plan is left to know them by."""
+    """Mark predictions for removal before their files go: after a kill no plan may be left to find them by."""
     session.execute(update(Prediction).where(Prediction.id.in_(ids)).values(error=_BEING_FORGOTTEN))
 
 
 def marked_predictions(session: Session) -> list[Prediction]:
-    """Those that a call which was killed had begun to remove."""
+    """Predictions that a killed call had begun to remove."""
     return list(session.scalars(select(Prediction).where(Prediction.error == _BEING_FORGOTTEN)))
 
 
@@ -54,7 +54,7 @@ def cases_of_patient(session: Session, patient: str) -> list[Case]:
 
 
 def predictions_of(session: Session, cases: Iterable[Case]) -> list[Prediction]:
-    """Predictions of the very files that cases came from."""
+    """Predictions of the same files that cases came from."""
     hashes = {file.archive_sha256 for case in cases for file in case.files}
     return list(session.scalars(select(Prediction).where(Prediction.sha256.in_(hashes))))
 
@@ -81,7 +81,7 @@ def forgotten_digests(session: Session, dataset_id: int) -> set[str]:
 
 
 def delete_case(session: Session, case: Case) -> None:
-    """Delete all rows of a case, and count it in the trainings that have seen it and the evaluations that scored it.
+    """Delete all rows of a case, and count it as forgotten in the trainings and evaluations that used it.
 
     A training that began with the weights of one that has seen it counts it, too.
     """

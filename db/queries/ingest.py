@@ -13,7 +13,7 @@ from kits_core.errors import KitsError
 from kits_core.labels import Label
 
 CLINICAL = "clinical"
-"""Stage of the problems of clinical records; the case itself is as good as without one."""
+"""Stage of problems with clinical records. Such a problem does not affect the case itself."""
 _PHASE_KEYS = ("phase", "contrast_phase")
 _KITS_VALUES = {str(int(label)): label.name.lower() for label in Label}
 
@@ -37,7 +37,7 @@ def ensure_dataset(
     """
     dataset = find_or_add(session, Dataset, {"name": name}, flow_run_id=flow_run_id)
     if dataset.source is not None and _has_files(session, dataset):
-        # What has versions is KiTS23 itself, at another revision or mirror.
+        # A source with versions is KiTS23 itself, at another revision or mirror.
         moved = dataset.source != source and not (dataset.revision and revision)
         if moved and not replace:
             raise KitsError(
@@ -57,7 +57,7 @@ def _has_files(session: Session, dataset: Dataset) -> bool:
 
 
 def _refuse_other_meaning(dataset: Dataset, layout: str, label_values: Mapping[str, str] | None) -> None:
-    """What gets a meaning that it did not have is fine: a case with it was refused until now."""
+    """New meanings for further values are allowed: cases with such values were refused until now."""
     usual: Mapping[str, str] = {} if layout == "dicom" else _KITS_VALUES
     before, now_said = dataset.label_values or usual, label_values or usual
     other = [value for value in before if value in now_said and before[value] != now_said[value]]
@@ -115,14 +115,14 @@ def newest_file_of(session: Session, dataset: str, case: str, kind: FileKind) ->
 
 
 def version_of(newest: CaseFile | None, archive_sha256: str) -> int:
-    """The version that an archive is, or would be if it were recorded after the `newest`."""
+    """The version number of an archive, or the one that it would get after the `newest`."""
     return 1 if newest is None else newest.version + (newest.archive_sha256 != archive_sha256)
 
 
 def record_file(session: Session, case: Case, kind: FileKind, facts: Mapping[str, Any]) -> CaseFile:
     """The row of a case's file; `facts` are the other columns of `case_file`, without those of versions.
 
-    The archive that is known already brings its row up to date. Another one makes a new version; the old row stays.
+    A known archive updates its row. Another archive makes a new version; the old row stays.
     """
     take_turn(session, Case, case.id)
     file = newest_file(session, case.id, kind)
@@ -151,7 +151,7 @@ def mark_presence(session: Session, present: Iterable[int], vanished: Iterable[i
 
 
 def record_label_volumes(session: Session, case: Case, volumes: Mapping[int, tuple[int, float]]) -> None:
-    """Voxels and ml of each label, in place of what was known."""
+    """Write voxels and ml of each label, replacing earlier values."""
     take_turn(session, Case, case.id)
     session.execute(delete(LabelVolume).where(LabelVolume.case_id == case.id))
     session.add_all(
@@ -215,7 +215,7 @@ def merge_clinical(session: Session, dataset: Dataset, records: Iterable[Mapping
 
 
 def _take_phase(case: Case, record: Mapping[str, Any]) -> None:
-    """The contrast phase, where a record has it under one of its usual names; another word leaves it as it is."""
+    """Set the contrast phase, if a record has it under one of its usual names; other words change nothing."""
     for key in _PHASE_KEYS:
         word = str(record["extra"].get(key) or "").strip().lower()
         if word in set(Phase):
@@ -248,7 +248,7 @@ def record_problem(session: Session, case_id: int, stage: str, error: str, flow_
 
 
 def resolve_problems(session: Session, case_id: int, stage: str) -> None:
-    """Close what was open: the stage has succeeded."""
+    """Close the open problem: the stage has succeeded."""
     take_turn(session, Case, case_id)
     open_ones = select(Problem).where(Problem.case_id == case_id, Problem.stage == stage, Problem.resolved_at.is_(None))
     for problem in session.scalars(open_ones):

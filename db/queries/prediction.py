@@ -13,7 +13,7 @@ from kits_core.plan.measurement import Row
 
 
 def find_prediction(session: Session, key: str) -> Prediction | None:
-    """What is known of a scan by these models into that folder."""
+    """The prediction of a scan by these models into that folder, if the catalog has it."""
     return session.scalar(select(Prediction).where(Prediction.key == key))
 
 
@@ -38,7 +38,7 @@ def start_prediction(
 
 
 def record_plan(session: Session, prediction_id: int, rows: Iterable[Row], facts: Mapping[str, Any]) -> None:
-    """The plan's values in place of what was known, and that the prediction is complete; `facts` are columns."""
+    """Write the plan's values, replacing earlier ones, and mark the prediction as complete; `facts` are columns."""
     take_turn(session, Prediction, prediction_id)
     session.execute(delete(Measurement).where(Measurement.prediction_id == prediction_id))
     session.add_all(

@@ -45,9 +45,9 @@ def data_hash(prepared: Iterable[PreparedCase]) -> str:
 def take_up(
     session: Session, run: TrainingRun, flow_run_id: str | None, environment: Mapping[str, str]
 ) -> dict[str, tuple[str, str]]:
-    """Note that a run is under way, in a flow run and on a machine; what another machine was before stays noted.
+    """Note that a run is under way, in a flow run and on a machine. Earlier machines stay noted.
 
-    Returns what differs from the machine that it was on last, before and now.
+    Returns the differences from its last machine, as values before and now.
     """
     run.status, run.error, run.ended_at = RunStatus.RUNNING, None, None
     run.flow_run_id = flow_run_id
@@ -70,7 +70,7 @@ _NOT_RECORDED = "not recorded"
 
 
 def record_epoch(session: Session, run_id: int, epoch: int, values: Mapping[str, float]) -> None:
-    """The values of an epoch, in place of what was known of it."""
+    """Write the values of an epoch, replacing earlier ones."""
     take_turn(session, TrainingRun, run_id)
     known = {
         row.name: row
@@ -109,7 +109,7 @@ def register_model(
     parameters: int,
     flow_run_id: str | None,
 ) -> Model:
-    """The model of a run, in place of what was known of it."""
+    """Write the model of a run, replacing an earlier one."""
     model = find_or_add(session, Model, {"run_id": run_id}, flow_run_id=flow_run_id)
     model.epoch, model.path, model.sha256, model.score, model.parameters = epoch, path, sha256, score, parameters
     session.flush()
@@ -117,7 +117,7 @@ def register_model(
 
 
 def champion(session: Session) -> Model | None:
-    """The model that prediction uses unless told otherwise."""
+    """The model that prediction uses by default."""
     return session.scalar(select(Model).where(Model.is_champion))
 
 
@@ -148,7 +148,7 @@ def promote(session: Session, model: Model) -> None:
 
 
 def promote_the_first(session: Session, model: Model, least_dice: float) -> None:
-    """Make a model the champion where there is none, so that there is one to predict with, and the model is worth it.
+    """Make a model the champion if there is none yet and the model is good enough to predict with.
 
     `least_dice`: what its validation Dice of kidney, and of tumor, has to reach.
     """
@@ -158,10 +158,10 @@ def promote_the_first(session: Session, model: Model, least_dice: float) -> None
 
 
 def rival(session: Session, model: Model) -> Model | None:
-    """The champion that a model may take the place of: its score is lower, on the same cases by the same recipe.
+    """The champion that a model may replace: it has a lower score on the same cases with the same recipe.
 
-    Or by the recipe whose boxes the champion finds, of a cascade's second network against its first. None where the
-    model finds no kidney or no tumor: it may not be the champion.
+    The second network of a cascade may also replace its first, which finds the boxes for its recipe. None if the model
+    finds no kidney or no tumour: then it cannot be the champion.
     """
     current = champion(session)
     if current is None or current.id == model.id or min(dice_of(session, model)) == 0:
@@ -172,7 +172,7 @@ def rival(session: Session, model: Model) -> Model | None:
 
 
 def _scored_on(run: TrainingRun) -> tuple[Any, ...]:
-    """What decides which cases a run's score is a mean of."""
+    """The settings that decide which cases a run's score is a mean of."""
     config = run.read_config()
     chosen = config.selection_cases
     return run.split_id, config.fold, chosen, config.seed if chosen else None
@@ -217,11 +217,11 @@ def find_run(session: Session, run_id: int) -> TrainingRun:
 
 
 def find_locator(session: Session, run: TrainingRun, *, held_out: bool) -> Model:
-    """The model that finds the kidneys for a run's model: of those that see the whole scan the one of highest score.
+    """The model that finds the kidneys for a run's model: the best-scored of those that see the whole scan.
 
-    Those of the same split and fold come first; an imported model brought its own. `held_out`: no others will do,
-    because they may have been trained on the cases that are held out, and their boxes would flatter. Raises `KitsError`
-    where there is none.
+    Those of the same split and fold come first; an imported model brought its own. `held_out`: take only these, because
+    others may have been trained on the held-out cases, and their boxes would be too good. Raises `KitsError` where
+    there is none.
     """
     if (origin := run.read_origin()) is not None:
         return model_of_sha256(session, str(origin.locator))
@@ -263,7 +263,7 @@ def find_model(session: Session, wanted: str) -> Model:
     elif wanted == "latest":
         model = session.scalars(select(Model).order_by(Model.id.desc())).first()
     elif wanted.isdecimal():
-        # SQLite takes no number of more than 64 bits, not even to find nothing.
+        # SQLite refuses numbers of more than 64 bits, even in a query.
         model = session.get(Model, int(wanted)) if int(wanted) < 2**31 else None
     else:
         raise KitsError(f"expected a model: champion, latest or a number, got {wanted!r}; look with kits status")

@@ -1,4 +1,4 @@
-"""Two processes that write the same thing at once: the second waits, and finds what the first has written.
+"""When two processes write the same thing at once, the second waits and finds the first one's row.
 
 SQLite needs nothing for it: its transactions take the write lock when they begin (`db.engine`).
 """

@@ -1,7 +1,7 @@
 """The views: the catalog's public face for people who write SQL. Their columns never change meaning.
 
-What each view and column means stands here alone: `kits sql --views`, PostgreSQL's comments and `docs/catalog.md` show
-it.
+The meaning of each view and column is written only here. `kits sql --views`, PostgreSQL's comments and
+`docs/catalog.md` show it.
 """
 
 from sqlalchemy import Connection, inspect, text

@@ -1,10 +1,10 @@
-"""Views of cases: where they stand, whose they are, what keeps them from a stage."""
+"""Views of cases: their status, their patients, and the problems that stop them."""
 
 from db.views.view import View
 
 CASE_OVERVIEW = View(
     "case_overview",
-    "One row a case: where it stands, what it holds, who the patient is.",
+    "One row a case: its status, its files and volumes, and facts about the patient.",
     {
         "dataset": "name of the dataset",
         "case_name": "name of the case, as case_00000",
@@ -44,7 +44,7 @@ CASE_OVERVIEW = View(
 
 OPEN_PROBLEM = View(
     "open_problem",
-    "What keeps cases from a stage now.",
+    "The open problems: what stops a case at a stage now.",
     {
         "dataset": "name of the dataset",
         "case_name": "name of the case",

@@ -134,7 +134,7 @@ LINEAGE_EDGE = View(
 
 RESTS_ON_CASE = View(
     "rests_on_case",
-    "One row a thing that rests on a case, however far: what is to be made again, or told, if the case is wrong.",
+    "One row a thing that depends on a case, directly or not: make it again, or report it, if the case is wrong.",
     {
         "dataset": "name of the dataset",
         "case_name": "name of the case",

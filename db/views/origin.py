@@ -46,7 +46,7 @@ LINEAGE = View(
 
 STALE = View(
     "stale",
-    "One row a case of something that was made from files which are others by now: make that again.",
+    "One row a case of something that was made from files that were replaced since: make it again.",
     {
         "what": "prepared_case, training_run or evaluation",
         "number": "its number",

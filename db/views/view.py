@@ -1,4 +1,4 @@
-"""What a view is, and the words in which each database is told of it."""
+"""A view, and its SQL for each database."""
 
 import re
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ _SECONDS = re.compile(r"seconds_between\(([\w.]+), ([\w.]+)\)")
 class View:
     """A view, each column with its meaning.
 
-    `sql` keeps to what SQLite and PostgreSQL understand alike, and to two words of its own, which are written out for
-    each: `json_int(table.column, 'key')`, also `float`, `bool` and `text`, a value of an object in a column of JSON;
+    `sql` uses what SQLite and PostgreSQL have in common, and two functions of its own, which are translated for each:
+    `json_int(table.column, 'key')`, also `float`, `bool` and `text`, a value of an object in a column of JSON;
     `seconds_between(earlier, later)`, of two times.
     """
 
@@ -28,7 +28,7 @@ class View:
             told = _SECONDS.sub(
                 r"ROUND((julianday(\2) - julianday(\1)) * 86400, 3)", _JSON.sub(_json_of_sqlite, self.sql)
             )
-            # Its CURRENT_TIMESTAMP is of whole seconds, and would lie before what was just written.
+            # Its CURRENT_TIMESTAMP has whole seconds, and would be earlier than a row that was just written.
             return told.replace("julianday(CURRENT_TIMESTAMP)", "julianday('now')")
         return _SECONDS.sub(
             r"CAST(ROUND(CAST(EXTRACT(EPOCH FROM (\2 - \1)) AS NUMERIC), 3) AS DOUBLE PRECISION)",

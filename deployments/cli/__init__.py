@@ -29,7 +29,7 @@ _WINDOWS = (
 
 def main() -> None:
     """Run `kits`, and exit with one of `EXIT_STATUS`."""
-    if sys.platform == "win32":  # before what imports fcntl, which Windows has not
+    if sys.platform == "win32":  # before any import of fcntl, which Windows does not have
         complain("error", _WINDOWS)
         sys.exit(1)
     reach_loopback_directly(os.environ)

@@ -26,10 +26,10 @@ def _show_version(wanted: bool) -> None:
 def kits(
     show_version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version, and nothing else."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show only the version."),
     ] = False,
 ) -> None:
-    """Kidney-tumour CT from download to scores. Everything lies in $KITS_HOME (default ./kits-home)."""
+    """Kidney-tumour CT from download to scores. All files are in $KITS_HOME (default ./kits-home)."""
 
 
 Dataset = Annotated[str | None, typer.Option(help="Name in the catalog.", show_default="the only one")]

@@ -65,7 +65,7 @@ def sql(
 def status(as_json: AsJson = False) -> None:
     """Cases by state, what is in quarantine and why, what is going on, runs and in what they differ, evaluations, disk.
 
-    A run that counts as running and whose process is gone is noted as crashed first.
+    Runs whose process is gone are first marked as crashed.
 
     Example: `kits status`
     """
@@ -76,7 +76,7 @@ def status(as_json: AsJson = False) -> None:
     from db.settings import Settings
 
     settings = Settings()
-    with suppress(DBAPIError):  # of a role that may only read
+    with suppress(DBAPIError):  # for a role that may only read
         end_dead_rows(settings, lambda flow_run: _was_cancelled(settings, flow_run))
 
     def ask(query: str) -> list[dict[str, Any]]:
@@ -143,7 +143,7 @@ def _was_cancelled(settings: "Settings", flow_run_id: str) -> bool:
 
 
 def warn_of_stale(evaluation_id: int) -> None:
-    """Say it where an evaluation's scores, or its model, rest on files that were replaced since."""
+    """Warn if an evaluation's scores, or its model, depend on files that were replaced since."""
     from db.engine import reading_session
     from db.queries.evaluation import what_is_stale
     from db.settings import Settings

@@ -12,7 +12,7 @@ _NOTES_SHOWN = 10
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """The options that were given; what was not takes its default from the flow's own parameters."""
+    """The options that were given. The others take their defaults from the flow's parameters."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -61,7 +61,7 @@ def ingest(
     deidentify: Deidentify = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download, verify and convert cases. What is there already, unchanged, is not fetched again.
+    """Download, verify and convert cases. Unchanged files that are already there are not fetched again.
 
     Example: `kits ingest --source ./Dataset501_Renal --label 'renal mass=tumor'`
     """

@@ -20,7 +20,7 @@ QUERY = "SELECT case_name, kidney_dice, tumor_dice, tumor_ml FROM worst_case WHE
 def demo() -> None:
     """Phantom patients from a local server to a report: ingest, prepare, split, train, evaluate. Needs no internet.
 
-    Stopped or killed, it goes on where it was; finished, it answers at once.
+    After a stop or a kill it goes on where it was. Once finished, it answers at once.
     """
     from db.settings import Settings
     from deployments.running import run_flow
@@ -37,7 +37,7 @@ def demo() -> None:
 
 
 def demo_parameters(source: str) -> "PipelineParameters":
-    """The pipeline's settings for the demo: the same code as ever, a smaller grid and fewer filters."""
+    """The pipeline's settings for the demo: the usual code, a smaller grid and fewer filters."""
     from flows.parameters import PipelineParameters
     from kits_core.network.small import CONFIG, RECIPE
 

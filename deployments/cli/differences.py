@@ -1,4 +1,4 @@
-"""In what training runs differ: the settings whose values are not the same in all of them."""
+"""The differences of training runs: settings whose values are not the same in all of them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

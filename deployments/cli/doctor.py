@@ -10,7 +10,7 @@ from deployments.cli.output import complain, err, out, print_json, show_facts
 def doctor(as_json: AsJson = False) -> None:
     """Look at this machine: Python, CPU, graphics cards, memory, disk, catalog, server; measure a step and the disk.
 
-    What is wrong is named with the way out, and the exit status is 1 then. It changes nothing.
+    Each problem is named with its solution, and the exit status is then 1. It changes nothing.
 
     Example: `kits doctor`
     """

@@ -39,7 +39,7 @@ def export(
 ) -> None:
     """Write a dataset for other software, a model for another home, or an evaluation's predictions and scores.
 
-    Images are second names of the home's files where the file system allows it: do not change them in place.
+    Images are hard links to the home's files where the file system allows it: do not change them in place.
 
     Example: `kits export nnunet kits23 --out Dataset220_KiTS23 --split 1`
     """
@@ -60,7 +60,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A model that `kits export model` wrote.")],
     as_json: AsJson = False,
 ) -> None:
-    """Take in a model of another home: checked by its hashes, with where it comes from. It is not made the champion.
+    """Import a model of another home. Its hashes are checked and its origin is kept. It does not become the champion.
 
     Example: `kits import model3.kits.zip`
     """

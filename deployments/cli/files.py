@@ -1,4 +1,4 @@
-"""Files that a user names for one answer: a new file, or none. What lies there is someone's, and stays."""
+"""Files that a user names for one answer must be new. An existing file is never replaced."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ _DEVICES = (Path("/dev"), Path("/dev/fd"))
 
 
 def check_new_file(path: Path | None) -> None:
-    """Raise `KitsError` for a file that is there, or has no folder, before the work whose result it is to hold.
+    """Raise `KitsError` for a file that exists already, or has no folder, before the work begins.
 
     None, a pipe and a device such as `/dev/stdout` are fine.
     """
@@ -29,7 +29,7 @@ def check_new_file(path: Path | None) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A CSV in UTF-8, whole or not at all; texts are such that a spreadsheet takes none for a formula.
+    """Write a CSV in UTF-8, whole or not at all. No text in it can be read as a formula by a spreadsheet.
 
     Raises `KitsError` as `check_new_file`.
     """

@@ -21,8 +21,8 @@ def forget(
 ) -> None:
     """Show all that the home holds of cases, a patient or a predicted scan; `--yes` removes it for good.
 
-    Models that have seen the cases stay, and the catalog says of how many. A forgotten case does not come in again.
-    Prefect's own database keeps names of runs and their logs: docs/patients.md.
+    Models trained on the cases stay, and the catalog keeps the number of forgotten cases. A forgotten case does not
+    come in again. Prefect's own database keeps names of runs and their logs: docs/patients.md.
 
     Example: `kits forget --patient 4711 --yes`
     """

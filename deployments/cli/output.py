@@ -20,10 +20,10 @@ from kits_core.text import visible
 
 
 class SafeConsole(Console):
-    """A terminal that no text can steer: names, tags and messages of strangers are shown, not obeyed."""
+    """A terminal that outside text cannot control: names, tags and messages are only shown."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What Rich makes of it, with U+FFFD for each character of a text that would steer the terminal."""
+        """Rich's output, with U+FFFD in place of each character that would control the terminal."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
@@ -53,7 +53,7 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
 
 
 def show_facts(facts: Mapping[str, str]) -> None:
-    """What there is to say of one thing, a name and a value a line."""
+    """The facts about one thing, a name and a value a line."""
     if facts:
         out.print(facts_layout(facts, out.width), crop=False)
 
@@ -85,7 +85,7 @@ def complain(what: str, text: str) -> None:
 
 
 def command(name: str) -> str:
-    """How to call a program of this environment from here: its name if the shell finds that one, else its path."""
+    """How to call a program of this environment: its name if the shell finds it, else its path."""
     program = Path(sys.executable).with_name(name)
     if (found := shutil.which(name)) and Path(found).resolve() == program.resolve():
         return name

@@ -13,7 +13,7 @@ def reidentify(
     pseudonym: Annotated[str, typer.Argument(help="As P-4F7K2M9Q.", metavar="PSEUDONYM")],
     as_json: AsJson = False,
 ) -> None:
-    """Say whom or what a pseudonym of this home stands for. Only who has the home's key can ask.
+    """Show whom or what a pseudonym of this home stands for. It needs the home's key.
 
     Example: `kits reidentify P-4F7K2M9Q`
     """

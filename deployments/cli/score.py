@@ -45,8 +45,7 @@ def score(
     """Score segmentations of any model against references, as the challenge does and further. Needs no catalog.
 
     Both folders hold NAME.nii.gz or NAME/segmentation.nii.gz. The order of a file's axes does not matter. A reference
-    without a prediction counts as zero; it and whatever else is wrong is named, the rest is scored, and the exit status
-    is 1.
+    without a prediction counts as zero. Each problem is named, the rest is scored, and the exit status is then 1.
 
     Example: `kits score ./predictions ./kits23/dataset --csv scores.csv`
     """
@@ -131,7 +130,7 @@ def _score_all(pairs: Sequence["Pair"], workers: int, *, resample: bool) -> list
 
 
 def _score_alone(pair: "Pair", *, resample: bool) -> "ScoredPair":
-    """A pair's scores, in a process that has nothing else to do; of a missing case where that process ends, too."""
+    """A pair's scores, in a process of its own. If that process dies too, the pair counts as a missing case."""
     from concurrent.futures.process import BrokenProcessPool
     from dataclasses import replace
 
@@ -168,7 +167,7 @@ def _cores() -> int:
 
 
 def _csv_rows(scored: Sequence["ScoredPair"]) -> Iterator[tuple[str, ...]]:
-    """Long, one value a row, in full precision; a value that there is none of is empty."""
+    """Long, one value a row, in full precision; a missing value is empty."""
     for pair in scored:
         for one in pair.scores:
             value = "" if one.value is None else repr(float(one.value))
@@ -235,7 +234,7 @@ def compare(
 
 
 def _settings_that_differ(first: str, second: str) -> list[dict[str, str | None]]:
-    """One row a setting that the trainings of two evaluations do not share; none where a side is a file."""
+    """One row for each setting that differs between the trainings of two evaluations; none where a side is a file."""
     if not (first.isdecimal() and second.isdecimal()):
         return []
     from db.read_only import run_query

@@ -15,12 +15,12 @@ from kits_core.text import visible
 
 NOTHING = "–"
 _PROSE = 30
-"""Longer values are sentences, which may go on in the next line, and need some room to be read."""
+"""Longer values are sentences. They may be wrapped, and need some width to be readable."""
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A column's texts. `whole`: its width if nothing is wrapped; `least`: if all is that may be."""
+    """A column's texts. `whole`: its width without wrapping; `least`: its width with all possible wrapping."""
 
     heading: str
     cells: tuple[str, ...]
@@ -89,7 +89,7 @@ def _table(columns: Sequence[_Column], title: str | None, room: int) -> Table:
 
 
 def _widths(columns: Sequence[_Column], room: int) -> list[int]:
-    """Each column's width: whole where there is room, else the widest that can be narrower is, again and again."""
+    """Each column's width: unwrapped if there is room. Otherwise the widest that can shrink does, step by step."""
     widths = [column.whole for column in columns]
     least = [column.least for column in columns]
     while sum(widths) > room:

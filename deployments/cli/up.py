@@ -32,8 +32,8 @@ def up(
 ) -> None:
     """Start everything on this machine: server, dashboard, work pools, deployments, automations, workers.
 
-    Ctrl-C ends all of it. What dies is started again. Given twice for a home, the second says where the first is.
-    The printed link lets a browser in; it holds the home's password, so pass it on to nobody.
+    Ctrl-C ends everything. A part that dies is started again. A second call for the same home says where the first is.
+    The printed link logs a browser in. It contains the home's password: keep it secret.
 
     Example: `KITS_UP_DATABASE=postgresql://kits:secret@db.example/kits kits up`
     """

@@ -1,4 +1,4 @@
-"""Every refusal as the code words it, read from the sources: a search for a message's words finds it here."""
+"""Every error message of the code, read from the sources, so that a search for its words finds it."""
 
 import ast
 
@@ -12,7 +12,7 @@ _KINDS = {"KitsError", "CaseError", "HeaderError", "TransferError", "FullDiskErr
 
 
 def messages() -> dict[str, list[str]]:
-    """The messages by the module that raises them, `…` for what is known only then."""
+    """The messages by the module that raises them, with `…` for values that are only known then."""
     trees = modules(*_ROOMS)
     everywhere = {name: value for tree in trees.values() for name, value in constants(tree).items()}
     found = {}

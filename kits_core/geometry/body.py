@@ -20,8 +20,8 @@ _MARGIN_MM = 10.0
 def body_mask(image: Volume) -> tuple[NDArray[np.bool_], NDArray[Any]]:
     """The patient, looked for every 4 mm: bool, and the HU there, of the same shape.
 
-    It is the largest connected thing denser than -300 HU; lungs, gas and what does not touch it are no part of it.
-    Whatever the axes of `image`, the same voxels are looked at, from the patient's right, front and head on.
+    It is the largest connected part above -300 HU. Lungs, gas and parts that do not touch it are left out. The same
+    voxels are sampled for any order of axes of `image`, starting at the patient's right, front and head.
     """
     seen = _seen(image)
     body = cc3d.largest_k(np.ascontiguousarray(seen > _AIR_BELOW_HU), k=1, connectivity=6) > 0
@@ -42,7 +42,7 @@ def body_box(image: Volume) -> Box:
     for mm, n, (place, direction) in zip(image.spacing_mm, image.shape, orientation, strict=True):
         axis = int(place)
         hits = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis))) * strides[axis]
-        # What lies between two looks is not known to be air.
+        # Voxels between two samples may be no air.
         margin = strides[axis] - 1 + voxels_of(_MARGIN_MM, mm)
         first, last = max(0, int(hits[0]) - margin), min(n - 1, int(hits[-1]) + margin)
         ends.append((first, last) if direction < 0 else (n - 1 - last, n - 1 - first))
@@ -50,7 +50,7 @@ def body_box(image: Volume) -> Box:
 
 
 def _seen(image: Volume) -> NDArray[Any]:
-    """What is looked at, in the order of the patient's axes; a view.
+    """The sampled voxels, in the order of the patient's axes; a view.
 
     It begins at the last voxel to the right, front and head, which is the first one of KiTS's own files.
     """
@@ -59,5 +59,5 @@ def _seen(image: Volume) -> NDArray[Any]:
 
 
 def _strides(image: Volume) -> tuple[int, ...]:
-    """Every how many voxels is looked, along the patient's axes."""
+    """The sampling step in voxels, along the patient's axes."""
     return tuple(max(1, round(round(_LOOK_EVERY_MM / mm, DIGITS))) for mm in canonical(image).spacing_mm)

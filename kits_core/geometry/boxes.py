@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Slices = tuple[slice, slice, slice]
 
 DIGITS = 3
-"""Of a voxel. Headers round spacings: a tenth of 12 mm must not be a voxel more in a file that has 0.8333333 mm."""
+"""Share of a voxel. Headers round spacings: a file with 0.8333333 mm must not get one voxel more."""
 
 
 def voxels_of(length_mm: float, spacing_mm: float) -> int:
@@ -18,9 +18,9 @@ def voxels_of(length_mm: float, spacing_mm: float) -> int:
 
 
 def bounding_box(mask: NDArray[Any]) -> Slices | None:
-    """The smallest box around what is true or not zero in a 3-D array; None where nothing is."""
+    """The smallest box around all values that are true or not zero in a 3-D array; None where there are none."""
     found: list[slice] = [slice(None)] * 3
-    # From the axis that is slowest in memory: what it leaves out, the others need not look at.
+    # Start with the slowest axis in memory: the other axes then need to search less.
     for axis in sorted(range(3), key=lambda axis: -abs(mask.strides[axis])):
         hits = np.flatnonzero(mask[tuple(found)].any(axis=tuple(a for a in range(3) if a != axis)))
         if not hits.size:
@@ -30,7 +30,7 @@ def bounding_box(mask: NDArray[Any]) -> Slices | None:
 
 
 def grown(box: Slices, by: tuple[int, int, int], shape: tuple[int, ...]) -> Slices:
-    """A box with `by` voxels more on both sides of each axis, as far as an array of `shape` reaches."""
+    """A box that is larger by `by` voxels on both sides of each axis, cut at the edges of an array of `shape`."""
     i, j, k = (
         slice(max(0, part.start - n), min(size, part.stop + n)) for part, n, size in zip(box, by, shape, strict=True)
     )

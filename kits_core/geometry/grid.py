@@ -7,13 +7,13 @@ import numpy as np
 from kits_core.geometry.volume import Affine
 
 SPACING_MM = (0.05, 20.0)
-"""From a microscope's to more than any CT of an abdomen has: beyond, the unit is not mm."""
+"""From a microscope's spacing to more than any abdominal CT has. Outside this range the unit is not mm."""
 LEAST_SLICES = 8
-"""Fewer are a localizer or a few single slices, never both kidneys."""
+"""Fewer slices are a localizer or single slices. They never show both kidneys."""
 TOLERANCE = 0.1
 """Share of a voxel by which the corners of two grids that count as the same may lie apart.
 
-More than any tool is off that rounds its header, and far less than what a voxel's label depends on.
+More than the rounding errors of any tool's header, and far too little to change a voxel's label.
 """
 
 
@@ -25,7 +25,7 @@ def apart_mm(shape: Sequence[int], one: Affine, other: Affine) -> float:
 
 
 def same_place(shape: Sequence[int], one: Affine, other: Affine) -> bool:
-    """Whether two affines lay a grid of `shape` in one place: corners within a tenth of the smaller voxel's side."""
+    """Whether two affines put a grid of `shape` in one place: corners within a tenth of the smallest voxel side."""
     least = min(np.linalg.norm(np.asarray(affine)[:3, :3], axis=0).min() for affine in (one, other))
     return apart_mm(shape, one, other) <= TOLERANCE * float(least)
 

@@ -70,7 +70,8 @@ class GridMap:
         whole = cls.whole(source, shape)
         steps, origins = [], []
         for axis, flip, m in zip(whole.axes, whole.flipped, shape, strict=True):
-            # In this order, and of a spacing without what 32 bits make of it, all layouts of a scan give the same bits.
+            # Computed in this order, and with the spacing's 32-bit rounding removed, all layouts of a scan give the
+            # same bits.
             first, last = box[axis] if not flip else (source.shape[axis] - 1 - end for end in reversed(box[axis]))
             step = spacing_mm / round(source.spacing_mm[axis], _SPACING_DIGITS)
             steps.append(step)

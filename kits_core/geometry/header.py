@@ -3,8 +3,8 @@
 A header can place its grid three times: by `sform` (an affine), by `qform` (a rotation, with the spacing of `pixdim`)
 and by `pixdim` alone. nibabel takes the sform where its code is above 0, then the qform; its voxel size is that of the
 sform. ITK takes the sform only where its code is 1 or there is no qform; its voxel size is always that of `pixdim`.
-Where these come to different grids, one of a user's programs measures something else than the other: such a header is
-refused. `tests/kits_core/geometry/test_header.py` asks both (nibabel 5.4, ITK 5.4).
+Where these give different grids, two programs would measure different things: such a header is refused.
+`tests/kits_core/geometry/test_header.py` asks both (nibabel 5.4, ITK 5.4).
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _EXPORT = "export it again with one place and one voxel size"
 
 
 class HeaderError(ValueError):
-    """A header that cannot be read in one way. `next_step` is None where correcting the file is all there is."""
+    """A header that can be read in more than one way, or in none. `next_step` is None if only correcting it helps."""
 
     def __init__(self, expected: str, got: str, next_step: str | None = None) -> None:
         super().__init__(f"expected {expected}, got {got}")
@@ -53,7 +53,7 @@ def read_grid(header: Any) -> HeaderGrid:
 
     Axes of length 1 after the third are left out. Raises `HeaderError` for: other than 3 axes, units other than mm, a
     spacing outside 0.05 to 20 mm, an affine that is not finite, invertible and of right angles, and sform, qform and
-    pixdim that contradict each other, but for a sform of code 1 that lies elsewhere: that is taken, and noted.
+    pixdim that contradict each other. One exception: a sform of code 1 in another place is used, and noted.
     """
     shape, squeezed = _shape(header)
     pixdim = _pixdim(header)
@@ -66,7 +66,7 @@ def read_grid(header: Any) -> HeaderGrid:
 def clean_header(source: Any, grid: HeaderGrid, dtype: np.dtype[Any]) -> Any:
     """A little-endian header of the same kind that says this grid, mm and `dtype`, and nothing else.
 
-    sform and qform agree. A qform that stood alone is copied, so that no bit of the affine changes.
+    sform and qform agree. Where only a qform was there, it is copied, so that no bit of the affine changes.
     """
     header = type(source)(endianness="<")
     header.set_data_dtype(dtype)
@@ -144,7 +144,7 @@ def _place(header: Any, shape: Shape, pixdim: tuple[float, ...]) -> tuple[Affine
 
 
 def _taken(header: Any, shape: Shape, sform: Affine, qform: Affine) -> str:
-    """The note on a sform that was taken though the qform says otherwise; an error where that may not be."""
+    """The note about a sform that was used although the qform differs; an error where that is not allowed."""
     codes = ["".join(nib.aff2axcodes(affine)) for affine in (sform, qform)]
     apart = apart_mm(shape, sform, qform)
     both = f"corners {apart:.1f} mm apart ({codes[0]} by the sform, {codes[1]} by the qform)"
@@ -186,7 +186,7 @@ def _qform(header: Any) -> Affine:
 
 
 def _qfac(header: Any) -> float:
-    """1 or -1. 0, NaN and what lies above are 1, as both libraries have it; of other negatives they make two things."""
+    """1 or -1. Both libraries read 0, NaN and larger values as 1. They disagree on other negative values."""
     qfac = float(header["pixdim"][0])
     if qfac == -1.0 or not qfac < 0:
         return -1.0 if qfac == -1.0 else 1.0

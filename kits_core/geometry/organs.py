@@ -15,8 +15,8 @@ def kidneys_box(
 ) -> Box | None:
     """First and last voxel (inclusive) of all that is labelled along each axis, with `margin_mm` around, in the scan.
 
-    `labels`: uint8 on the scan's grid, 0 is background. `clean` leaves out connected parts of less than 5 ml, which a
-    model's output has far from any kidney; should there be nothing larger, the largest stays. None where there are no
+    `labels`: uint8 on the scan's grid, 0 is background. `clean` leaves out connected parts below 5 ml, which a model
+    often predicts far from any kidney. If all parts are smaller, the largest one is kept. None where there are no
     labels.
     """
     box = bounding_box(labels)

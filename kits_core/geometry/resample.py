@@ -27,7 +27,7 @@ def axis_weights(n_in: int, n_out: int, origin: float, step: float) -> FloatArra
     """
     centre = origin + step * np.arange(n_out)[:, None]
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n_in)[None, :] - centre) / max(1.0, step))
-    # Near a face part of the kernel hangs over the edge; what is left of it is brought back to one.
+    # Near a face, part of the kernel lies outside. The remaining weights are scaled to a sum of one.
     beyond = (centre <= -0.5) | (centre >= n_in - 0.5)
     nearest = np.clip(np.rint(centre[:, 0]).astype(int), 0, n_in - 1)
     empty = weights.sum(axis=1) == 0
@@ -44,9 +44,9 @@ def resample_image(data: NDArray[Any], grid: GridMap, fill: float) -> FloatArray
 def resample_labels(labels: NDArray[np.uint8], grid: GridMap, values: Sequence[int]) -> NDArray[np.uint8]:
     """Label map `labels` (source grid) on `grid.shape`: each voxel takes the value of `values` with the largest share.
 
-    The first of `values` is the background: it gets what the others leave, wins where it has as much as another, and
-    fills the voxels outside the source. The others are resampled linearly, one at a time; of equals the first wins.
-    Nearest neighbour would drop thin structures at random instead.
+    The first of `values` is the background: it gets the remaining share, wins ties, and fills the voxels outside the
+    source. The others are resampled linearly, one at a time; of equal shares the first one wins. Nearest neighbour
+    would drop thin structures at random instead.
     """
     oriented, weights = _read(labels, grid)
     result = np.full(grid.shape, values[0], dtype=np.uint8)
@@ -70,7 +70,8 @@ def restore_labels(probabilities: FloatArray, grid: GridMap) -> NDArray[np.uint8
 
     `probabilities`: float32 `(*grid.shape, classes)`. Returns uint8 of `grid.source_shape`; class 0 outside the grid.
     Each output plane is interpolated for all classes and reduced at once, so no probability volume of the source's size
-    is ever held. Where class 0 leads at all corners of a cell it leads inside: only cells beside others are looked at.
+    is ever held. Where class 0 leads at all corners of a cell, it also leads inside. So only the other cells are
+    computed.
     """
     result = np.zeros(grid.source_shape, dtype=np.uint8)
     box = bounding_box(np.argmax(probabilities, axis=-1) > 0)
@@ -157,8 +158,7 @@ def _shrink(
 ) -> FloatArray:
     """Apply the three weight matrices, reading the input one plane at a time along its slowest axis in memory.
 
-    In which order the products are added up depends on that axis. Made with 64 bits and rounded to
-    32, the sums are the same.
+    The order of the additions depends on that axis. Computed with 64 bits and rounded to 32, the sums do not.
     """
     order = sorted(range(3), key=lambda axis: -abs(oriented.strides[axis]))
     planes = oriented.transpose(order)

@@ -62,7 +62,7 @@ def canonical(volume: Volume) -> Volume:
 
 
 def along_axes_of(volume: Volume, affine: Affine) -> Volume:
-    """The same volume with its axes in the order and directions of `affine`'s, as near as can be; data are a view."""
+    """The same volume with its axes as near as possible to the order and directions of `affine`'s; data are a view."""
     turn = ornt_transform(io_orientation(volume.affine), io_orientation(affine))
     return Volume(apply_orientation(volume.data, turn), volume.affine @ inv_ornt_aff(turn, volume.shape))
 

@@ -60,7 +60,7 @@ class Choice:
 
 
 NOT_CHOSEN = Choice(Rules(), cases=0, before=0.0, after=0.0)
-"""No rules, for want of validation cases that speak for any."""
+"""No rules, because there are no validation cases to choose them with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class Islands:
 def clean(labels: Labels, spacing_mm: Spacing, rules: Rules) -> Labels:
     """The labels (uint8 `(x, y, z)`, 0 to 2) without small islands; the same array where there are none.
 
-    Done again, it changes nothing.
+    A second call changes nothing.
     """
     box = bounding_box(labels)
     if box is None or rules == Rules():
@@ -168,7 +168,7 @@ def choose(cases: Sequence[Islands]) -> Choice:
 
 
 def _candidates() -> Iterator[Rules]:
-    """From what removes nothing on."""
+    """The candidates, beginning with rules that remove nothing."""
     return (Rules(foreground, tumor) for foreground, tumor in product(FOREGROUND_MM3, TUMOR_MM3))
 
 

@@ -14,12 +14,12 @@ from kits_core.recipe.prepare import read_reference
 
 
 def note_of(*sha256: str) -> str:
-    """What a prediction's header says of its origin: the first digits of each hash, at most 79 characters."""
+    """The origin as a prediction's header has it: the first digits of each hash, at most 79 characters."""
     return "kits " + " ".join(one[: 72 // len(sha256) - 1] for one in sha256)
 
 
 def is_prediction(path: Path, note: str) -> bool:
-    """Whether there is a prediction of this origin. A file that cannot be read is none."""
+    """Whether there is a readable prediction with this origin."""
     try:
         return _note_in(path) == note
     except (OSError, ImageFileError):
@@ -41,7 +41,7 @@ def score_prediction(case: str, prediction: Path, reference: Path, rules: Rules)
 
 
 def islands_of(case: str, prediction: Path, reference: Path) -> Islands:
-    """What could be cleaned in a prediction, and whether it should be."""
+    """Counts that show which islands a prediction has, and whether removing them helps."""
     found = read_volume(prediction)
     truth = read_reference(case, reference, found)
     return find_islands(np.asarray(found.data, dtype=np.uint8), truth, found.spacing_mm)

@@ -36,8 +36,8 @@ class Segmenter:
 def predict_probabilities(model: Any, image: NDArray[np.float32], *, flips: bool = False) -> NDArray[np.float32]:
     """Class probabilities float32 `(x, y, z, classes)` of a standardised image float32 `(x, y, z)`, in RAS.
 
-    `flips`: whether they are the mean of what the network says of the image and of its mirror image, left for right,
-    the one way in which training mirrors too.
+    `flips`: whether to average the predictions for the image and for its left-right mirror image. Training mirrors in
+    the same way only.
     """
     found = model.predict_on_batch(image[None, ..., None])
     full = np.asarray((found[0] if model.deep_supervision else found)[0], dtype=np.float32)
@@ -66,7 +66,7 @@ def segment(case: str, image: Volume, segmenter: Segmenter, locator: Segmenter |
 def find_kidneys(case: str, image: Volume, locator: Segmenter, margin_mm: float) -> Box:
     """The box around the kidneys and tumours that a network of the frame `volume` finds, specks left out.
 
-    Where it finds none, the whole body: a plan for the wrong place is worse than a coarse look at all of it.
+    Where it finds none, the box is the whole body: a coarse result is better than one in the wrong place.
     """
     found = segment(case, image, locator)
     return kidneys_box(found, image.spacing_mm, margin_mm, clean=True) or body_box(image)

@@ -1,7 +1,7 @@
 """From the scores of cases to the scores of a model.
 
 A frame of scores is long: one row a value, columns `case, region, metric, value, status`, and `diagonal_mm`, the
-diagonal of the case's image, which a distance that could not be measured counts as in `penalised_mean`.
+diagonal of the case's image. In `penalised_mean` it replaces a distance that could not be measured.
 """
 
 from collections.abc import Iterable, Mapping
@@ -51,8 +51,8 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
 
     Columns: `cases`, `mean`, `low`, `high` (95 % bootstrap interval of the mean over cases, percentile method, Efron
     1979, seeded), `median`, `q25`, `q75`, `failures` (distances that have no value though one of the masks is not
-    empty) and `penalised_mean` (each of those as the image's diagonal; NaN for what is not a distance). What is rightly
-    empty on both sides has no distance and is no failure.
+    empty) and `penalised_mean` (each of those as the image's diagonal; NaN for what is not a distance). A region that
+    is empty in both masks has no distance and is no failure.
     """
     rows = []
     for (region, metric), group in scores.groupby(["region", "metric"], sort=False):

@@ -1,4 +1,4 @@
-"""All scores of one case: every region, every metric, each with what became of it."""
+"""All scores of one case: every region and metric, each with its status."""
 
 import time
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def missing_case(reference: Labels, spacing_mm: Spacing) -> list[Score]:
     """The scores of a case that nothing was predicted for: overlap and detection 0, no distance, no volume.
 
     `reference`: uint8 `(x, y, z)`, labels 0 to 3; spacing per axis in mm. A region that is empty in the reference
-    scores 0 too: leaving a case out never pays.
+    scores 0 too, so that leaving a case out never raises a mean.
     """
     scores = []
     for region in REGIONS:
@@ -94,7 +94,7 @@ def _distances(prediction: overlap.Mask, reference: overlap.Mask, spacing_mm: Sp
 
 
 def _common_box(one: NDArray[np.generic], other: NDArray[np.generic]) -> Slices:
-    """The smallest box around what is not zero in either; an empty box where nothing is."""
+    """The smallest box around all voxels that are not zero in either; an empty box where both are all zero."""
     boxes = [box for box in (bounding_box(one), bounding_box(other)) if box is not None]
     if not boxes:
         return slice(0, 0), slice(0, 0), slice(0, 0)

@@ -20,7 +20,7 @@ class Comparison:
     for a distance is the smaller. `summary`: one row per region and metric: `pairs`, `first` and `second` (means over
     the pairs), `gain` (mean) with its 95 % bootstrap interval `low`, `high`, `better`, `worse`, `equal` (cases) and `p`
     (Wilcoxon's signed-rank test, two-sided; NaN where no pair differs); `lost`, `won`: cases in which only the first,
-    or only the second, has a value: a distance to what was not found has none. `unpaired`: cases that only one side
+    or only the second, has a value: where nothing was found there is no distance. `unpaired`: cases that only one side
     has.
     """
 

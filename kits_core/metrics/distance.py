@@ -18,7 +18,7 @@ def surface_distances_mm(prediction: Mask, reference: Mask, spacing_mm: Spacing)
 
     First that of the prediction's surface voxels, then that of the reference's.
 
-    Raises `ValueError` where a mask is empty: there is no distance to nothing.
+    Raises `ValueError` where a mask is empty.
     """
     if not prediction.any() or not reference.any():
         raise ValueError("a surface distance needs two masks that are not empty")

@@ -40,10 +40,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class ScoredPair:
-    """What became of a pair. `problem` is None where all went well, else why the scores are those of a missing case.
+    """The result for a pair. `problem` is None if all went well, else the reason why it counts as a missing case.
 
-    `scores` is empty where the reference itself is of no use. `diagonal_mm`: of the reference's image. `notes`: what of
-    the two files a reader should know.
+    `scores` is empty where the reference cannot be used. `diagonal_mm`: of the reference's image. `notes`: remarks
+    about the two files, for people.
     """
 
     case: str
@@ -77,9 +77,9 @@ def find_segmentations(folder: Path) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Naming:
-    """How files are called, where the names of a case differ. `{case}` stands for its name, as in `{case}_pred`.
+    """How files are named where prediction and reference differ. `{case}` stands for the case, as in `{case}_pred`.
 
-    `by_prediction`: the case of a prediction's name, from a table (`read_names`); names that it has not stay.
+    `by_prediction`: the case for each prediction's name, from a table (`read_names`). Other names stay as they are.
     """
 
     predictions: str = PLACE
@@ -142,10 +142,10 @@ def find_pairs(predictions: Path, references: Path, naming: Naming | None = None
 
 
 def score_pair(pair: Pair, *, resample: bool = False) -> ScoredPair:
-    """Score a pair of files. What is wrong with them is told, not raised.
+    """Score a pair of files. Problems with them are returned, not raised.
 
-    A prediction that is missing or of no use counts as zero. `resample`: whether one on another grid is brought onto
-    the reference's, the nearest voxel's label for each voxel.
+    A prediction that is missing or cannot be used counts as zero. `resample`: whether a prediction on another grid is
+    resampled to the reference's by the nearest voxel.
     """
     notes: list[str] = []
     try:
@@ -179,7 +179,7 @@ def score_pair(pair: Pair, *, resample: bool = False) -> ScoredPair:
 
 
 def read_segmentation(case: str, what: str, path: Path) -> LoadedLabels:
-    """A label map, by the rules that an ingestion has. `what`: prediction or reference, for the error.
+    """A label map, checked by the rules of an ingestion. `what`: prediction or reference, for the error.
 
     Raises `CaseError` for a file that cannot be read, has no header that is read in one way, or holds other than labels
     0 to 3.

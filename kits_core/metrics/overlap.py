@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 
 
 def region_mask(labels: NDArray[np.uint8], region: Region) -> Mask:
-    """Where a label map of values 0 to 3 has one of the region's labels."""
+    """Mask of the voxels with one of the region's labels, from a label map with values 0 to 3."""
     table = np.zeros(len(Label), np.bool_)
     table[list(region.labels)] = True
     return table[labels]

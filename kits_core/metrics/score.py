@@ -1,4 +1,4 @@
-"""What is measured, and what became of a measurement. Imports nothing that measures."""
+"""The metrics, and the status of a measured value. Imports nothing that computes."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,11 +7,11 @@ from typing import Literal
 from kits_core.labels import Region
 
 CSV_COLUMNS = ("case_id", "region", "metric", "value", "status")
-"""Of scores as a file, one value a row."""
+"""Columns of a file of scores, one value a row."""
 
 
 class Status(StrEnum):
-    """Whether a value was measured between two masks that are not empty, and if not, why not."""
+    """Whether both masks had voxels when a value was measured, and if not, which one had none."""
 
     OK = "ok"
     PREDICTION_EMPTY = "prediction_empty"
@@ -22,7 +22,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as it is stored (`name`), shown (`title`) and told (`definition`).
+    """A metric: its stored `name`, its `title` in tables, and its `definition` in words.
 
     `kind`: an `overlap` score from 0 to 1 is 0 or 1 where a mask is empty, a `distance` in mm has no value there, a
     `volume` in ml is as found, and a `detection` has no value where there is nothing to find.

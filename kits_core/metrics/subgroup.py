@@ -1,4 +1,4 @@
-"""Scores by what a case is: tumour volume, stage, histology, phase, slice spacing, sex."""
+"""Scores by subgroups of cases: tumour volume, stage, histology, phase, slice spacing, sex."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -16,7 +16,7 @@ SUBGROUPS: Mapping[str, str] = {
     "slice_mm": "slice spacing",
     "sex": "sex",
 }
-"""The columns of a frame of cases, by which scores are told apart, and their names for people."""
+"""The columns of a frame of cases that make subgroups, and their names for people."""
 
 TUMOR_CUTS_ML = (10.0, 30.0, 100.0)
 """Where ranges of tumour volume end: a ball of 30 ml is 4 cm across, where stage T1b begins."""
@@ -33,8 +33,8 @@ def levels(cases: pd.DataFrame) -> pd.DataFrame:
     """Each case's subgroups as text: a frame indexed by case, with the columns of `SUBGROUPS`.
 
     `cases`: indexed by case; `tumor_ml` in ml and `slice_mm` (the largest distance of voxel centres along an axis) in
-    mm are numbers, the rest text; what is not known is None or NaN. Volumes and spacings are cut into ranges that do
-    not depend on the cases at hand; of a column's texts, those of fewer than three cases become one.
+    mm are numbers, the rest text; unknown values are None or NaN. Volumes and spacings are cut into fixed ranges, the
+    same for all data. Texts that fewer than three cases have are merged into one.
     """
     found = pd.DataFrame(index=cases.index)
     for name in SUBGROUPS:
@@ -82,7 +82,7 @@ def by_subgroup(scores: pd.DataFrame, cases: pd.DataFrame, ceilings: pd.DataFram
 
 
 def _in_order(name: str, here: pd.Series) -> list[str]:
-    """Ranges from small to large, texts by the alphabet, what is left over at the end."""
+    """Ranges from small to large, texts in alphabetical order, all others at the end."""
     ranges = range_names(*_CUTS[name]) if name in _CUTS else []
     rank = {level: place for place, level in enumerate(ranges)} | {_OTHERS: len(ranges) + 1, _UNKNOWN: len(ranges) + 2}
     return sorted(here.unique(), key=lambda level: (rank.get(level, len(ranges)), str(level)))

@@ -1,7 +1,7 @@
-"""Stored pairs as the network learns them: standardised and randomly changed, for a whole batch, where it runs.
+"""Stored pairs as training input: standardised and randomly changed, by batches, on the network's device.
 
 The changes are drawn by `changes.Changes` from seed, epoch and place, so a batch is a function of those alone. XLA
-compiles the work into one program, which on a CPU takes a fraction of the time that `scipy.ndimage` takes for it.
+compiles the work into one program, which is several times faster on a CPU than `scipy.ndimage`.
 """
 
 from functools import cache
@@ -11,14 +11,14 @@ from kits_core.network.backend import compiled, normal_noise, ops
 from kits_core.network.loader import Batch
 from kits_core.recipe.recipe import Recipe
 
-_FLAT = 1e-6  # a smaller range of intensities has no contrast that could be bent
+_FLAT = 1e-6  # a smaller range of intensities has no contrast to change
 
 
 def augmented(batch: Batch, recipe: Recipe) -> tuple[Any, Any]:
     """A batch's images and labels as tensors `(batch, x, y, z, 1)`, float32 (standardised) and uint8 (0 to 2).
 
-    Voxels from beyond the stored pair repeat its edge in the image, since a constant would paint a frame that no
-    scanner makes, and are background in the labels.
+    Voxels outside the stored pair repeat the image's edge, because a constant would draw a frame that no scanner makes.
+    In the labels they are background.
     """
     changes = batch.changes
     window = [*recipe.window_hu, recipe.mean_hu, recipe.deviation_hu]
@@ -42,7 +42,7 @@ def _augmentation(shape: int) -> Any:
             stored, truth, where, how = sample
             at = _indices(where, shape)
             image = ops.image.map_coordinates(standardised(stored, window), at, order=1, fill_mode="nearest")
-            # Label values are small enough for float32, and rounding the index is exact: order 0 makes up no label.
+            # Label values are exact in float32, and order 0 takes the nearest voxel, so no new label appears.
             kept = ops.image.map_coordinates(truth, at, order=0, fill_mode="constant", fill_value=0)
             return _bent(image, how[0]) * how[1] + how[2], kept
 

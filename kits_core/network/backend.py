@@ -1,4 +1,4 @@
-"""Keras on its backend, imported in this one place, and what it runs on."""
+"""The only place that imports Keras and its backend, and what they run on."""
 
 import os
 import resource
@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """TensorFlow's libraries write lines about themselves to standard error as they load, past every setting."""
+    """TensorFlow's libraries write lines to standard error while they load, and no setting stops them."""
     saved = os.dup(2)
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - the null device is no path to care for
         os.dup2(nowhere.fileno(), 2)
@@ -23,7 +23,7 @@ def _without_chatter() -> Iterator[None]:
         os.close(saved)
 
 
-# Read once, as the backend loads; what the user has set stays.
+# Read once, while the backend loads. Values that the user has set stay.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # TensorFlow leaves oneDNN off on a CPU without VNNI, AMX or AVX512-BF16 (Zen 2 and 3, most of Intel's before 2019), and
@@ -78,7 +78,7 @@ def compiled(work: Callable[..., Any]) -> Callable[..., Any]:
 def normal_noise(shape: tuple[int, ...]) -> Callable[[Any], Any]:
     """A function that makes standard normal values, float32 `(seeds, *shape)`, from int32 `(seeds, 2)`, not below 0.
 
-    Each is a function of its seed alone.
+    Each value depends only on its seed.
     """
     if keras.backend.backend() == "jax":
         import jax  # noqa: PLC0415 - only where it is the backend

@@ -1,6 +1,6 @@
-"""Which random changes a training pair goes through: drawn here, carried out by `augment` where the network runs.
+"""The random changes of a training pair: drawn here, applied by `augment` on the network's device.
 
-They are such as a patient or a scanner could have made. Needs no Keras.
+They are changes that a patient or a scanner could cause. Needs no Keras.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Changes:
 
     @classmethod
     def none(cls, samples: int, stored: int, shape: int) -> Self:
-        """Those that leave the central `shape` voxels of `stored` a side as they are."""
+        """Changes that do nothing but cut out the central `shape` of `stored` voxels a side."""
         place = np.hstack([np.eye(3), np.full((3, 1), (stored - shape) / 2)])
         values = np.array([1.0, 1.0, 0.0, 0.0])
         return cls(

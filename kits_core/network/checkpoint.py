@@ -1,4 +1,4 @@
-"""The state of a training on disk: the newest finished epoch, whole or not there."""
+"""The state of a training on disk: the newest finished epoch, complete or not there."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _STATES = "epoch_?????.keras"  # what a kill left half-written is called epoch_0
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: finished epochs, the best of them and every epoch's values so far."""
+    """The progress of a training: finished epochs, the best of them and every epoch's values so far."""
 
     epoch: int = 0
     best_epoch: int = 0
@@ -74,7 +74,7 @@ def _no_network(path: Path, got: str) -> KitsError:
 
 
 def save_state(folder: Path, model: Any, progress: Progress) -> None:
-    """Save an epoch's state. The model's file is written last: where it stands, its progress stands too."""
+    """Save an epoch's state. The model's file is written last: if it is there, its progress file is there too."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(_progress_path(folder, progress.epoch), json.dumps(asdict(progress)))
     with written_aside(state_path(folder, progress.epoch), suffix=".keras") as aside:
@@ -87,7 +87,7 @@ def save_state(folder: Path, model: Any, progress: Progress) -> None:
 def load_state(folder: Path, note: Callable[[str], None]) -> tuple[Any, Progress] | None:
     """Model and progress of the newest finished epoch that can be read; None where no epoch was finished.
 
-    `note` is told of a state that cannot be read. Raises `KitsError` where none can.
+    `note` is called with a message for each state that cannot be read. Raises `KitsError` if none can be read.
     """
     for torn in folder.glob(f"*{PARTIAL_SUFFIX}*"):
         torn.unlink()

@@ -1,4 +1,4 @@
-"""Convolutions in three dimensions, and the way to compute them that XLA is fast with."""
+"""Convolutions in three dimensions, computed in a way that is fast under XLA."""
 
 from typing import Any, Literal
 
@@ -28,8 +28,8 @@ class Conv3D(layers.Conv3D):
     Named as its parent, so that the weights of a saved model have the same place in its file.
 
     Args:
-        arithmetic: type of the products, where it is not that of the layer: 16 bits in a layer whose result, and whose
-            bias, are float32.
+        arithmetic: type of the products, if it differs from the layer's: 16 bits in a layer whose result and bias are
+            float32.
     """
 
     def __init__(self, *args: Any, arithmetic: str | None = None, **kwargs: Any) -> None:

@@ -1,8 +1,8 @@
 """Training batches from prepared files: shuffled, read ahead by threads, as they are stored. Needs no Keras.
 
-A prepared pair is a plain NIfTI file each of image and labels, so that reading one is copying its bytes, from the
-system's file cache from the second epoch on. What a random change makes of it is computed where the network runs
-(`augment`); here only its numbers are drawn.
+A prepared pair is two uncompressed NIfTI files, image and labels. So reading is copying bytes; from the second epoch on
+they come from the system's file cache. Random changes are computed on the network's device (`augment`); only their
+numbers are drawn here.
 """
 
 import math
@@ -24,7 +24,7 @@ from kits_core.network.changes import Changes
 from kits_core.recipe.recipe import Recipe
 
 _BATCHES_AHEAD = 2
-_MOST_THREADS = 8  # what they do is copying memory, which more would not make faster
+_MOST_THREADS = 8  # they only copy memory; more threads would not be faster
 _MEND = "run kits prepare again"
 
 
@@ -54,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class PairReader:
-    """Reads prepared pairs of a recipe as they are stored. Where in a file its voxels begin is looked up once."""
+    """Reads prepared pairs of a recipe as they are stored. The position of the voxels in a file is looked up once."""
 
     recipe: Recipe
     _offsets: dict[Path, int] = field(default_factory=dict)
@@ -102,8 +102,9 @@ class Loader:
     """Batches of every epoch, each a function of `seed`, the epoch's number and its place in it alone.
 
     That makes a resumed training see just what the unbroken one would have seen. The last batch of an epoch is filled
-    up with cases from its start, so that every step has the same shape and weight. Pairs are read by threads: what
-    one raises reaches whoever waits for its batch, and none can die unseen. `augment`: whether pairs are changed.
+    up with cases from its start, so that every step has the same shape and weight. Pairs are read by threads: an error
+    in one is raised to the caller who waits for that batch, so it cannot go unnoticed. `augment`: whether pairs are
+    changed.
     """
 
     cases: Sequence[TrainingCase]

@@ -25,7 +25,7 @@ class FocalTversky(keras.losses.Loss):
         focus: exponent; below 1 it lifts the gradient of classes that are nearly right.
         background: whether class 0 counts as a class too.
         per: what is counted together: the voxels of a `sample`, or of the whole `batch`. Scores are means over cases,
-            and that is what the former weighs too; over a batch, one large tumour hides the small ones.
+            and `sample` weighs cases equally too; over a batch, one large tumour hides the small ones.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class FocalTversky(keras.losses.Loss):
         """One value a sample (the same for all of a batch counted together), of which Keras takes the mean."""
         hit, missed, false = _soft_counts(y_true, y_pred, self.per)
         index = (hit + _SMOOTH) / (hit + self.miss * missed + self.false_alarm * false + _SMOOTH)
-        # The power's gradient is infinite at 0 for an exponent below 1; rounding may even take 1 - TI below it.
+        # For an exponent below 1 the power's gradient is infinite at 0, and rounding may even make 1 - TI negative.
         shortfall = ops.maximum(1.0 - index[:, _first(self.background) :], keras.config.epsilon())
         return ops.mean(shortfall**self.focus, axis=-1)
 

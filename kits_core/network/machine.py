@@ -28,7 +28,7 @@ def choose_policy(precision: str, device: str, *, whole_batches: bool = True) ->
 
     Raises `KitsError` for 16 bits under TensorFlow on a CPU: it has no float16 pooling, and in TensorFlow 2.21 the
     gradient of a small bfloat16 convolution has values that are not finite. Float16 needs `whole_batches`: Keras's loss
-    scale leaves out a part whose gradients overflow, and would count another batch's part in its place ever after.
+    scaling skips a part whose gradients overflow, and from then on parts of different batches would be added up.
     """
     if device == "cpu":
         if precision in ("auto", "float32"):

@@ -1,7 +1,7 @@
-"""What the network's backend makes of this machine, and what a training step takes here.
+"""What the network's backend finds on this machine, and how long a training step takes.
 
-Run as `python -m kits_core.network.probe`, it prints one JSON object as its last line: in a process of its own a
-backend that ends it (an instruction that the CPU does not have) ends nothing else.
+Run as `python -m kits_core.network.probe`, it prints one JSON object as its last line: in a separate process, a crash
+of the backend (by an instruction that the CPU lacks) stops nothing else.
 """
 
 import json
@@ -23,7 +23,7 @@ _ENOUGH_S = 30.0
 
 @dataclass(frozen=True)
 class Probe:
-    """`step_seconds`: median of some training steps at the demo's size, without the first one, which is traced.
+    """`step_seconds`: median of some training steps at the demo's size, without the slow first one.
 
     `first_step_seconds`: that one. `gpus`: those that the backend can use. `policy`: Keras's dtype policy.
     """

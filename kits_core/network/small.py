@@ -15,7 +15,7 @@ CONFIG = TrainingConfig(
     filters=12,
     learning_rate=2e-3,
     final_learning_rate=2e-5,
-    # A few hundred steps do not outgrow the wide outlines that the default of 0.7 and 0.3 favours.
+    # The default of 0.7 and 0.3 favours wide outlines, and a few hundred steps are too few to correct them.
     miss_weight=0.5,
     false_alarm_weight=0.5,
 )

@@ -1,8 +1,8 @@
 """Training steps that do not wait for their losses.
 
-Keras's own `train_on_batch` brings each loss back to the host before it returns, so a graphics card stands idle until
-the next step is sent. Here a step returns its loss as a tensor, which is read some steps later. Written as Keras's
-guides write a training loop of one's own for each backend.
+Keras's own `train_on_batch` copies each loss to the host before it returns. A graphics card then waits until the next
+step is sent. Here a step returns its loss as a tensor, which is read some steps later. Written as Keras's guides write
+a training loop of one's own for each backend.
 """
 
 from abc import ABC, abstractmethod
@@ -25,13 +25,13 @@ def loss_of(config: TrainingConfig) -> Any:
 
 
 def loss_weights(config: TrainingConfig) -> list[float]:
-    """The weight of each output's loss: a coarser one counts half as much as the one before, all together one."""
+    """The weight of each output's loss: each coarser one counts half as much as the one before; their sum is one."""
     shares = [0.5**place for place in range(1 + len(DEEP_STRIDES))] if config.deep_supervision else [1.0]
     return [share / sum(shares) for share in shares]
 
 
 class Steps(ABC):
-    """Steps of one compiled model. Between `begin` and `end` the state of the training may live outside of it."""
+    """Steps of one compiled model. Between `begin` and `end` the model's own variables may be out of date."""
 
     def __init__(self, model: Any, config: TrainingConfig) -> None:
         self._model, self._config = model, config
@@ -44,11 +44,11 @@ class Steps(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Before the first step of an epoch; the learning rate of the model's optimizer counts from here on."""
+        """Call it before the first step of an epoch. It takes over the learning rate of the model's optimizer."""
 
     @abstractmethod
     def end(self) -> None:
-        """After the last step of an epoch: the model has the weights and the optimizer's state of that step."""
+        """Call it after the last step of an epoch. The model then has that step's weights and optimizer state."""
 
     def step(self, images: Any, labels: Any) -> Sequence[Any]:
         """One step on a batch, in parts of `cases_at_once` whose gradients add up; each part's mean loss, a tensor.
@@ -63,7 +63,7 @@ class Steps(ABC):
 
     @abstractmethod
     def _step_on(self, images: Any, labels: Any) -> Any:
-        """Send one part on its way; its mean loss."""
+        """Start the computation of one part; returns its mean loss."""
 
     def _loss_on(self, labels: Any, outputs: Any) -> Any:
         if not self._config.deep_supervision:
@@ -102,7 +102,7 @@ class _TensorFlowSteps(Steps):
 
 
 class _JaxSteps(Steps):
-    """The state is handed from step to step, and the memory of the old one is used for the new one."""
+    """The state is passed from step to step, and each new state reuses the memory of the old one."""
 
     spares_the_model = True
 
@@ -124,7 +124,7 @@ class _JaxSteps(Steps):
             trainable, optimizer = model.optimizer.stateless_apply(optimizer, found, trainable)
             return (trainable, others, optimizer), loss
 
-        # Without this, the state of a batch that several cards share could come back spread over them.
+        # Without this, the state could come back distributed over the cards that share a batch.
         places = jax.tree.map(lambda variable: variable.value.sharding, self._variables())
         self._one = jax.jit(one, donate_argnums=0, out_shardings=(places, None))
         self._copied = jax.jit(lambda state: jax.tree.map(ops.copy, state), out_shardings=places)

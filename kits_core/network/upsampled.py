@@ -11,10 +11,10 @@ from kits_core.network.convolution import convolved
 class UpsampledConv3D(layers.Layer):
     """What `UpSampling3D(2)`, `Concatenate` and a 3-wide `Conv3D` without bias give together.
 
-    An enlarged voxel is there eight times, so that 3³ taps fall on no more than 2³ different ones: convolving the
-    enlarged tensor is convolving the small one with 2-wide kernels of sums of the taps. That is exact but for rounding,
-    takes 8/27 of the multiply-adds for `x`, and neither the enlarged tensor nor the joined one is ever made: at 128³
-    they are the largest of the network.
+    In the enlarged tensor each voxel stands eight times, so that 3³ taps meet at most 2³ different values. So
+    convolving the enlarged tensor equals convolving the small one with 2-wide kernels whose values are sums of taps.
+    That is exact but for rounding and takes 8/27 of the multiply-adds for `x`. The enlarged and the joined tensor, at
+    128³ the largest of the network, are never made.
 
     Takes `[x]` or `[x, skip]`, `(batch, n, n, n, channels)` and `(batch, 2n, 2n, 2n, channels)`; gives
     `(batch, 2n, 2n, 2n, filters)`. The kernel is that of the `Conv3D`, the channels of `x` first.

@@ -27,8 +27,8 @@ class Validator:
     def scores(self, after_case: Callable[[int, int], None] = lambda *_: None) -> dict[str, float]:
         """`kidney_dice` and `tumor_dice`, means over the cases, and their mean, `score`.
 
-        What lies outside a case's grid (`TrainingCase.kept`) counts as missed. `after_case` is told how many cases are
-        done, and of how many; it may end the validation by raising.
+        What lies outside a case's grid (`TrainingCase.kept`) counts as missed. `after_case` is called with the number
+        of cases done and of all; it can stop the validation by raising an error.
         """
         kidney: list[float] = []
         tumor: list[float] = []

@@ -10,7 +10,7 @@ from kits_core.phantom.faults import Fault, FaultKind
 
 _PIECE_BYTES = 4 << 20
 _PIECE_S = 0.05
-"""A capped body leaves in pieces as long as this: small ones would cost more than the client that is measured."""
+"""Size of the pieces of a capped body: smaller ones would take more CPU than the client that is measured."""
 _DRIP_BYTES_PER_S = 800.0
 _HALVED = (FaultKind.RESET, FaultKind.TRUNCATE, FaultKind.STALL, FaultKind.NO_LENGTH)
 _FLIPPED = (FaultKind.BIT_FLIP, FaultKind.SPLICE)
@@ -37,7 +37,7 @@ class Body:
         return self.sent == len(self._part)
 
     def send(self, fault: Fault | None) -> None:
-        """Send everything, or what `fault` leaves of it. Raises `OSError` when the client hangs up."""
+        """Send everything, or the part that `fault` allows. Raises `OSError` when the client hangs up."""
         kind = None if fault is None else fault.kind
         size = len(self._part)
         if kind is FaultKind.DRIP:

@@ -1,4 +1,4 @@
-"""Cases that are broken at rest: what a source may really hold, one damage at a time."""
+"""Cases with broken files, as real sources have them: one kind of damage at a time."""
 
 import gzip
 from collections.abc import Callable
@@ -62,7 +62,7 @@ _OF_THE_SEGMENTATION = frozenset(
 def damage(root: Path, case: str, kind: Damage) -> Path:
     """Break a file of `case` in the dataset folder `root`; returns the file.
 
-    A `SHA256SUMS` is brought up to date: it is the content that is wrong, not the transfer.
+    A `SHA256SUMS` is updated too: the content is wrong, not the transfer.
     """
     path = root / case / (SEGMENTATION_NAME if kind in _OF_THE_SEGMENTATION else IMAGE_NAME)
     if kind in _PACKED:

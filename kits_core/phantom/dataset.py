@@ -1,4 +1,4 @@
-"""Phantom patients on disk, in the official `dataset/` layout, made once and never twice."""
+"""Phantom patients on disk, in the official `dataset/` layout. Each is made only once."""
 
 import hashlib
 import json
@@ -159,7 +159,7 @@ def _draw_grid(rng: np.random.Generator) -> tuple[Shape, tuple[float, float, flo
 
 
 def _mark(seed: int, index: int, shape: Shape, spacing_mm: tuple[float, float, float]) -> str:
-    """What the files say of their making in their headers; a whole file with this mark need not be made again."""
+    """The mark in the files' headers that says how they were made; a whole file with this mark is not made again."""
     settings = hashlib.sha256(repr((shape, spacing_mm)).encode()).hexdigest()[:8]
     return f"phantom v{_VERSION} seed {seed} case {index} grid {settings}"
 

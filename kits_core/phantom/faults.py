@@ -31,7 +31,7 @@ class FaultKind(StrEnum):
     PAGE_AS_FILE = "page_as_file"
     """The same page as application/octet-stream: no header tells it from the file."""
     DRIP = "drip"
-    """A few bytes at a time, for ever slower than any use."""
+    """A few bytes at a time, so slow that the download never ends."""
     WRONG_LENGTH = "wrong_length"
     """Content-Length says less than the whole file, and the body is as short as that."""
     REDIRECT_LOOP = "redirect_loop"
@@ -50,9 +50,9 @@ class FaultKind(StrEnum):
 class Fault:
     """`kind` happens to the first `times` requests whose path (without the first slash) matches `path_pattern`.
 
-    `path_pattern`: shell wildcards, e.g. `case_00003/*`. Requests for the start of a file alone, which look before they
-    fetch, are spared unless `probes`. `retry_after_s` goes with 429; a stall lasts `stall_s`. Faults of one path come
-    one after the other: a RESET, then a CHANGED_ETAG, is a file replaced between two attempts.
+    `path_pattern`: shell wildcards, e.g. `case_00003/*`. Requests for only the start of a file, which probe it before a
+    download, are not affected unless `probes`. `retry_after_s` goes with 429; a stall lasts `stall_s`. Faults of one
+    path come one after the other: a RESET, then a CHANGED_ETAG, is a file replaced between two attempts.
     """
 
     path_pattern: str

@@ -76,7 +76,7 @@ class DatasetHandler(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
-        """Silence: the host keeps its own log."""
+        """Logs nothing: the server keeps its own log."""
 
     def do_GET(self) -> None:
         """Answer with the file, a part of it, or a status."""
@@ -158,7 +158,7 @@ class DatasetHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Type": _FILE_TYPE, **headers}.items():
             self.send_header(name, value)
-        # Noted before it is sent: a client that has it all may look at the log at once.
+        # Noted before it is sent: a client may read the log as soon as it has received everything.
         place = self._host.record(Served(self.command, path, status, start, stop - start if with_body else 0))
         self.end_headers()
         if with_body:
@@ -168,7 +168,7 @@ class DatasetHandler(BaseHTTPRequestHandler):
     def _asked_range(self, size: int, etag: str, modified: str) -> tuple[int, int] | None:
         """First byte and the one after the last, or None for the whole file. Empty if the range lies outside it.
 
-        RFC 9110, 14.2: a malformed or multiple range, or one whose If-Range does not match, is as if not asked for.
+        RFC 9110, 14.2: a malformed or multiple range, or one whose If-Range does not match, is ignored.
         """
         found = _RANGE.fullmatch(self.headers.get("Range", ""))
         condition = self.headers.get("If-Range")

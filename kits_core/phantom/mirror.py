@@ -89,7 +89,7 @@ class Kits23Mirror:
 
     @property
     def addresses(self) -> Kits23Addresses:
-        """What the preset is told instead of the real hosts."""
+        """The addresses that replace the real hosts in the preset."""
         return Kits23Addresses(f"{self.images.address}{_REPOSITORY}", REVISION, self.labels.address, REVISION)
 
     def __enter__(self) -> Self:

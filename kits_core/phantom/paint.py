@@ -20,7 +20,7 @@ from kits_core.phantom.fields import (
 from kits_core.phantom.scenery import draw_scenery
 
 _SLAB_VOXELS = 4_000_000
-"""Voxels at full resolution in hand at once; float32 copies of this many are what painting costs beyond the result."""
+"""Voxels at full resolution that are painted at once. Beside the result, memory holds only float32 copies of these."""
 
 _PSF_MM = 0.6
 _CLOSING_MM = 9.0

@@ -24,7 +24,7 @@ class Body:
 
 
 def draw_scenery(sampled: LabelArray, outside_mm: FloatArray, grid: CoarseGrid, rng: np.random.Generator) -> FloatArray:
-    """HU of everything but the labels, float32 on the coarse `grid`.
+    """HU of everything except the labels, float32 on the coarse `grid`.
 
     `sampled`: the labels on that grid; `outside_mm`: distance to the nearest label, which is inside the body always.
     """

@@ -1,4 +1,4 @@
-"""A dataset folder on loopback HTTP, as a good host serves it, and with the faults of a bad one on request."""
+"""Serves a dataset folder on loopback HTTP, correctly or with chosen faults."""
 
 import threading
 from collections import Counter
@@ -19,7 +19,7 @@ from kits_core.phantom.handler import DatasetHandler, Served
 
 
 class Hashes(StrEnum):
-    """What the validators of a file tell of its content."""
+    """What a file's ETag headers say about its content."""
 
     LINKED = "linked"
     """The SHA-256, as ETag and as `X-Linked-ETag`."""
@@ -156,4 +156,4 @@ class _QuietServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no error of the server's, and nothing is written to stderr."""
+        """A client that hangs up is no error of the server, so nothing is written to stderr."""

@@ -1,4 +1,4 @@
-"""What a plan from a prediction says beside the plan from the reference of the same scan, value by value."""
+"""Compares the plan from a prediction with the plan from the reference of the same scan, value by value."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from kits_core.recipe.prepare import read_reference
 
 
 def compare_files(case: str, image: Path, prediction: Path, reference: Path) -> list[Pair]:
-    """Plan a segmentation and its reference alike, and pair the values of what is the same in both.
+    """Plan a segmentation and its reference in the same way, and pair the values of matching structures.
 
     Raises `CaseError` for a reference that is on another grid or has other labels.
     """
@@ -28,8 +28,8 @@ def compare_files(case: str, image: Path, prediction: Path, reference: Path) -> 
 def compare_plans(reference: Plan, prediction: Plan | None, image: Volume) -> list[Pair]:
     """Pair the values of two plans of one scan; `prediction` is None where it has nothing labelled.
 
-    `image`: the scan, or anything on its grid. A kidney is the same where its side is. Tumours are the same that share
-    voxels: one with one, the two with the largest overlap first.
+    `image`: the scan, or anything on its grid. Kidneys match by side. Tumours match if they share voxels: each with at
+    most one, the largest overlap first.
     """
     rows = [{(row.structure, row.name): row for row in plan.rows()} if plan else {} for plan in (reference, prediction)]
     known_as = {found: known for known, found in _same_tumors(reference, prediction, image)} if prediction else {}

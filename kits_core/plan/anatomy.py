@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
 
 SIDES: tuple[Side, ...] = ("left", "right", "fused", "none")
-"""Of a kidney; `none` is that of a mass without a kidney beside it, which has no side."""
+"""The side of a kidney; `none` is for a mass without a kidney beside it."""
 
 _KIDNEY_ML = 5.0  # a part of kidney that is smaller is a speck of the one it lies next to
 _TUMOR_MM3 = 50.0  # a quarter of the smallest tumour of KiTS23
@@ -78,7 +78,7 @@ class Tumor:
 
 @dataclass(frozen=True, eq=False)
 class Kidney:
-    """A kidney with the tumours and cysts that were put down to it, and nothing else, on a patch of its own.
+    """A kidney with its own tumours and cysts, and nothing else, on a patch of its own.
 
     With the side `none`: no kidney, but the tumours and cysts that lie beside none.
     """
@@ -94,10 +94,10 @@ class Kidney:
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What a label map holds, the left kidney first, last what lies beside no kidney.
+    """The structures of a label map: the left kidney first, and last what lies beside no kidney.
 
-    `specks_ml`: tumours too small to be one, and those beyond the 20 largest. `remarks`: what a reader must know, as
-    that a kidney is absent.
+    `specks_ml`: volume of parts too small to be a tumour, and of tumours beyond the 20 largest. `remarks`: what a
+    reader must know, for example that a kidney is absent.
     """
 
     kidneys: tuple[Kidney, ...]

@@ -15,7 +15,7 @@ TUMORS: tuple[Color, ...] = (
 )  # fmt: skip
 """For each of the tumours that a plan can have, by number.
 
-Each was chosen to differ most from those before it, to eyes with all three kinds of cones and to those that lack one
+Each was chosen to differ most from those before it, for normal vision and for the three kinds of colour blindness
 (simulated after Machado et al. 2009, CIEDE2000): by 9 among the first eight and by 5.9 among all. On the dark
 background each has a contrast of 4.5 or more. A tumour's number stands wherever its colour does.
 """

@@ -1,4 +1,4 @@
-"""A plan as the files of a folder: what a scan's prediction leaves beside the segmentation."""
+"""Writes a plan as files in a folder, beside the segmentation."""
 
 import json
 import time
@@ -23,12 +23,12 @@ SEGMENTATION, PLAN, PAGE, SURFACES, DICOM_SEG = (
     "segmentation.nii.gz", "plan.json", "plan.html", "surfaces", "segmentation.dcm",
 )  # fmt: skip
 RESULTS = (SEGMENTATION, DICOM_SEG, PAGE, PLAN)
-"""What every prediction may leave, beside the surfaces."""
+"""Files that a prediction may write, beside the surfaces."""
 
 
 @dataclass(frozen=True)
 class PlannedScan:
-    """What a plan says in short. `tumors`: a row a tumour, for people. `seconds`: by step."""
+    """A short summary of a plan. `tumors`: one row for each tumour, for people. `seconds`: by step."""
 
     rows: tuple[Row, ...]
     tumors: tuple[dict[str, str], ...]
@@ -71,7 +71,7 @@ def check_same_plan(folder: Path, case: str, source: str, mask: str | None = Non
     try:
         record = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         found = record.get("source"), record.get("mask")
-    except (OSError, ValueError, AttributeError):  # no plan of ours: the files are looked at, one by one
+    except (OSError, ValueError, AttributeError):  # no plan of kits: the files are checked one by one
         return
     if found != (source, mask):
         whose = "another scan" if found[0] != source else "another segmentation"

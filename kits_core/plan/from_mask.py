@@ -1,4 +1,4 @@
-"""A plan of a mask that someone has: no model, no server, no catalog."""
+"""A plan from a mask of the user's own: no model, no server, no catalog."""
 
 import tempfile
 from collections.abc import Callable
@@ -58,9 +58,9 @@ def plan_mask(
     """Write plan, measurements, surfaces, page and labels of a mask into a folder of `out` with the scan's name.
 
     `created`: the time, for the page. `told`: what the plan says of scan and mask; their paths and the scan's identity
-    if None. Of the others, see `read_mask`. All is made beside the folder and put in place
-    when it is whole. Raises `CaseError` for what `read_scan`, `read_mask` and `make_plan` refuse, and for a folder that
-    holds the scan, the mask, the plan of another one, or a file that kits did not write.
+    if None. Of the others, see `read_mask`. All files are made in a temporary folder and moved into place when they are
+    complete. Raises `CaseError` for what `read_scan`, `read_mask` and `make_plan` refuse, and for a folder that holds
+    the scan, the mask, the plan of another one, or a file that kits did not write.
     """
     folder = out / scan.name
     told = told or Told(str(scan.path.absolute()), str(mask.absolute()), identity_of(scan))
@@ -87,7 +87,7 @@ def plan_mask(
 
 
 def _check_apart(scan: Scan, mask: Path, folder: Path) -> None:
-    """Raise `CaseError` for a folder of results that holds what they are made from."""
+    """Raise `CaseError` for a results folder that contains the scan or the mask."""
     place = folder.resolve()
     if inside := [file for file in (*scan.files, mask) if file.resolve().is_relative_to(place)]:
         raise CaseError(

@@ -119,7 +119,7 @@ def _in_the_kidney(shape: Shape, inside: Points, around: Surroundings) -> Iterat
         return
     yield Value("exophytic_fraction", float(1 - around.outline.holds(inside).mean()))
     faces = np.asarray(shape.mesh.triangles_center)
-    # A face lies on what is nearer: kidney tissue, or the organ's own surface.
+    # A face belongs to the nearer one: kidney tissue or the organ's own surface.
     on_tissue = around.tissue.at(faces) < -around.organ.at(faces)
     yield Value("contact_mm2", float(np.asarray(shape.mesh.area_faces)[on_tissue].sum()))
 

@@ -1,4 +1,4 @@
-"""A plan: everything that a label map tells of kidneys and tumours."""
+"""A plan: everything that a label map says about kidneys and tumours."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def doubts(self) -> list[str]:
-        """What no kidney looks like, so that the segmentation is probably wrong there."""
+        """Sizes that no kidney has, so that the segmentation is probably wrong there."""
         found = []
         for kidney in self.kidneys:
             if kidney.side == "none":

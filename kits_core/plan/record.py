@@ -1,4 +1,4 @@
-"""A plan that lies in a folder: which scan it is of, and who segmented it."""
+"""A plan in a folder: its scan, and who segmented it."""
 
 import json
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ def _exophytic(values: Mapping[str, float | None]) -> Component:
     share = values["exophytic_fraction"]
     if share is None:
         return Component("E", None, "unknown without a kidney beside it")
-    points = 1 if share >= 0.5 else 2 if share >= 0.01 else 3  # a hundredth is what voxels leave of nothing
+    points = 1 if share >= 0.5 else 2 if share >= 0.01 else 3  # below a hundredth it is an effect of the voxels
     return Component("E", points, f"{share:.0%} exophytic")
 
 

@@ -114,7 +114,7 @@ def shape_of(mask: Mask, spacing_mm: Spacing, *, round_mm: float = 0.0) -> Shape
 
 
 def rounded_shape_of(mask: Mask, spacing_mm: Spacing) -> Shape:
-    """As `shape_of`, without edges: what a tumour is like, and what slices drawn one by one should look like."""
+    """As `shape_of`, but smoother: for tumours, and for masks that were drawn slice by slice."""
     return shape_of(mask, spacing_mm, round_mm=max(_ROUND_MM, 0.8 * max(spacing_mm)))
 
 

@@ -21,7 +21,7 @@ GLB = "surfaces.glb"
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A closed surface in patient millimetres (LPS), normals outwards. `is_estimate`: not labelled, but concluded.
+    """A closed surface in patient millimetres (LPS), normals outwards. `is_estimate`: estimated, not labelled.
 
     `color`: red, green, blue from 0 to 255. `opacity`: from 0 to 1.
     """

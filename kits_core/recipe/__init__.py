@@ -1,4 +1,4 @@
-"""How a case becomes a network input, and what that costs. `Recipe` alone comes with the package: it starts fast."""
+"""How a case becomes a network input, and what that costs. The package imports only `Recipe`, to start fast."""
 
 from kits_core.recipe.recipe import Recipe
 

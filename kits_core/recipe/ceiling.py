@@ -35,5 +35,5 @@ def ceilings(
 
 
 def perfect_prediction(prepared: NDArray[np.uint8], grid: GridMap) -> NDArray[np.uint8]:
-    """What a model without error would give: the prepared labels, uint8 `grid.shape`, on the scan's original grid."""
+    """The result of a model without errors: the prepared labels, uint8 `grid.shape`, on the scan's original grid."""
     return restore_labels(np.eye(3, dtype=np.float32)[prepared], grid)

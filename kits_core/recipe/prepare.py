@@ -27,7 +27,7 @@ _MEND = "correct it at its source, then run ingest again"
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """What was made of a case. Paths and hashes of labels are None, and the statistics empty, without a reference.
+    """A prepared case. Without a reference, the labels' paths and hashes are None, and the statistics are empty.
 
     `grid`: what the network sees of the scan; the files reach `Recipe.context` voxels beyond it. `kept`: for each label
     present, the share of its voxels inside the grid. `volumes_ml`: kidney and tumour on the grid, as the network is to

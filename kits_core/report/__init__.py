@@ -1,1 +1,1 @@
-"""What a run is told with: figures, a methods paragraph, one self-contained HTML page."""
+"""The report of a run: figures, a methods paragraph, one self-contained HTML page."""

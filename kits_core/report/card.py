@@ -45,6 +45,6 @@ research; no one may be treated by what it says.
 
 - The checkpoint was chosen by the validation cases, so its score on them flatters it. An evaluation on the original grid,
   with intervals and the worst cases, is made by `kits evaluate --model {lineage.model_id}`.
-- What it was trained on bounds what it can do: on scans and patients unlike its training cases, as on patients without
-  a tumour where all of these have one, nothing was measured.
+- It was only measured on cases like its training cases. Nothing is known about other scans and patients, for example
+  about patients without a tumour if all training cases have one.
 {licence}"""

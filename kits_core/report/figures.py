@@ -192,10 +192,10 @@ def case_slices(
 
 
 def _plain(text: str) -> str:
-    """A stranger's text for a label.
+    """Outside text, made safe for a label.
 
-    Matplotlib would set what stands between two dollars as a formula, or fail, and would leave the figure no room
-    beside a long one.
+    Matplotlib would read text between two dollar signs as a formula, or fail, and a long label would leave no room for
+    the figure.
     """
     line = drawable(one_line(text))
     return (line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…").replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""What a dataset looks like: the distribution of every property that decides how it can be used, and who stands out."""
+"""A dataset's fingerprint: the distribution of each property that decides how it can be used, and the outliers."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _COLUMNS = 4
 
 @dataclass(frozen=True)
 class Property:
-    """A column of the fingerprint and what people read it as.
+    """A column of the fingerprint, and its title for people.
 
     `resolution`: a difference that means nothing, in the column's unit, or as a share of the value where that is
     looked at on a logarithmic scale.
@@ -115,7 +115,7 @@ def _values(frame: pd.DataFrame, column: Property) -> "pd.Series[float]":
 
 
 def _limits(values: "pd.Series[float]", column: Property) -> tuple[float, float]:
-    """Where the histogram starts and ends: never so close that differences that mean nothing look large."""
+    """Where the histogram starts and ends: wide enough that meaningless differences do not look large."""
     low, high = float(values.min()), float(values.max())
     margin = 2 * column.resolution
     if column.logarithmic:

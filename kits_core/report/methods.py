@@ -42,7 +42,7 @@ class Lineage:
 
     @property
     def licence(self) -> str:
-        """KiTS's where the cases are KiTS's, else empty: of other data nothing is known."""
+        """KiTS's licence where the cases are KiTS's, else empty: for other data it is not known."""
         return LICENCE if is_kits(self.dataset, self.source) else ""
 
 
@@ -135,7 +135,7 @@ _SCORING = (
 
 
 def comparability(summary: OfficialSummary) -> str:
-    """What may be made of official means beside those of the challenge's winner."""
+    """How to read official means beside those of the challenge's winner."""
     return (
         f"The KiTS23 challenge ranked by these two means. Its winner had {WINNER_DICE:.3f} and {WINNER_SURFACE_DICE:.3f} "
         "on 110 hidden cases, whose references are not public. The rules, regions and tolerances are the same here. The "
@@ -203,7 +203,7 @@ def _training(lineage: Lineage) -> str:
 
 
 def _particulars(config: TrainingConfig) -> Iterator[str]:
-    """What of the settings is not the usual."""
+    """The settings that are not the usual ones."""
     if config.begins_with is not None:
         yield f", beginning with the weights of the model of SHA-256 {config.begins_with}"
     if config.micro_batch is not None:

@@ -82,7 +82,7 @@ class Look:
         return {**style(), **paper}
 
     def pt(self, size: float) -> float:
-        """A size that is meant beside the page's letters, beside these."""
+        """A size that fits a page's letters, scaled to the letters of this figure."""
         return size if self.width_mm is None else size * _PAPER_PT / _PAGE_PT
 
     def area(self, points: float) -> float:
@@ -90,7 +90,7 @@ class Look:
         return points * 0.6 if self.is_narrow else points
 
     def inches(self, width: float, height: float, *, pictures: bool = False) -> tuple[float, float]:
-        """Width and height in inches of what is so large on a page; less low than narrow, unless it holds pictures."""
+        """Width and height in inches, from those on a page. The height shrinks less, unless it holds pictures."""
         if self.width_mm is None:
             return width, height
         ratio = self.width_mm / 25.4 / width

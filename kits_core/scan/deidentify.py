@@ -35,16 +35,16 @@ _METHOD = "DICOM PS3.15 Basic Profile; UIDs by keyed hash"
 _PROFILE = Code("113100", "DCM", "Basic Application Confidentiality Profile")
 
 _TELLING = {"PN", "LO", "SH", "ST", "LT", "UT", "DA", "DT"}
-"""Representations of values that may tell who a patient is."""
+"""Value representations that may identify a patient."""
 _TELLING_GROUPS = {0x0008, 0x0010, 0x0012, 0x0020, 0x0032, 0x0038, 0x0040}
 _HARMLESS = {"Modality", "Manufacturer", "SpecificCharacterSet", "CodeValue", "CodingSchemeDesignator", "CodeMeaning"}
 _LEAST_LETTERS = 4
-"""Shorter values are words and numbers that stand in any text."""
+"""Shorter values are words and numbers that occur in any text."""
 
 
 @dataclass(frozen=True)
 class Hidden:
-    """For whom a file is de-identified: the patient's pseudonym, and what gives another UID for a UID."""
+    """How a file is de-identified: the patient's pseudonym, and the function that replaces a UID."""
 
     patient: str
     uid: Callable[[str], str]

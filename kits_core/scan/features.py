@@ -1,4 +1,4 @@
-"""What a scan is like, in a few numbers that can be compared with those of other scans."""
+"""Describes a scan in a few numbers that can be compared with those of other scans."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ KIDNEY_MEDIAN = "kidney_median_hu"
 
 @dataclass(frozen=True)
 class Feature:
-    """How a feature is spoken of. `margin`: the least by which its training range is widened. `digits`: decimals."""
+    """How a feature is shown. `margin`: the least by which its training range is widened. `digits`: decimals."""
 
     words: str
     unit: str

@@ -1,4 +1,4 @@
-"""Which scans are meant by the paths on a command line."""
+"""Finds the scans that the paths on a command line mean."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +40,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Found:
-    """The scans in the order of the paths, and a reason for each path, file or series that is none."""
+    """The scans in the order of the paths, and a reason for each path, file or series that is no scan."""
 
     scans: tuple[Scan, ...]
     refused: tuple[CaseError, ...]

@@ -1,4 +1,4 @@
-"""Whatever goes wrong while a DICOM scan is read is that scan's problem, and stops no other."""
+"""An error while one DICOM scan is read becomes that scan's problem. The other scans go on."""
 
 import warnings
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ _LONGEST = 300
 
 @contextmanager
 def reading_dicom(case: str) -> Iterator[None]:
-    """Read odd headers without a word, and raise `CaseError` naming `case` for all that is no `KitsError` yet.
+    """Read odd headers without warnings, and turn every error that is no `KitsError` into a `CaseError` naming `case`.
 
-    Hospitals' headers break small rules, which is not ours to correct, and libraries raise errors of every kind for
-    values that nobody foresaw; the cause stays attached.
+    Hospitals' headers break small rules, which we do not correct, and libraries raise many kinds of errors for
+    unexpected values. The cause stays attached.
     """
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -32,7 +32,7 @@ BROKEN = (
     *(InvalidDicomError, BytesLengthException, struct.error, NotImplementedError, EOFError, OverflowError),
     *(ValueError, TypeError, KeyError, AttributeError, zlib.error),
 )
-"""What pydicom was seen to raise on files that are cut off or damaged at random places."""
+"""Errors that pydicom raised in tests with cut and damaged files."""
 
 Numbers = tuple[float, ...]
 T = TypeVar("T")
@@ -150,7 +150,7 @@ def _used_bits(data: Dataset, bits: int) -> int:
 
 
 def _text(data: Dataset, tag: str) -> str:
-    """Without what pads it, and with a mark for each character that a terminal would obey."""
+    """Without padding, and with a mark for each character that controls a terminal."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(data.get(tag) or "").strip(" \0"))
 
 

@@ -12,7 +12,7 @@ from kits_core.scan.find import Scan
 from kits_core.scan.header import BROKEN
 
 MAKER = "kits-platform"
-"""Who made it, says a SEG of ours: so a prediction is told from what a person drew."""
+"""The maker that our SEG files name: it tells a prediction from a person's drawing."""
 _TAGS = ["SpecificCharacterSet", "PatientName", "PatientID", "StudyDate", "SeriesDescription", "SeriesNumber"]
 
 
@@ -34,7 +34,7 @@ class Identity:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What is known, by its name for people; of a DICOM series also that something is not stated."""
+        """The known facts by their names for people. For a DICOM series it also says which are not stated."""
         if self.file:
             return {"File": self.file}
         named = {
@@ -61,7 +61,7 @@ def identity_of(scan: Scan) -> Identity:
         return Identity(file=scan.path.name)
     try:
         with disable_value_validation(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of character sets and dates that are none
+            warnings.simplefilter("ignore", UserWarning)  # for unknown character sets and invalid dates
             data = dcmread(scan.files[0], stop_before_pixels=True, specific_tags=_TAGS, force=True)
             return Identity(
                 patient=readable_name(_text(data, "PatientName")),

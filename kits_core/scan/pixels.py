@@ -77,7 +77,7 @@ def _fits_int16(values: NDArray[Any]) -> bool:
 def wrong_length(path: Path, size: int, padding: int) -> str | None:
     """How much of `size` bytes of pixels is missing at the end of a file, or that there are `padding` or more too many.
 
-    GDCM and pydicom decode some files that are cut off without a word. Of compressed pixels, whether they end properly.
+    GDCM and pydicom decode some cut files without an error. For compressed pixels, this checks that they end properly.
     """
     with path.open("rb") as file:
         data = dcmread(file, stop_before_pixels=True, specific_tags=[], force=True)

@@ -1,4 +1,4 @@
-"""Is a scan outside of what the model was trained on? Evidence in words, feature by feature."""
+"""Is a scan unlike the model's training cases? Reasons in words, feature by feature."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from kits_core.geometry.volume import Volume
 from kits_core.scan.features import FEATURES, KIDNEY_MEDIAN
 
 _FEW_CASES = 50
-"""Below, a percentile of 1 is an extrapolation from the last one or two cases."""
+"""With fewer cases, the 1st percentile would depend on one or two cases only."""
 _WIDENED_BY = 0.1
 _UNENHANCED_BELOW_HU = 70
 """Kidneys have 30 to 40 HU without contrast and over 100 in every phase with it; halfway between."""
@@ -25,7 +25,7 @@ _FACES = {
 
 @dataclass(frozen=True)
 class Range:
-    """What `cases` training cases had of a feature: `low` to `high`; what is `margin` and more beyond is flagged."""
+    """The range of a feature in `cases` training cases, `low` to `high`. Values beyond `margin` are flagged."""
 
     low: float
     high: float
@@ -88,7 +88,7 @@ class Flag:
 def flags(
     described: Mapping[str, float], reference: Reference, volume: Volume, labels: NDArray[np.uint8]
 ) -> tuple[Flag, ...]:
-    """What is unlike the training cases, or wrong with the labels; empty where nothing is.
+    """Differences from the training cases, and problems of the labels; empty where there are none.
 
     `described`: of `describe(volume, labels)`. A feature that no training case has is not compared.
     """

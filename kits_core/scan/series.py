@@ -65,8 +65,8 @@ def group(paths: Iterable[Path]) -> tuple[Series, ...]:
 def choose(case: str, found: Sequence[Series], uid: str | None) -> Series:
     """The one of at least one series that is meant: `uid`, or the only one that can be meant.
 
-    What is no CT, a localizer or of fewer than four slices is no choice beside a CT that is; alone, it is given back,
-    so that reading it says what is wrong with it. Raises `CaseError` with a list of all otherwise.
+    Beside a usable CT, a series that is no CT, is a localizer or has fewer than four slices is ignored. Alone, it is
+    returned, so that reading it says what is wrong. Raises `CaseError` with a list of all otherwise.
     """
     listed = "; ".join(series.line for series in found)
     if uid is not None:

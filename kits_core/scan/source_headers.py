@@ -1,4 +1,4 @@
-"""The headers of a series as a DICOM SEG of it needs them; what of them cannot be copied is mended or left out."""
+"""The headers of a series as a DICOM SEG needs them. What cannot be copied is mended or left out."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -11,7 +11,7 @@ from kits_core.geometry.volume import Affine, Shape, Volume
 from kits_core.scan.stack import Stack
 
 _AIR_HU = -1000
-_NO_SHIFT_VOX = 1e-3  # what positions are rounded by must not add a column
+_NO_SHIFT_VOX = 1e-3  # rounded positions must not add a column
 
 
 def untilt(hu: NDArray[Any], stack: Stack) -> Volume:

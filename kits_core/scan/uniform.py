@@ -43,7 +43,8 @@ def _check_kind(case: str, header: Header) -> None:
         raise CaseError(
             case, expected="a CT", got=f"modality {header.modality or 'none'} in {name}", next_step="give a CT"
         )
-    # Of an enhanced CT, GDCM 3.2.5 gives every frame the first one's rescaling, and no spacing to frames out of order.
+    # For an enhanced CT, GDCM 3.2.5 applies the first frame's rescaling to all, and gives no spacing if frames are out
+    # of order.
     if header.frames != 1:
         raise CaseError(
             case,
@@ -62,7 +63,7 @@ def _check_kind(case: str, header: Header) -> None:
 
 
 def _check_bits(case: str, header: Header) -> None:
-    """Of contradicting bits, each reader makes something else."""
+    """Each program reads contradicting bits in another way."""
     if header.used_bits and header.bits in _BITS and header.signed is not None:
         return
     raise CaseError(
@@ -74,7 +75,7 @@ def _check_bits(case: str, header: Header) -> None:
 
 
 def _check_rescale(case: str, header: Header) -> None:
-    """What GDCM makes of a slope of "abc" or infinity is no HU."""
+    """GDCM reads a slope of "abc" or infinity as a number, and the result is no HU."""
     scale = (header.slope, header.intercept)
     if not all(number is None or np.isfinite(number) for number in scale) or header.slope == 0:
         raise CaseError(

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from kits_core.disk import RESERVE_BYTES, FullDiskError, readable
 
 _UNKNOWN_GROWTH = 4
-"""Converted bytes by archive byte where the header could not be read ahead. CT as int16 gzips to a half or third."""
+"""Converted bytes for each archive byte, if the header could not be read. Gzip makes int16 CT 2 to 3 times smaller."""
 
 
 @dataclass(frozen=True)
 class FileCost:
-    """A file of a case to fetch: bytes of its archive and of what it is converted to; None where nobody said."""
+    """A file to fetch: bytes of its archive and of the converted file; None where unknown."""
 
     case: str
     archive_bytes: int | None
@@ -34,7 +34,7 @@ class Budget:
     largest: tuple[str, int] | None = None
 
     def check(self) -> None:
-        """Raise `KitsError` if what is to come does not fit."""
+        """Raise `KitsError` if the files to fetch do not fit."""
         if self.files and self.disk_bytes + RESERVE_BYTES > self.free_bytes:
             most = f"; {self.largest[0]} takes most, {readable(self.largest[1])}" if self.largest else ""
             raise FullDiskError(

@@ -1,4 +1,4 @@
-"""Clinical records: what people filter by as typed columns, the rest as it came."""
+"""Clinical records: typed columns for what people filter by, and all other values unchanged."""
 
 import math
 from collections.abc import Callable
@@ -108,7 +108,7 @@ def read_clinical(path: Path) -> Clinical:
 
 
 def record_of(case: str, entry: dict[str, Any]) -> tuple[ClinicalRecord, list[str]]:
-    """The record, and a word on each value of it that was of another type."""
+    """The record, and a note on each of its values that had another type."""
     columns: dict[str, Any] = {}
     turned = []
     for column, (key, kind) in COLUMNS.items():

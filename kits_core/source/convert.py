@@ -81,7 +81,7 @@ class LoadedLabels:
 
 
 class _NotInt16Error(Exception):
-    """Some voxel does not fit; the caller starts again with another type."""
+    """A voxel does not fit into the type; the caller starts again with another one."""
 
 
 def convert_image(source: Path | Growing, target: Path, *, case: str | None = None) -> ConvertedImage:
@@ -157,7 +157,7 @@ class _Labels:
     def __call__(self, values: Raw) -> Raw:
         labels, rounded = to_labels(values, self._reader.error, self._meanings)
         self._rounded |= rounded
-        # Four comparisons of bytes take an eighth of the time of `bincount`, which widens each to 64 bits.
+        # Four comparisons of bytes take an eighth of the time of `bincount`, which converts each byte to 64 bits.
         self.counts += [np.count_nonzero(labels == label) for label in Label]
         return labels
 
@@ -286,7 +286,7 @@ def _header(reader: NiftiReader, dtype: np.dtype[Any]) -> bytes:
 
 
 def _sampling_stride(facts: NiftiFacts) -> int:
-    """Every how many voxels one is sampled: coprime with the grid, or the sample would be a few columns of it."""
+    """The sampling step in voxels. It shares no factor with the grid; otherwise the sample would be a few columns."""
     stride = max(1, facts.voxels // _SAMPLE_VOXELS)
     while math.gcd(stride, facts.shape[0] * facts.shape[1]) != 1:
         stride += 1

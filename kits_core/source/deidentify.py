@@ -1,4 +1,4 @@
-"""Clinical records without what tells who a patient is: what analyses count and filter by stays."""
+"""Clinical records without identifying values. Values that analyses count and filter by stay."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from kits_core.source.clinical import ClinicalRecord
 
 _OLDEST = 90
-"""HIPAA's Safe Harbor: ages above 89 tell of so few people that they count as one group."""
+"""HIPAA's Safe Harbor: so few people are older than 89 that they count as one group."""
 _OFFICIAL = frozenset(
     {
         *("comorbidities", "hospitalization", "er_visit", "readmission", "surgical_approach", "estimated_blood_loss"),
@@ -18,14 +18,15 @@ _OFFICIAL = frozenset(
 )
 """Keys of KiTS23's records beyond the columns. A hospital's own keys may hold anything, and are left out."""
 _FREE_TEXT = " \t\n,;:/@"
-"""What the words of KiTS23's categories, such as `partial_nephrectomy`, have none of, and sentences and names have."""
+"""Characters that sentences and names have, and KiTS23's categories, such as `partial_nephrectomy`, do not."""
 _LONGEST_WORD = 40
 
 
 def deidentified(record: ClinicalRecord, case: str, pseudonym: Callable[[str], str]) -> ClinicalRecord:
     """The record of `case`, which is its pseudonym. `pseudonym` gives one for the patient's id.
 
-    Ages from 90 on are 90. Texts that are no single word, as categories are, and keys that KiTS23 has not are left out.
+    Ages from 90 on are 90. Only texts of a single word stay, as categories are. Keys that KiTS23 does not have are left
+    out.
     """
     columns: dict[str, Any] = {name: _category(value) for name, value in record.items() if name != "extra"}
     patient, age = record["patient_id"], record["age_years"]

@@ -1,4 +1,4 @@
-"""One download: the `.partial` that it grows, the sidecar that guards it, and the bytes of one answer into it."""
+"""One download: its `.partial` file, the sidecar with its ETag, and writing the bytes of one answer."""
 
 import fcntl
 import hashlib
@@ -26,7 +26,7 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 @dataclass(frozen=True)
 class _Guard:
-    """What the sidecar of a `.partial` says of the bytes in it."""
+    """What the sidecar says about the bytes of a `.partial`."""
 
     url: str
     etag: str
@@ -38,7 +38,7 @@ def partial_file(target: Path) -> Path:
 
 
 def guard_file(target: Path) -> Path:
-    """Where the note lies of what guards a download's first bytes. A kill just after the last byte leaves it there."""
+    """Path of the sidecar for a download. A kill just after the last byte leaves it there."""
     return target.with_name(f"{partial_file(target).name}.json")
 
 
@@ -64,7 +64,7 @@ class Download:
         return self._guarded and self.bytes > self._had
 
     def resume(self) -> str | None:
-        """Take over the bytes that are there; the ETag that guards them, or None for a fresh start."""
+        """Use the bytes that are already there. Returns their ETag, or None for a fresh start."""
         try:
             known = _Guard(**json.loads(self._sidecar.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -81,7 +81,7 @@ class Download:
         return known.etag
 
     def forget(self) -> None:
-        """Drop what is there: it is no start for the next attempt."""
+        """Delete the bytes: the next attempt cannot use them."""
         self._restart()
         self._guarded = False
         self._sidecar.unlink(missing_ok=True)
@@ -106,7 +106,7 @@ class Download:
         self._sidecar.unlink(missing_ok=True)
 
     def receive(self, answer: Answer, guard: str | None, pace: Pace, watch: StallWatch) -> None:
-        """Write the body behind, or in place of, what is there; the file is complete when this returns."""
+        """Append the body to the bytes that are there, or replace them. The file is complete when this returns."""
         response = answer.response
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and guard:
             self._finished_or_restart(response, guard)
@@ -120,7 +120,7 @@ class Download:
             raise TransferError(self.url, "the server compresses what must come as it is", retryable=False)
         total = self._place(response, guard) or answer.linked_size
         asked_at = time.monotonic()
-        # Without a size of our own the pieces come as the network brings them, and a drip is seen.
+        # Without a fixed size the pieces come as they arrive, so that a very slow transfer is noticed.
         for chunk in response.iter_raw():
             if watch.stalled(time.monotonic() - asked_at, len(chunk)):
                 raise TransferError(self.url, "the connection has almost stalled", retryable=True)
@@ -136,7 +136,7 @@ class Download:
             raise TransferError(self.url, f"expected {total} bytes, got {got}", retryable=True)
 
     def _place(self, response: httpx.Response, guard: str | None) -> int | None:
-        """Set the file to where this response's body starts; the whole file's size if the response tells it."""
+        """Move to where this response's body starts. Returns the whole file's size if the response states it."""
         length = whole(response.headers.get("Content-Length"))
         if response.status_code == httpx.codes.PARTIAL_CONTENT:
             if response.headers.get("ETag") != guard:
@@ -162,7 +162,7 @@ class Download:
             raise TransferError(self.url, "the file changed between two attempts", retryable=True)
 
     def _begin(self, etag: str | None) -> None:
-        """Note the guard before the first byte: bytes without one are never resumed. Weak ETags do not guard bytes."""
+        """Write the ETag before the first byte: bytes without one are never resumed. Weak ETags are not enough."""
         self._guarded = etag is not None and not etag.startswith("W/")
         if etag is not None and self._guarded:
             self._sidecar.write_text(json.dumps(asdict(_Guard(self.url, etag))), encoding="utf-8")
@@ -194,7 +194,7 @@ class Download:
 def open_download(url: str, target: Path, growing: Growing | None = None) -> Iterator[Download]:
     """The download of `url` to `target`, held by this process alone. The lock dies with the process.
 
-    `growing` is told of what arrives. Raises `TransferError` where another process holds it.
+    `growing` is told how many bytes have arrived. Raises `TransferError` where another process holds it.
     """
     partial = partial_file(target)
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)

@@ -33,7 +33,7 @@ class Growing:
         self._finished, self._over = False, False
 
     def begin(self, partial: Path, size: int) -> None:
-        """The download writes to `partial`, and its first `size` bytes are there. What was read before is void."""
+        """The download writes to `partial`, and its first `size` bytes are there. Earlier reads are void."""
         with self._changed:
             self._version += self._bytes > 0
             self._let_go()
@@ -47,7 +47,7 @@ class Growing:
             self._changed.notify_all()
 
     def end(self, *, finished: bool) -> None:
-        """Nothing more comes. Only the first call counts."""
+        """No more bytes will come. Only the first call counts."""
         with self._changed:
             if not self._over:
                 self._finished, self._over = finished, True
@@ -73,7 +73,7 @@ class Growing:
                 return 0
             read = os.preadv(self._descriptor, [buffer[:there]], position)
         if not read:
-            # The download that begins again has cut the file, and has not said so yet.
+            # A restarted download has truncated the file and has not reported it yet.
             raise BrokenOffError(self.name)
         return read
 
@@ -100,8 +100,8 @@ class _Stream(io.RawIOBase):
 def read_on_arrival(target: Path, fetch: Callable[[Growing], T], read: Callable[[Growing], R]) -> tuple[T, R | None]:
     """Bring a file to `target` with `fetch`, while another thread reads it with `read`; what both returned.
 
-    None for the second where reading came to nothing, for whatever reason: the file at `target` is read again by whom
-    it concerns. Raises what `fetch` raises.
+    The second is None if reading failed for any reason: the caller then reads the file at `target` again. Raises what
+    `fetch` raises.
     """
     growing = Growing(target)
     try:

@@ -1,4 +1,4 @@
-"""HTTP as transfer needs it: time-outs, redirects that never leave https, and failures that say if a retry helps."""
+"""HTTP for transfers: time-outs, redirects that never leave https, and errors that say if a retry helps."""
 
 import logging
 import math
@@ -28,8 +28,8 @@ class TransferError(KitsError):
     """A file could not be fetched. `retryable`: whether asking again can help; the caller decides when and how often.
 
     `retry_after_s`: what the server asked to wait; None where it did not say. `status`: the HTTP status, if one came.
-    `wrong_bytes`: what arrived is no start for the next attempt. `progressed`: what arrived will be resumed. The
-    message never holds what an address may keep secret: see `redacted`.
+    `wrong_bytes`: the bytes that arrived cannot be used. `progressed`: the bytes that arrived will be resumed. The
+    message never contains secrets of an address: see `redacted`.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ def _authorise(request: httpx.Request, url: str, token: str) -> None:
 
 
 def whole(text: str | None) -> int | None:
-    """A count of bytes as a header states it; None for none and for nonsense."""
+    """A number of bytes from a header; None if it is missing or invalid."""
     return int(text) if text is not None and _WHOLE.fullmatch(text) else None
 
 

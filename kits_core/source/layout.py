@@ -1,4 +1,4 @@
-"""What a layout of files is: how to find it in a folder, and what it is called."""
+"""A layout of files: how to recognise it in a folder, and its name."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ PLACE = "{case}"
 
 @dataclass(frozen=True)
 class Reading:
-    """What people may say of a folder. `labels`: what the names, or the values, of structures mean.
+    """What people may state about a folder. `labels`: what the names, or the values, of structures mean.
 
     `images`, `masks`: where the files lie below the folder, as `scans/{case}_ct.nii.gz`.
     """
@@ -57,8 +57,8 @@ class Layout:
 
     `find`: the source that a folder is, or None where it is none of this layout. Raises `KitsError` for one that is,
     but cannot be used. `order`: layouts with a smaller one are asked first.
-    `write`: writes contents into an empty folder, and calls with the name of each case as it is there; None where
-    nobody asks for this layout.
+    `write`: writes contents into an empty folder, and calls back with each case's name once it is written; None if this
+    layout cannot be written.
     """
 
     name: str
@@ -130,7 +130,7 @@ def check_pattern(pattern: str) -> str:
 
 
 def put(source: Path, target: Path, *, is_mask: bool = False) -> None:
-    """A file of the home under a name of an export: an image by a second name, where the file system has such.
+    """Put a file of the home into an export: an image as a hard link where the file system supports it.
 
     A mask is copied, because masks are what people correct, and the home's own must stay.
     """

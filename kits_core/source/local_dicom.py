@@ -70,7 +70,7 @@ def _stamp(wanted: DicomFiles) -> str:
 
 
 def _meaning(wanted: DicomFiles) -> list[str]:
-    """What was said of the names of the structures that the file has, where they usually mean nothing or another."""
+    """The given meanings of the file's structure names, where they differ from the usual ones."""
     if wanted.drawn is None or not wanted.labels.entries:
         return []
     usual, said = LabelMap(), wanted.labels
@@ -80,7 +80,7 @@ def _meaning(wanted: DicomFiles) -> list[str]:
 
 
 def _sha256(files: Iterable[Path], meaning: Iterable[str]) -> str:
-    """Of the contents and what they mean: neither names nor the order of files change a series."""
+    """A hash of the contents and their meaning: names and order of files do not change it."""
     return hashlib.sha256("".join([*sorted(map(sha256_of, files)), *meaning]).encode()).hexdigest()
 
 

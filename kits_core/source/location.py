@@ -1,4 +1,4 @@
-"""Where a case's files are, and the protocol of whatever knows that: a source."""
+"""Where a case's files are, and the protocol of a source, which knows that."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Location:
 class CaseLocations:
     """Where one case's files are. Without a segmentation it is a case to predict.
 
-    `patient`: whose scan it is, where the files say; a split parts no patient from themselves.
+    `patient`: whose scan it is, if the files say so. A split keeps all scans of a patient on one side.
     """
 
     case: str
@@ -55,7 +55,7 @@ class CaseLocations:
 
 
 class Source(Protocol):
-    """Where cases come from. Asking is cheap: what a source knows, it learned when it was opened."""
+    """Where cases come from. Its methods are cheap: it learns everything when it is opened."""
 
     @property
     def name(self) -> str:

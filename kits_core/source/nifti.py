@@ -21,7 +21,7 @@ _AGAIN = "correct it at the source; the next ingestion fetches it anew"
 _GZIP_MAGIC = b"\x1f\x8b"
 _SIZE_OF_HEADER = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _MAGIC = {348: b"n+1\0", 540: b"n+2\0"}
-_LINE_ENDS = (b"\r\n\x1a\n", bytes(4))  # what a transfer as text destroys; some writers leave it out
+_LINE_ENDS = (b"\r\n\x1a\n", bytes(4))  # damaged by a transfer as text; some writers leave it out
 _FURTHEST_START = 1 << 20
 _MOST_PACKED = 1032
 """Deflate makes at most so many bytes of one (RFC 1951: 258 of two bits)."""
@@ -82,7 +82,7 @@ class NiftiReader:
         """All voxels as stored, in the order of the disk (first axis fastest), up to `voxels` at once, 1-D.
 
         Raises `CaseError` if data are missing, if the archive's checksum is wrong, or if there is more than the header
-        says; reading stops there, so that a file that unpacks without end costs nothing.
+        says; reading stops there, so that a file that unpacks to an endless stream does no harm.
         """
         dtype = self.header.get_data_dtype()
         left = self.facts.voxels

@@ -26,9 +26,9 @@ class Pace:
 
 
 class StallWatch:
-    """Sees when fewer than `least_bytes_per_s` came over the last `window_s` seconds of waiting for the network.
+    """Detects when fewer than `least_bytes_per_s` came over the last `window_s` seconds of waiting for the network.
 
-    Only the waiting counts: time in which the receiver wrote to a disk or held back for its own cap does not.
+    Only waiting for the network counts, not the time for writing to a disk or for the receiver's own cap.
     """
 
     def __init__(self, window_s: float, least_bytes_per_s: float) -> None:

@@ -50,7 +50,7 @@ class Kits23Addresses:
 def is_kits(dataset: str, source: str) -> bool:
     """Whether data are KiTS's, so that its licence holds: by the dataset's name, or by where they came from.
 
-    `source`: a URL or folder. It is KiTS's where a part of it is called as the challenge's data and repositories are.
+    `source`: a URL or folder. It is KiTS's if a part of it has the name of the challenge's data or repositories.
     """
     parts = {dataset.lower(), *re.split(r"[/\\]+", source.lower())}
     return not parts.isdisjoint(_NAMES)

@@ -1,4 +1,4 @@
-"""What a source says of a file without sending it: has it changed, how large is it, and how large will it be?"""
+"""Asks a source about a file without downloading it: has it changed, how large is it, how large will it be?"""
 
 import zlib
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from kits_core.source.http import Answer, check_status, whole
 from kits_core.source.nifti import NiftiReader, is_packed, most_bytes
 
 PROBE_BYTES = 2048
-"""How much of a file is looked at: a gzipped NIfTI header takes a few hundred bytes."""
+"""Bytes of a file that are read: a gzipped NIfTI header takes a few hundred."""
 
 _UNPACKED_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Known:
-    """What was told of a file when it was fetched: its validators, and the archive's size."""
+    """What the source said about a file when it was fetched: its ETag and time, and the archive's size."""
 
     etag: str | None
     last_modified: str | None
@@ -94,7 +94,7 @@ def probe_file(path: Path, known: Known | None) -> Probe:
 def voxels_of(start: bytes, size: int | None) -> int | None:
     """Voxels by the header at the start of a NIfTI file of `size` bytes, gzipped or not; None if that is no header.
 
-    None, too, for more than the file can hold: whoever reads it whole will say so.
+    Also None for more voxels than the file can hold: the full read will report that.
     """
     packed = is_packed(start)
     try:
@@ -106,7 +106,7 @@ def voxels_of(start: bytes, size: int | None) -> int | None:
 
 
 def _same(known: Known, etag: str | None, modified: str | None, size: int | None) -> bool:
-    """For servers that answer in full all the same. One without validators is believed by the size alone."""
+    """For servers that ignore the conditions. Without an ETag or time, the size alone decides."""
     if known.etag and etag:
         return _strong(known.etag) == _strong(etag)
     if known.last_modified and modified:

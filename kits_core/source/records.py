@@ -1,4 +1,4 @@
-"""Clinical records as JSON: which case each is of, and whether a catalog can hold it. One bad record costs itself."""
+"""Clinical records as JSON: which case each is of, and whether a catalog can hold it. A bad record affects no other."""
 
 import json
 import math
@@ -30,7 +30,7 @@ class RawRecords:
 
 @dataclass(frozen=True)
 class _TooDeep:
-    """In place of a record that the JSON reader cannot descend into. `case`: the name that it states."""
+    """Stands for a record that is nested too deeply for the JSON reader. `case`: the name that it states."""
 
     case: str | None
 
@@ -184,7 +184,7 @@ def _checked(case: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def lacking(value: Any, levels: int = _MOST_LEVELS) -> str | None:
-    """What a value would have to be for a database to hold it; None where it is that."""
+    """What a database would accept instead of a value; None if it accepts the value."""
     if levels < 0:
         return f"at most {_MOST_LEVELS} levels"
     if isinstance(value, str):

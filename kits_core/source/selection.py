@@ -33,7 +33,7 @@ def choose(available: Iterable[str], text: str | None) -> tuple[str, ...]:
 
     A part is a case's name, an id as `7` or a range of ids as `0-9` (of cases called `case_00007`), or a pattern as
     `site1_*`. A range may span gaps (ids 300 to 399 do not exist). Raises `KitsError` where a part of the selection
-    names no available case at all, which is a typing error more often than a wish.
+    names no available case at all: most often a typing error.
     """
     have = set(available)
     if text is None or text in have:

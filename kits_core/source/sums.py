@@ -45,8 +45,8 @@ def read_sums(text: str, name: str, prefixes: Collection[str] = PREFIXES) -> Sum
     A line is `hash  path` or `hash *path`, with the backslash of sha256sum before names that it escapes, or BSD's
     `SHA256 (path) = hash`. Hashes may be in upper case; paths may begin with `./` and be divided by backslashes.
     Blank lines and those that begin with `#` or `;` are passed over. Of `prefixes`, the first below which an image is
-    listed counts. Only the layout's own files are taken over, so that no other name, however built, can reach the file
-    system. Lines that are no checksum, or that name a file of the layout in another place, are counted in the notes.
+    listed counts. Only the layout's own files are used, so that a name in the list cannot reach other files. Lines that
+    are no checksum, or that name a file of the layout in another place, are counted in the notes.
     """
     digits = SHA512_DIGITS if "sha512" in name else SHA256_DIGITS
     listed: list[tuple[int, str, str]] = []

@@ -31,7 +31,7 @@ class Table:
 
 
 def parse_columns(options: Iterable[str]) -> dict[str, str]:
-    """The file's column by the catalog's, of `COLUMN=NAME` options, as `Alter=age_years`.
+    """The file's column for each column of the catalog, from `COLUMN=NAME` options such as `Alter=age_years`.
 
     Raises `KitsError` for a name that the catalog has not, and for one that is given twice.
     """
@@ -50,8 +50,8 @@ def parse_columns(options: Iterable[str]) -> dict[str, str]:
 def read_table(path: Path, columns: Mapping[str, str]) -> Table:
     """The records of a CSV or XLSX file, a row a case. `columns`: as `parse_columns` gives them.
 
-    A column that is called as one of the catalog's, or as KiTS23's key for it, needs no map; other columns go into
-    `extra`, but those without a name. Of a workbook the first sheet counts. A row that cannot be used is a problem,
+    A column with a name of the catalog, or with KiTS23's key for it, needs no map. Other columns go into `extra`; those
+    without a name are left out. Of a workbook only the first sheet is read. A row that cannot be used is a problem,
     which names its case. Raises `KitsError` for a file that is no table, has no column of cases, or lacks a column of
     the map.
     """

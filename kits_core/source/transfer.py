@@ -1,4 +1,4 @@
-"""Files and texts from a source: whole or not at all, tried again where that helps, no faster than asked."""
+"""Fetches files and texts from a source: whole or not at all, with useful retries, and no faster than allowed."""
 
 import errno
 import os
@@ -64,11 +64,11 @@ class Fetched:
 
 @dataclass(frozen=True)
 class TransferPolicy:
-    """How a source is asked. Times in seconds.
+    """Limits and time-outs for a source. Times in seconds.
 
     `connections`: how many files come at once. `read_s`: the longest silence; a download that brings less than
-    `least_bytes_per_s` over `stall_window_s` is broken off. `attempts`: in a row without progress; what brought bytes
-    that can be resumed starts the count again. `bytes_per_s`: cap over all downloads together; None sets none.
+    `least_bytes_per_s` over `stall_window_s` is broken off. `attempts`: how many in a row without progress; an attempt
+    that brought usable bytes starts the count again. `bytes_per_s`: cap over all downloads together; None sets none.
     """
 
     connections: int = 8
@@ -83,7 +83,7 @@ class TransferPolicy:
 
 
 class _DoubtedError(TransferError):
-    """The content's hash is not what the ETag would be if it were one. Only a second download can tell who is wrong."""
+    """The content's hash differs from an ETag that looks like a hash. Only a second download shows which is wrong."""
 
     def __init__(self, address: str, expected: str, found: str) -> None:
         super().__init__(address, f"expected SHA-256 {expected}, got {found}", retryable=True, wrong_bytes=True)
@@ -129,11 +129,11 @@ class Transfer:
         """Bring the file at `location` (URL or path) to `target`, and return its facts.
 
         Bytes go to `target.partial`, are hashed on the way, compared with the length and the SHA-256 that are known,
-        and renamed. What a broken download left is resumed by a range guarded by If-Range. The SHA-256 is the
-        location's, or an `X-Linked-ETag` of 64 hexadecimal digits. A plain ETag of that form is a claim, because some
-        hosts put another hash there: a file that does not match it is fetched again, and accepted if the second
-        download is the same as the first. `on_retry` is told of a failure and the seconds until the next attempt;
-        `growing`, of what arrives. Raises `TransferError` once trying again does not help.
+        and renamed. A broken download is resumed by a range request with If-Range. The SHA-256 is the location's, or an
+        `X-Linked-ETag` of 64 hexadecimal digits. A plain ETag of that form is a claim, because some hosts put another
+        hash there: a file that does not match it is fetched again, and accepted if the second download is the same as
+        the first. `on_retry` is called with an error and the seconds until the next attempt; `growing` is told how many
+        bytes have arrived. Raises `TransferError` when retries do not help.
         """
         address, expected = _parts(location)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +244,7 @@ class _Patience:
         return max(error.retry_after_s or 0.0, longest * random.uniform(0.5, 1.0))  # noqa: S311
 
     def is_over(self, state: RetryCallState) -> bool:
-        """Whether there is no sense in another attempt."""
+        """Whether another attempt is useless."""
         asked_s = _error_of(state).retry_after_s or 0.0
         return self._in_vain >= self._policy.attempts or asked_s > _LONGEST_RETRY_AFTER_S
 

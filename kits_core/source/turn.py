@@ -11,9 +11,9 @@ from kits_core.source.nifti import NiftiFacts
 
 
 def on_axes_of(image: NiftiFacts, mask: ConvertedSegmentation, *, case: str) -> ConvertedSegmentation:
-    """The mask on its scan's axes, in the same file, with a note; as it was where that does not lay it on the scan.
+    """The mask on its scan's axes, in the same file, with a note; unchanged if that does not put it on the scan's grid.
 
-    Then the grids are others, which `verify.check_pair` says.
+    In that case the grids differ, and `verify.check_pair` reports it.
     """
     if mask.facts.orientation == image.orientation:
         return mask

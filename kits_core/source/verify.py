@@ -15,7 +15,7 @@ from kits_core.source.nifti import NiftiFacts
 AT_SOURCE = "correct either at the source; the next ingestion fetches it anew"
 """What to do about an image and a segmentation that do not belong together."""
 _NEARLY_WHOLE = 0.01
-"""How far a label may be from a whole number, as scale factors of a header leave it (0.996 for 1)."""
+"""How far a label may be from a whole number: a header's scale factor may make 0.996 of 1."""
 _IDENTITY = {int(label): label for label in Label}
 _AIR_BELOW_HU, _TISSUE_ABOVE_HU, _MOST_BELOW_HU = -200, -100, 500
 
@@ -90,8 +90,7 @@ def to_labels(
     """Values of any real type as uint8 labels 0 to 3, and whether some were only nearly whole numbers.
 
     `meanings`: the label of each value, 0 being background unless it says otherwise; None where values are labels.
-    Raises what `error` makes of what was expected and got for values that are not within 0.01 of a known one, NaN
-    included.
+    Raises `error(expected, got)` for values that are not within 0.01 of a known one, NaN included.
     """
     known = _IDENTITY if meanings is None else {0: Label.BACKGROUND, **meanings}
     whole = values

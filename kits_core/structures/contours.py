@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from skimage.measure import grid_points_in_poly
 
 Points = NDArray[np.float64]
-_DIGITS = 4  # of a pixel: what positions in text lose must not move a corner off the centre that it was drawn through
+_DIGITS = 4  # of a pixel: rounded text must not move a corner off the pixel centre that it was drawn through
 _INSIDE = 1
 
 

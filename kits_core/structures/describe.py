@@ -1,4 +1,4 @@
-"""What a SEG or RTSTRUCT says of itself: its structures' names, and the series that they were drawn on."""
+"""Describes a SEG or RTSTRUCT: its structures' names, and the series that they were drawn on."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -108,7 +108,7 @@ def items(data: Dataset, keyword: str) -> Iterable[Dataset]:
 
 
 def text(data: Dataset, keyword: str) -> str:
-    """A value without what pads it; empty where there is none."""
+    """A value without padding; empty where there is none."""
     return str(data.get(keyword) or "").strip(" \0")
 
 

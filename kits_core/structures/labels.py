@@ -9,7 +9,7 @@ from kits_core.labels import Label
 from kits_core.structures.structure import Structures
 
 _LATER_WINS = (Label.KIDNEY, Label.CYST, Label.TUMOR)
-"""A tumour inside a kidney is a tumour, and one that a cyst was drawn around is too."""
+"""A tumour inside a kidney, or inside a drawn cyst, counts as tumour."""
 
 
 def labels_of(case: str, structures: Structures, names: LabelMap) -> NDArray[np.uint8]:

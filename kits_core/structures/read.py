@@ -1,4 +1,4 @@
-"""The one door: a DICOM SEG or RTSTRUCT on the grid of its CT series."""
+"""Reads a DICOM SEG or RTSTRUCT onto the grid of its CT series."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -62,8 +62,8 @@ def read_labels(
 ) -> Labelled:
     """A DICOM SEG or RTSTRUCT as labels on the scan's grid, by `names`.
 
-    What `names` calls background is not read, and what has no meaning is said before anything is read. Raises
-    `CaseError` as `read_structures` and `labels_of` do.
+    Structures that `names` calls background are not read. Names without a meaning are reported before anything is read.
+    Raises `CaseError` as `read_structures` and `labels_of` do.
     """
 
     def chosen(found: Iterable[str]) -> set[str]:

@@ -18,7 +18,7 @@ from kits_core.structures.planes import planes_of
 from kits_core.structures.structure import Gathered, Named, Structure
 
 _BINARY, _FRACTIONAL, _LABEL_MAP = "BINARY", "FRACTIONAL", "LABELMAP"
-_PADDING_BYTES = 16  # more than that means that the header states another size than the frames have
+_PADDING_BYTES = 16  # a larger difference means that the header's size is not that of the frames
 
 
 def read_seg(

@@ -15,7 +15,6 @@ PAGES = [
     *(
         ROOT / "docs" / f"{name}.md"
         for name in (
-            "using",
             "data",
             "correct",
             "queries",

@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[2]
 # What a newcomer types into the search box, and the page that answers it.
 QUESTIONS = {
     "import SEG labels": "data.html",
-    "longer training": "how-to/training.html",
-    "fine-tune": "how-to/training.html",
+    "longer training": "how-to/longer.html",
+    "fine-tune": "how-to/fine-tune.html",
     "own folds": "data.html",
-    "TensorBoard": "how-to/training.html",
-    "settings of a run": "how-to/training.html",
+    "TensorBoard": "how-to/tensorboard.html",
+    "settings of a run": "how-to/settings-of-a-run.html",
     "delete a patient": "patients.html",
     "send to PACS": "how-to/dicom.html",
     "figure for a paper": "how-to/figures.html",
@@ -75,6 +75,15 @@ def test_no_page_loads_anything_from_another_host(site):
                 assert (base / address.lstrip("/").partition("#")[0].partition("?")[0]).exists(), (page.name, address)
     for style in site.rglob("*.css"):
         assert not re.search(r"url\(['\"]?(https?:)?//", style.read_text(encoding="utf-8")), style.name
+
+
+def test_diagrams_are_pictures_and_not_code(site):
+    for page in site.rglob("*.html"):
+        assert not re.search(r"language-mermaid|\bclass=\"mermaid|erDiagram", page.read_text(encoding="utf-8")), (
+            page.name
+        )
+    for name in ("catalog", "made-from"):
+        assert (site / f"{name}.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_every_generated_page_is_there(site):

@@ -25,7 +25,7 @@ _UID_DIGITS = 8
 
 @dataclass(frozen=True)
 class _Tree:
-    """What a folder holds. `drawn`: by series, the files that were drawn on it. `broken`: why files cannot be read."""
+    """A folder's content. `drawn`: by series, the files that were drawn on it. `broken`: why files cannot be read."""
 
     series: Mapping[str, Series]
     drawn: Mapping[str, Sequence[Path]]
