@@ -138,6 +138,12 @@ class PrepareParameters(_Parameters):
 
     dataset: str | None = Field(None, description="Name in the catalog; empty takes the only one there is.")
     recipe: Recipe = Field(default_factory=Recipe, description="How a case becomes a network input.")
+    for_model: str | None = Field(
+        None,
+        pattern=r"^(champion|latest|\d+)$",
+        description="champion, latest, or a model's id: prepare by this model's recipe, whatever stands here. Empty "
+        "takes the recipe here.",
+    )
     workers: int = Field(2, ge=1, le=64, description="Cases that are prepared at once.")
     least_tumor_kept: float = Field(
         0.99, ge=0, le=1, description="The flow stops if less of any tumour than this lies inside the grid."

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import pandas as pd
-from prefect import flow
+from prefect import flow, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
@@ -16,6 +16,7 @@ from kits_core.errors import CaseError, KitsError, why
 from kits_core.labels import KIDNEY, TUMOR
 from tasks.at_work import FLOW
 from tasks.catalog import catalog
+from tasks.models import recipe_for
 from tasks.prepare import CaseToPrepare, Plan, check_room_for_all, draw_ceilings, plan_preparation, prepare_case
 
 _WORST = 10
@@ -34,9 +35,17 @@ class Preparation:
     refused: int
 
 
+def _name_of_run() -> str:
+    """As `prepare · kidneys 128`, or `prepare · for model 3`."""
+    wanted = PrepareParameters.model_validate(runtime.flow_run.parameters["parameters"])
+    if wanted.for_model is not None:
+        return f"prepare · for model {wanted.for_model}"
+    return f"prepare · {wanted.recipe.frame} {wanted.recipe.shape}"
+
+
 @flow(
     name="prepare",
-    flow_run_name="prepare · {parameters.recipe.frame} {parameters.recipe.shape}",
+    flow_run_name=_name_of_run,
     task_runner=task_runner(),
     **FLOW,
 )
@@ -46,7 +55,7 @@ def prepare(parameters: PrepareParameters) -> Preparation:
     A case that the recipe refuses does not stop the others. Any other failure fails the flow at its end, and the next
     run goes on from there.
     """
-    recipe = parameters.recipe
+    recipe = parameters.recipe if parameters.for_model is None else recipe_for(parameters.for_model)
     plan = plan_preparation(parameters.dataset, recipe)
     check_room_for_all(plan, recipe)
     outcomes = fan_out(

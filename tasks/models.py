@@ -9,13 +9,14 @@ from threading import Lock
 from sqlalchemy.orm import Session
 
 from db.models import Model
-from db.queries.training import find_locator, model_of_sha256
+from db.queries.training import find_locator, find_model, model_of_sha256
 from db.settings import Settings
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
 from kits_core.inference.predict import Segmenter
 from kits_core.recipe.recipe import Recipe
 from kits_core.source.preset import LICENCE, is_kits
+from tasks.catalog import reading
 
 one_prediction = Lock()
 """A network's prediction fills all cores and much memory by itself; two at once would only be slower."""
@@ -79,6 +80,12 @@ def check_checkpoint(path: Path, sha256: str) -> None:
 def recipe_of(model: Model) -> Recipe:
     """The recipe that a model was trained with."""
     return model.run.recipe.read()
+
+
+def recipe_for(wanted: str) -> Recipe:
+    """The recipe of the model called `champion`, `latest` or by its id. Raises `KitsError` where there is none."""
+    with reading() as session:
+        return recipe_of(find_model(session, wanted))
 
 
 @lru_cache(maxsize=6)  # the folds of a cross-validation, and the model that finds the kidneys for them

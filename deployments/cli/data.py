@@ -111,6 +111,10 @@ def prepare(
     shape: Shape = None,
     spacing: Spacing = None,
     cyst_to: CystTo = None,
+    for_model: Annotated[
+        str | None,
+        typer.Option("--for", help="champion, latest, or a model's id: by this model's recipe.", show_default="none"),
+    ] = None,
     dataset: Dataset = None,
     workers: Annotated[int | None, typer.Option(help="Cases prepared at once.", show_default="2")] = None,
     as_json: AsJson = False,
@@ -123,8 +127,11 @@ def prepare(
     from flows.parameters import PrepareParameters
     from kits_core.recipe import Recipe
 
-    recipe = Recipe(**given(frame=frame, shape=shape, spacing_mm=spacing, cyst_to=cyst_to))
-    parameters = PrepareParameters(recipe=recipe, **given(dataset=dataset, workers=workers))
+    settings = given(frame=frame, shape=shape, spacing_mm=spacing, cyst_to=cyst_to)
+    if for_model is not None and settings:
+        raise typer.BadParameter("--for takes the recipe of the model: leave out --frame, --shape and the like")
+    others = given(for_model=for_model, dataset=dataset, workers=workers)
+    parameters = PrepareParameters(recipe=Recipe(**settings), **others)
     done = run_flow("flows.prepare:prepare", parameters, err)
     text = f"{done.dataset}: {done.prepared} cases prepared by recipe {done.recipe_hash}, {done.made_now} of them now"
     if done.refused:

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -152,3 +153,11 @@ def test_two_scans_of_a_patient_never_part_and_a_split_that_parts_them_is_refuse
         KitsError, match="expected training and validation to share no patient, got the same one in case"
     ):
         split(SplitParameters(dataset="phantoms", validation=0.25))
+
+
+def test_cases_are_prepared_by_the_recipe_of_a_model(begun, rows):
+    recipe = rows("SELECT r.settings FROM recipe r JOIN training_run t ON t.recipe_id = r.id WHERE t.id = 1")
+    done = prepare(PrepareParameters(for_model="1"))
+    assert done.recipe_hash == Recipe.from_stored(json.loads(recipe[0][0])).hash
+    with pytest.raises(KitsError, match="expected model 99 in the catalog, got none"):
+        prepare(PrepareParameters(for_model="99"))
