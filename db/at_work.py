@@ -14,7 +14,7 @@ from db.models.base import now
 from db.settings import Settings
 from kits_core.at_work import AtWork, is_held, read
 
-CRASHED = "Its process ended without a word; the same call goes on where it was."
+CRASHED = "Its process ended without an error message; the same call goes on where it was."
 CANCELLED = "It was cancelled from the dashboard; the same call goes on where it was."
 
 Row = TrainingRun | Evaluation | Prediction

@@ -56,7 +56,7 @@ def correct(parameters: CorrectParameters) -> Corrected:
     )
     of_plan = is_plan(Path(asked.what).expanduser())
     if asked.out and not of_plan:
-        raise KitsError(f"{asked.what}: expected the folder of a plan with --out, got a case; leave --out away")
+        raise KitsError(f"{asked.what}: expected the folder of a plan with --out, got a case; omit --out")
     with take_turns("corrections", "corrects a reference"):
         taken, plan = take_plan(asked) if of_plan else (take_correction(asked), None)
         notes: tuple[str, ...] = ()
