@@ -25,7 +25,7 @@ from tasks.events import dataset_changed
 from tasks.ingest import ingest_case
 from tasks.laid_masks import find_laid, put_away, what_it_corrects
 from tasks.names import hide_path
-from tasks.source import Asked
+from tasks.source import SourceRequest
 from tasks.turns import take_turns
 
 
@@ -61,7 +61,9 @@ def correct(parameters: CorrectParameters) -> Corrected:
         taken, plan = take_plan(asked) if of_plan else (take_correction(asked), None)
         notes: tuple[str, ...] = ()
         if taken.bring is not None:
-            notes = ingest_case(Asked(SOURCE, deidentify=taken.bring.deidentify), taken.bring, keep_archives=False)
+            notes = ingest_case(
+                SourceRequest(SOURCE, deidentify=taken.bring.deidentify), taken.bring, keep_archives=False
+            )
         page = None if plan is None else (plan.folder if plan.is_there else plan_correction(plan)) / PAGE
     done = Corrected(taken.dataset, taken.name, taken.bring is not None, page, notes)
     if done.changed:
