@@ -58,9 +58,9 @@ def plan_mask(
     """Write plan, measurements, surfaces, page and labels of a mask into a folder of `out` with the scan's name.
 
     `created`: the time, for the page. `origin`: what the plan says of scan and mask; if None, their paths and the
-    scan's identity. Of the others, see `read_mask`. All files are made in a temporary folder and moved into place when they are
-    complete. Raises `CaseError` for what `read_scan`, `read_mask` and `make_plan` refuse, and for a folder that holds
-    the scan, the mask, the plan of another one, or a file that kits did not write.
+    scan's identity. For the other arguments see `read_mask`. All files are made in a temporary folder and moved into
+    place when they are complete. Raises `CaseError` for what `read_scan`, `read_mask` and `make_plan` refuse, and for a
+    folder that holds the scan, the mask, the plan of another one, or a file that kits did not write.
     """
     folder = out / scan.name
     origin = origin or PlanOrigin(str(scan.path.absolute()), str(mask.absolute()), identity_of(scan))
