@@ -13,7 +13,7 @@ from deployments.cli.files import check_new_file, write_csv
 from deployments.cli.output import complain, out, print_json, say, show_table
 
 if TYPE_CHECKING:
-    from db.at_work import Going
+    from db.at_work import OngoingWork
     from db.settings import Settings
 
 _STALE = "made from files of cases that were replaced since; prepare, train or evaluate again"
@@ -125,7 +125,7 @@ def status(as_json: AsJson = False) -> None:
             show_table(rows, f"{title}: {_STALE}" if title == "stale" else title)
 
 
-def _as_row(work: "Going") -> dict[str, Any]:
+def _as_row(work: "OngoingWork") -> dict[str, Any]:
     said = work.said
     return {
         "what": work.what,

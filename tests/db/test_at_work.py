@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from db.at_work import CRASHED, Going, end_dead_rows, flow_run_file, going, run_folder, turn_file
+from db.at_work import CRASHED, OngoingWork, end_dead_rows, flow_run_file, going, run_folder, turn_file
 from db.engine import catalog_session
 from db.models import Evaluation, RunStatus, TrainingRun
 from kits_core.at_work import AtWork, hold
@@ -32,9 +32,9 @@ def test_rows_that_someone_is_at_stay_and_say_who(settings, small):
             found = going(settings)
     training, scoring = f"run {small.run}", f"evaluation {small.evaluation}"
     assert found == [
-        Going(training, "site", "volume 64 · split 1 · epochs 2", said),
-        Going(scoring, "site", "model 1 · validation", None),
-        Going("prepare", None, "", other),
+        OngoingWork(training, "site", "volume 64 · split 1 · epochs 2", said),
+        OngoingWork(scoring, "site", "model 1 · validation", None),
+        OngoingWork("prepare", None, "", other),
     ]
     assert _status(settings) == [("running", False), ("running", False)]
 
