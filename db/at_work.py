@@ -71,7 +71,7 @@ def end_dead_rows(settings: Settings, was_cancelled: Callable[[str], bool]) -> l
     return ended
 
 
-def going(settings: Settings) -> list[OngoingWork]:
+def ongoing_work(settings: Settings) -> list[OngoingWork]:
     """All work under way: rows, also those of another home's processes, and this home's other flows."""
     files = {path for path in flow_run_files(settings).glob("*.lock") if is_held(path)}
     found = []

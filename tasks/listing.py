@@ -144,7 +144,7 @@ def list_source(
         dataset_id = row.id
     located, refused = _locate(opened, names, known)
     corrections = corrections_of(name, known)
-    notes += corrections.told(located, known)
+    notes += corrections.remarks(located, known)
     located = corrections.over(located)
     with catalog() as session:
         queries.record_patients(session, {known[one.case].id: one.patient for one in located if one.patient})

@@ -338,7 +338,7 @@ def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segm
         ),
         "model SHA-256": "; ".join(model.sha256 for model in models),
         "recipe": f"{recipe.hash}: {recipe.frame} {recipe.shape}³",
-        "trained on": data_of(first).told,
+        "trained on": data_of(first).text,
         "mirror averaging": "on" if predictors.flips else "off",
         "software": f"kits-platform {version('kits-platform')}",
         "prediction": f"number {item.prediction_id} in the catalog, flow run {flow_run_id()}",

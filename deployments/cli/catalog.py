@@ -71,7 +71,7 @@ def status(as_json: AsJson = False) -> None:
     """
     from sqlalchemy.exc import DBAPIError
 
-    from db.at_work import end_dead_rows, going
+    from db.at_work import end_dead_rows, ongoing_work
     from db.read_only import run_query
     from db.settings import Settings
 
@@ -91,7 +91,7 @@ def status(as_json: AsJson = False) -> None:
             "SELECT what, CASE WHEN what = 'prepared_case' THEN NULL ELSE number END AS number, dataset, "
             "COUNT(DISTINCT case_name) AS cases, MIN(case_name) AS first_case FROM stale GROUP BY 1, 2, 3 ORDER BY 1, 2"
         ),
-        "going on": [_as_row(work) for work in going(settings)],
+        "going on": [_as_row(work) for work in ongoing_work(settings)],
         "runs": [
             row | {"differs in": in_words(differences.get(row["run"], {}))}
             for row in ask(
