@@ -79,7 +79,7 @@ def ongoing_work(settings: Settings) -> list[OngoingWork]:
         for row in _running(session):
             if not _is_dead(settings, row):
                 file = flow_run_file(settings, row.flow_run_id)
-                found.append(OngoingWork(name_of(row), *_told(row), read(file)))
+                found.append(OngoingWork(name_of(row), *_dataset_and_settings(row), read(file)))
                 files.discard(file)
     others = [said for file in sorted(files) if (said := read(file)) is not None]
     return found + [OngoingWork(said.what, None, "", said) for said in sorted(others, key=lambda said: said.since)]
@@ -97,7 +97,7 @@ def _running(session: Session) -> Iterator[Row]:
         yield from cast("ScalarResult[Row]", session.scalars(running))
 
 
-def _told(row: Row) -> tuple[str | None, str]:
+def _dataset_and_settings(row: Row) -> tuple[str | None, str]:
     """Dataset and settings."""
     if isinstance(row, Prediction):
         models = ", ".join(f"model {link.model_id}" for link in row.models if not link.locates)

@@ -101,14 +101,14 @@ def correct_laid(parameters: LaidParameters) -> CorrectedLaid:
                 put_away(settings, laid, "refused", str(error))
             else:
                 done.taken.append(laid.name)
-                put_away(settings, laid, "done", _told(taken))
+                put_away(settings, laid, "done", _sentences(taken))
     if done.refused:
         message = f"Completed with problems: {len(done.refused)} refused (first: {done.refused[0]})"
         return cast("CorrectedLaid", Completed(message=message, data=done))
     return done
 
 
-def _told(taken: Corrected) -> str:
+def _sentences(taken: Corrected) -> str:
     if not taken.changed:
         return f"{taken.case} of {taken.dataset} had just this reference already: nothing was changed."
     lines = [f"The reference of {taken.case} of {taken.dataset}.", *taken.notes]
