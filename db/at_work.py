@@ -14,7 +14,7 @@ from db.models.base import now
 from db.settings import Settings
 from kits_core.at_work import AtWork, is_held, read
 
-CRASHED = "Its process ended without a word; the same call goes on where it was."
+CRASHED = "Its process ended without an error message; the same call goes on where it was."
 CANCELLED = "It was cancelled from the dashboard; the same call goes on where it was."
 
 Row = TrainingRun | Evaluation | Prediction
@@ -22,7 +22,7 @@ _TABLES: tuple[type[Row], ...] = (TrainingRun, Evaluation, Prediction)
 
 
 @dataclass(frozen=True)
-class Going:
+class OngoingWork:
     """A piece of work under way. `what`: such as `run 3`, or a flow. `said`: the note of its process, if any.
 
     `settings`: those that differ from their defaults, in words.
@@ -71,7 +71,7 @@ def end_dead_rows(settings: Settings, was_cancelled: Callable[[str], bool]) -> l
     return ended
 
 
-def going(settings: Settings) -> list[Going]:
+def ongoing_work(settings: Settings) -> list[OngoingWork]:
     """All work under way: rows, also those of another home's processes, and this home's other flows."""
     files = {path for path in flow_run_files(settings).glob("*.lock") if is_held(path)}
     found = []
@@ -79,10 +79,10 @@ def going(settings: Settings) -> list[Going]:
         for row in _running(session):
             if not _is_dead(settings, row):
                 file = flow_run_file(settings, row.flow_run_id)
-                found.append(Going(name_of(row), *_told(row), read(file)))
+                found.append(OngoingWork(name_of(row), *_dataset_and_settings(row), read(file)))
                 files.discard(file)
     others = [said for file in sorted(files) if (said := read(file)) is not None]
-    return found + [Going(said.what, None, "", said) for said in sorted(others, key=lambda said: said.since)]
+    return found + [OngoingWork(said.what, None, "", said) for said in sorted(others, key=lambda said: said.since)]
 
 
 def name_of(row: Row) -> str:
@@ -97,7 +97,7 @@ def _running(session: Session) -> Iterator[Row]:
         yield from cast("ScalarResult[Row]", session.scalars(running))
 
 
-def _told(row: Row) -> tuple[str | None, str]:
+def _dataset_and_settings(row: Row) -> tuple[str | None, str]:
     """Dataset and settings."""
     if isinstance(row, Prediction):
         models = ", ".join(f"model {link.model_id}" for link in row.models if not link.locates)

@@ -32,7 +32,7 @@ class _Box:
 def diagram(metadata: MetaData) -> str:
     """The tables of `metadata` as SVG. A table stands to the right of those that it refers to.
 
-    That rows refer to others of their own table is not drawn.
+    References of a table to itself are not drawn.
     """
     tables = metadata.sorted_tables
     columns: dict[str, int] = {}

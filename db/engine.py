@@ -82,9 +82,9 @@ def shown_address(url: str) -> str:
 
 
 def _unreachable(url: str, error: Exception) -> CatalogUnreachableError:
-    told = " ".join(str(getattr(error, "orig", error)).split())
+    reason = " ".join(str(getattr(error, "orig", error)).split())
     return CatalogUnreachableError(
-        f"expected the catalog at {shown_address(url)}, got: {told}; "
+        f"expected the catalog at {shown_address(url)}, got: {reason}; "
         "check KITS_HOME, KITS_DATABASE_URL or what the home remembers (database.json), and that the server runs"
     )
 

@@ -116,10 +116,10 @@ class Settings(BaseSettings):
         try:
             opened = keep_private(self.home, self.home_group)
         except (LookupError, OSError) as error:
-            told = getattr(error, "strerror", None) or str(error).strip("'")
+            reason = getattr(error, "strerror", None) or str(error).strip("'")
             shared = f" and shared with KITS_HOME_GROUP={self.home_group}" if self.home_group else ""
             raise HomeError(
-                f"{self.home}: expected a home that can be made there{shared}, got: {told}; check KITS_HOME and "
+                f"{self.home}: expected a home that can be made there{shared}, got: {reason}; check KITS_HOME and "
                 "KITS_HOME_GROUP"
             ) from error
         if opened:

@@ -22,7 +22,7 @@ from db.settings import Settings
 from kits_core.at_work import is_held
 from tasks.at_work import FLOW_RUN
 
-GONE = "Its process ended without a word; start it again, it goes on where it was."
+GONE = "Its process ended without an error message; start it again, and it goes on where it was."
 CANCELLED = "It was cancelled, and its process is gone."
 
 _UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)

@@ -203,26 +203,26 @@ def _network(found: Findings, cpu: Cpu, cards: list[str]) -> None:
         found.problems.append(_why_it_failed(done, cpu))
         return
     *lines, result = done.stdout.strip().splitlines()
-    told = json.loads(result)
+    probed = json.loads(result)
     isa = next((line.rpartition("isa:")[2] for line in lines if "info,cpu,isa:" in line), "")
-    found.facts["backend"] = f"{told['backend']}, on the {told['device']}, {told['policy']}"
+    found.facts["backend"] = f"{probed['backend']}, on the {probed['device']}, {probed['policy']}"
     found.facts["cpu_kernels"] = (
-        f"{told['cpu_kernels']} ({isa})" if isa and "oneDNN" in told["cpu_kernels"] else told["cpu_kernels"]
+        f"{probed['cpu_kernels']} ({isa})" if isa and "oneDNN" in probed["cpu_kernels"] else probed["cpu_kernels"]
     )
-    found.facts["backend_sees"] = told["gpus"] or ["no graphics card"]
-    found.facts["training_step_s"] = round(told["step_seconds"], 3)
-    found.facts["first_step_s"] = round(told["first_step_seconds"], 3)
-    if told["cpu_kernels"] == "Eigen":
+    found.facts["backend_sees"] = probed["gpus"] or ["no graphics card"]
+    found.facts["training_step_s"] = round(probed["step_seconds"], 3)
+    found.facts["first_step_s"] = round(probed["first_step_seconds"], 3)
+    if probed["cpu_kernels"] == "Eigen":
         found.problems.append(
             "TensorFlow computes without oneDNN, which is many times slower; unset TF_ENABLE_ONEDNN_OPTS"
             if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0"
             else "this build of TensorFlow has no oneDNN, and its convolutions are slow; try KERAS_BACKEND=jax"
         )
-    elif told["step_seconds"] > _SLOW_STEP_S and told["device"] == "cpu":
-        found.problems.append(f"a training step of the demo's size takes {told['step_seconds']:.1f} s; {_SLOW}")
-    if cards and not told["gpus"]:
+    elif probed["step_seconds"] > _SLOW_STEP_S and probed["device"] == "cpu":
+        found.problems.append(f"a training step of the demo's size takes {probed['step_seconds']:.1f} s; {_SLOW}")
+    if cards and not probed["gpus"]:
         found.problems.append(
-            f"{told['backend']} sees none of the machine's graphics cards; run make EXTRA=gpu demo, which installs "
+            f"{probed['backend']} sees none of the machine's graphics cards; run make EXTRA=gpu demo, which installs "
             "what they need (requirements-gpu.lock), or look for CUDA_VISIBLE_DEVICES"
         )
 

@@ -25,7 +25,7 @@ from tasks.events import dataset_changed
 from tasks.ingest import ingest_case
 from tasks.laid_masks import find_laid, put_away, what_it_corrects
 from tasks.names import hide_path
-from tasks.source import Asked
+from tasks.source import SourceRequest
 from tasks.turns import take_turns
 
 
@@ -56,12 +56,14 @@ def correct(parameters: CorrectParameters) -> Corrected:
     )
     of_plan = is_plan(Path(asked.what).expanduser())
     if asked.out and not of_plan:
-        raise KitsError(f"{asked.what}: expected the folder of a plan with --out, got a case; leave --out away")
+        raise KitsError(f"{asked.what}: expected the folder of a plan with --out, got a case; omit --out")
     with take_turns("corrections", "corrects a reference"):
         taken, plan = take_plan(asked) if of_plan else (take_correction(asked), None)
         notes: tuple[str, ...] = ()
         if taken.bring is not None:
-            notes = ingest_case(Asked(SOURCE, deidentify=taken.bring.deidentify), taken.bring, keep_archives=False)
+            notes = ingest_case(
+                SourceRequest(SOURCE, deidentify=taken.bring.deidentify), taken.bring, keep_archives=False
+            )
         page = None if plan is None else (plan.folder if plan.is_there else plan_correction(plan)) / PAGE
     done = Corrected(taken.dataset, taken.name, taken.bring is not None, page, notes)
     if done.changed:
@@ -99,14 +101,14 @@ def correct_laid(parameters: LaidParameters) -> CorrectedLaid:
                 put_away(settings, laid, "refused", str(error))
             else:
                 done.taken.append(laid.name)
-                put_away(settings, laid, "done", _told(taken))
+                put_away(settings, laid, "done", _sentences(taken))
     if done.refused:
         message = f"Completed with problems: {len(done.refused)} refused (first: {done.refused[0]})"
         return cast("CorrectedLaid", Completed(message=message, data=done))
     return done
 
 
-def _told(taken: Corrected) -> str:
+def _sentences(taken: Corrected) -> str:
     if not taken.changed:
         return f"{taken.case} of {taken.dataset} had just this reference already: nothing was changed."
     lines = [f"The reference of {taken.case} of {taken.dataset}.", *taken.notes]

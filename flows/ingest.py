@@ -20,7 +20,7 @@ from tasks.ingest import ingest_case, ingest_clinical_records
 from tasks.leftovers import find_leftovers
 from tasks.limits import download_slots
 from tasks.listing import Listing, list_source
-from tasks.source import Asked
+from tasks.source import SourceRequest
 
 _MEGABYTE = 1e6
 _OUTLIERS_SHOWN = 20
@@ -55,7 +55,7 @@ def ingest(parameters: IngestParameters) -> Ingested:
         get_run_logger().warning(LICENCE)
     cap = parameters.megabytes_per_second
     most = cap * _MEGABYTE if cap else None
-    asked = Asked(
+    asked = SourceRequest(
         parameters.source, parameters.workers, most, parameters.deidentify, parameters.layout, parameters.reading
     )
     listing = list_source(
@@ -111,7 +111,7 @@ def ingest(parameters: IngestParameters) -> Ingested:
     return done
 
 
-def _write_clinical(asked: Asked, listing: Listing) -> list[str] | None:
+def _write_clinical(asked: SourceRequest, listing: Listing) -> list[str] | None:
     """Fetch the records before the images, so that a file that is no JSON is refused at once.
 
     None where the file could not be fetched: then the images come first, and it is fetched again after them.

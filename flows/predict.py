@@ -16,8 +16,8 @@ from kits_core.errors import KitsError, why
 from kits_core.plan.files import PAGE
 from tasks.at_work import FLOW
 from tasks.predict import (
-    Asked,
     PredictionPlan,
+    PredictionRequest,
     ScanToPredict,
     plan_predictions,
     plan_segmented_scan,
@@ -58,7 +58,7 @@ class Predicted:
 )
 def predict(parameters: PredictParameters) -> Predicted:
     """Segment, measure and show each scan. A refused or failed scan is named and does not stop the others."""
-    asked = Asked(
+    asked = PredictionRequest(
         scans=tuple(Path(scan) for scan in parameters.scans),
         out=Path(parameters.out).expanduser().absolute() if parameters.out else None,
         model=parameters.model,

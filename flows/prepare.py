@@ -17,7 +17,14 @@ from kits_core.labels import KIDNEY, TUMOR
 from tasks.at_work import FLOW
 from tasks.catalog import catalog
 from tasks.models import recipe_for
-from tasks.prepare import CaseToPrepare, Plan, check_room_for_all, draw_ceilings, plan_preparation, prepare_case
+from tasks.prepare import (
+    CaseToPrepare,
+    PreparationPlan,
+    check_room_for_all,
+    draw_ceilings,
+    plan_preparation,
+    prepare_case,
+)
 
 _WORST = 10
 
@@ -95,7 +102,7 @@ def _reasons(outcomes: list[Outcome[CaseToPrepare]]) -> tuple[Reasons, Reasons]:
 
 
 def _stop_on_problems(
-    plan: Plan, parameters: PrepareParameters, facts: pd.DataFrame, refused: Reasons, failed: Reasons
+    plan: PreparationPlan, parameters: PrepareParameters, facts: pd.DataFrame, refused: Reasons, failed: Reasons
 ) -> None:
     if failed:
         raise KitsError(
@@ -118,7 +125,7 @@ def _stop_on_problems(
         raise KitsError(f"expected some case to be prepared, got none of {plan.ingested} (first: {refused[0][1]})")
 
 
-def _facts(plan: Plan) -> pd.DataFrame:
+def _facts(plan: PreparationPlan) -> pd.DataFrame:
     with catalog() as session:
         rows = [
             {
@@ -143,7 +150,7 @@ def _listed(title: str, reasons: Reasons) -> str:
     )
 
 
-def _markdown(plan: Plan, parameters: PrepareParameters, done: Preparation, facts: pd.DataFrame) -> str:
+def _markdown(plan: PreparationPlan, parameters: PrepareParameters, done: Preparation, facts: pd.DataFrame) -> str:
     recipe, workers = parameters.recipe, parameters.workers
     summary = {
         "cases": done.prepared,
@@ -160,7 +167,7 @@ def _markdown(plan: Plan, parameters: PrepareParameters, done: Preparation, fact
     return text
 
 
-def _ceilings(plan: Plan, facts: pd.DataFrame, workers: int, *, with_pictures: bool) -> str:
+def _ceilings(plan: PreparationPlan, facts: pd.DataFrame, workers: int, *, with_pictures: bool) -> str:
     tumor = facts["ceilings"].map(lambda found: found[TUMOR.name, "dice"])
     worst = facts.assign(tumor=tumor).nsmallest(_WORST, "tumor")
     rows = [

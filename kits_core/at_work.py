@@ -73,7 +73,7 @@ def is_held(path: Path) -> bool:
 def read(path: Path) -> AtWork | None:
     """The note about a piece of work; None where there is none, or where it was only half written."""
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return AtWork(**told | {"since": datetime.fromisoformat(told["since"])})
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return AtWork(**fields | {"since": datetime.fromisoformat(fields["since"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None

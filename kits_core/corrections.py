@@ -101,9 +101,9 @@ class Overlay:
     def location(self) -> Location:
         """The mask as a file to bring in, and what a reader should know of it."""
         note = self.read_note()
-        told = note.line if note else "corrected, and nobody noted by whom"
+        origin = note.line if note else "corrected, and nobody noted by whom"
         return Location(
-            str(self.mask), sha256_of(self.mask), notes=(f"reference {told}", *(note.notes if note else ()))
+            str(self.mask), sha256_of(self.mask), notes=(f"reference {origin}", *(note.notes if note else ()))
         )
 
     def write(self, labels: Volume, note: Note) -> None:

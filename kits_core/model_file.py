@@ -65,8 +65,8 @@ class Origin(BaseModel):
     file: str | None = None
 
     @property
-    def told(self) -> str:
-        """In a sentence."""
+    def sentence(self) -> str:
+        """Where it comes from, as a sentence."""
         return (
             f"imported from a file ({self.file}, SHA-256): model {self.model_id} of another home, trained there on "
             f"{self.train_cases} and validated on {self.validation_cases} cases of {self.dataset} ({self.source}), "

@@ -190,7 +190,7 @@ def put_overlay(
     is_own = not overlay.is_there() and target.archive not in overlay.hashes()  # no mask that was taken away
     if is_own and target.reference is not None and _holds(target.reference, labels):
         return False
-    told = scrub if target.hidden else str
+    shown = scrub if target.hidden else str
     note = Note(
         by=asked.by,
         at=now().isoformat(timespec="seconds"),
@@ -200,7 +200,7 @@ def put_overlay(
         image_sha256=target.image_sha256,
         scan=scan,
         plan=str(plan.absolute()) if plan else None,
-        notes=tuple(map(told, labelled.notes)),
+        notes=tuple(map(shown, labelled.notes)),
         read_as={} if target.hidden else {name: label.name.lower() for name, label in labelled.meanings.items()},
     )
     overlay.write(Volume(labels, grid.affine), note)

@@ -15,7 +15,7 @@ from db.queries import ingest as queries
 from kits_core.corrections import DrawnScan
 from kits_core.errors import CaseError
 from kits_core.files import sha256_of
-from kits_core.plan.from_mask import Told, plan_mask
+from kits_core.plan.from_mask import PlanOrigin, plan_mask
 from kits_core.plan.record import PlanRecord, is_plan, read_plan, same_scan
 from kits_core.pseudonyms import is_pseudonym
 from kits_core.scan.find import Scan
@@ -92,12 +92,12 @@ def take_plan(asked: Correction) -> tuple[Taken, PlanToMake]:
 @task(name="plan-correction", task_run_name="{plan.scan.name} · plan", **COMPUTE)
 def plan_correction(plan: PlanToMake) -> Path:
     """Make the plan again from the corrected mask, beside the old one; its folder."""
-    asked, told = plan.asked, None
+    asked, origin = plan.asked, None
     if plan.hidden:
-        told = Told(plan.source, hide_path(asked.file), hidden_identity(plan.scan), scrub)
+        origin = PlanOrigin(plan.source, hide_path(asked.file), hidden_identity(plan.scan), scrub)
     with scrubbed_errors(plan.scan.name, when=plan.hidden):
         created = now().strftime("%Y-%m-%d %H:%M UTC")
-        plan_mask(plan.scan, asked.file, plan.out, asked.labels, created=created, told=told)
+        plan_mask(plan.scan, asked.file, plan.out, asked.labels, created=created, origin=origin)
     return plan.folder
 
 

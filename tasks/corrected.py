@@ -29,7 +29,7 @@ class Corrections:
             for one in located
         ]
 
-    def told(self, located: Iterable[CaseLocations], known: Mapping[str, Case]) -> list[str]:
+    def remarks(self, located: Iterable[CaseLocations], known: Mapping[str, Case]) -> list[str]:
         """For people: how many cases have a corrected reference, and which were corrected on an older image."""
         cases = [one.case for one in located if one.case in self.overlays]
         notes = [f"{len(cases)} cases have corrected references"] if cases else []

@@ -94,7 +94,7 @@ def _split_to_score(session: Session, model: Model, wanted: int | None) -> int:
     if own is not None and wanted not in (None, own):
         raise KitsError(
             f"model {model.id}: expected its own split {own}, got {wanted}, whose held-out cases it may have learnt; "
-            "leave --split away"
+            "omit --split"
         )
     return own if own is not None else int(wanted or 0)
 

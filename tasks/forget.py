@@ -129,9 +129,9 @@ def _forgettable(session: Session, cases: list[Case], predictions: list[Predicti
     for folder in (*(Path(one.folder) for one in predictions), *plans):
         kept += [f"{path}: not as kits wrote it" for path in others_in(folder, RESULTS, PLAN)]
     patients = {case.clinical.patient_id for case in cases if case.clinical and case.clinical.patient_id}
-    told = {case.name for case in cases} | {one.scan for one in predictions}
-    told |= {patient for patient in patients if len(queries.cases_of_patient(session, patient)) <= len(cases)}
-    files += [path for name in sorted(told) if is_pseudonym(name) and (path := settings.pseudonyms / name).is_file()]
+    names = {case.name for case in cases} | {one.scan for one in predictions}
+    names |= {patient for patient in patients if len(queries.cases_of_patient(session, patient)) <= len(cases)}
+    files += [path for name in sorted(names) if is_pseudonym(name) and (path := settings.pseudonyms / name).is_file()]
     return Forgettable(
         tuple(case.id for case in cases),
         tuple(one.id for one in predictions),
@@ -164,8 +164,8 @@ def _laid(settings: Settings, name: str) -> Iterator[Path]:
 
 def _plans(settings: Settings, case: Case) -> list[Path]:
     """Folders of the plans that were made of a case's corrected masks."""
-    told = {note.plan for note in _overlay(settings, case).notes() if note.plan}
-    return [folder for folder in map(Path, sorted(told)) if folder.is_dir()]
+    folders = {note.plan for note in _overlay(settings, case).notes() if note.plan}
+    return [folder for folder in map(Path, sorted(folders)) if folder.is_dir()]
 
 
 def _overlay(settings: Settings, case: Case) -> Overlay:

@@ -72,7 +72,7 @@ def import_model(path: Path) -> ImportedModel:
             last, *_ = reversed(rows)
             locator = last.run.read_origin().locator  # type: ignore[union-attr]
             found = queries.model_of_sha256(session, locator).id if locator else None
-            return ImportedModel(last.id, last.run_id, found, last.run.read_origin().told)  # type: ignore[union-attr]
+            return ImportedModel(last.id, last.run_id, found, last.run.read_origin().sentence)  # type: ignore[union-attr]
 
 
 def _read(path: Path, file: ModelFile, number: int) -> _Incoming:

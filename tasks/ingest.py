@@ -47,7 +47,7 @@ from tasks.listing import STAGE, CaseToIngest, quarantine
 from tasks.log import scrub
 from tasks.names import scrubbed_errors
 from tasks.policy import DOWNLOAD
-from tasks.source import Asked
+from tasks.source import SourceRequest
 
 Converted = ConvertedImage | ConvertedSegmentation
 Brought = tuple[Fetched, Converted]
@@ -55,7 +55,7 @@ Brought = tuple[Fetched, Converted]
 
 
 @task(name="ingest-case", task_run_name="{case.name} · ingest", **DOWNLOAD)
-def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tuple[str, ...]:
+def ingest_case(asked: SourceRequest, case: CaseToIngest, *, keep_archives: bool) -> tuple[str, ...]:
     """Fetch, verify and convert the files of a case, write its rows, and only then let the archives go.
 
     Each archive is converted while it arrives. One that is in the incoming folder already, unchanged, is not fetched.
@@ -92,7 +92,7 @@ def ingest_case(asked: Asked, case: CaseToIngest, *, keep_archives: bool) -> tup
 
 
 @task(name="ingest-clinical-records", **DOWNLOAD)
-def ingest_clinical_records(asked: Asked, location: Location, dataset: str) -> list[str]:
+def ingest_clinical_records(asked: SourceRequest, location: Location, dataset: str) -> list[str]:
     """Fetch the clinical records of a source and write those of cases in the catalog. Returns remarks and problems.
 
     A record that cannot be used is an open problem of its case, and the others are written. Raises `KitsError` for a
@@ -170,7 +170,7 @@ def _brought_by_another(case: CaseToIngest) -> bool:
         return all(file is not None and file.created_at > case.listed_at for file in found)
 
 
-def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKind, Brought]:
+def _fetch_files(asked: SourceRequest, case: CaseToIngest, staging: Path) -> dict[FileKind, Brought]:
     """Fetch the archives of a case that are not here yet. Returns those that were converted while they arrived."""
     arrived: dict[FileKind, Brought] = {}
     # The smaller file first: then a case is finished with its image, and need not wait for a connection again.
@@ -199,7 +199,7 @@ def _fetch_files(asked: Asked, case: CaseToIngest, staging: Path) -> dict[FileKi
     return arrived
 
 
-def _is_here(asked: Asked, location: Location, target: Path) -> bool:
+def _is_here(asked: SourceRequest, location: Location, target: Path) -> bool:
     """Whether a file lies in the incoming folder, whole, and as the source has it now."""
     facts = known_facts(target) if target.is_file() else None
     if facts is not None:
@@ -214,7 +214,7 @@ def _is_here(asked: Asked, location: Location, target: Path) -> bool:
     return False
 
 
-def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | None = None) -> Fetched:
+def _fetch(asked: SourceRequest, location: Location, target: Path, growing: Growing | None = None) -> Fetched:
     """Fetch one file and write its facts beside it."""
     start = time.perf_counter()
     fetched = asked.transfer().fetch(location, target, growing=growing, on_retry=_tell_retry)
@@ -225,7 +225,7 @@ def _fetch(asked: Asked, location: Location, target: Path, growing: Growing | No
     return fetched
 
 
-def _keep_facts(asked: Asked, fetched: Fetched, target: Path) -> Fetched:
+def _keep_facts(asked: SourceRequest, fetched: Fetched, target: Path) -> Fetched:
     """Write what is known of a file beside it, and return that."""
     if asked.deidentify:
         fetched = replace(fetched, url=asked.source, notes=tuple(map(scrub, fetched.notes)))

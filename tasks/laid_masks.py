@@ -93,8 +93,8 @@ def find_laid(settings: Settings, settle_seconds: float = SETTLE_SECONDS) -> lis
 
 def key_of(laid: Iterable[LaidMask]) -> str:
     """A key that changes whenever the content there changes."""
-    told = "\n".join(f"{one.thing} {last_change(one.thing)}" for one in laid)
-    return hashlib.sha256(told.encode()).hexdigest()
+    state = "\n".join(f"{one.thing} {last_change(one.thing)}" for one in laid)
+    return hashlib.sha256(state.encode()).hexdigest()
 
 
 def what_it_corrects(session: Session, name: str) -> str:

@@ -28,7 +28,7 @@ from tasks.hidden_source import HiddenSource
 from tasks.names import hide_path, reveal, scrubbed_errors
 from tasks.policy import CATALOG
 from tasks.progress import report_progress
-from tasks.source import Asked
+from tasks.source import SourceRequest
 
 STAGE = "ingest"
 _GONE = (404, 410)
@@ -109,7 +109,7 @@ class _Answer:
 
 @task(name="list-source", task_run_name="list {asked.shown}", **CATALOG)
 def list_source(
-    asked: Asked, dataset: str | None, cases: str | None, *, keep_archives: bool, replace_source: bool = False
+    asked: SourceRequest, dataset: str | None, cases: str | None, *, keep_archives: bool, replace_source: bool = False
 ) -> Listing:
     """Ask the source for its cases, note them in the catalog, and find what is new, changed, lost or gone.
 
@@ -144,7 +144,7 @@ def list_source(
         dataset_id = row.id
     located, refused = _locate(opened, names, known)
     corrections = corrections_of(name, known)
-    notes += corrections.told(located, known)
+    notes += corrections.remarks(located, known)
     located = corrections.over(located)
     with catalog() as session:
         queries.record_patients(session, {known[one.case].id: one.patient for one in located if one.patient})
@@ -184,7 +184,7 @@ def list_source(
     )
 
 
-def _open(asked: Asked, dataset: str | None, cases: str | None) -> tuple[Source, tuple[str, ...]]:
+def _open(asked: SourceRequest, dataset: str | None, cases: str | None) -> tuple[Source, tuple[str, ...]]:
     """The source and the chosen cases, both under pseudonyms where nobody is to be named."""
     if not asked.deidentify:
         opened = asked.open()
@@ -245,7 +245,7 @@ def _lies_there(row: CaseFile) -> bool:
     return path.is_file() and path.stat().st_size == row.bytes
 
 
-def _ask_all(asked: Asked, files: list[_File]) -> list[_Answer]:
+def _ask_all(asked: SourceRequest, files: list[_File]) -> list[_Answer]:
     report_progress("list", 0, len(files))
     with ThreadPoolExecutor(asked.connections) as pool:
         answers = []
@@ -255,7 +255,7 @@ def _ask_all(asked: Asked, files: list[_File]) -> list[_Answer]:
     return answers
 
 
-def _ask(asked: Asked, file: _File) -> _Answer:
+def _ask(asked: SourceRequest, file: _File) -> _Answer:
     if file.settled:
         return _Answer()
     try:

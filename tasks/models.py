@@ -51,16 +51,16 @@ def locator_of(session: Session, model: Model, *, held_out: bool) -> Model | Non
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data that a model was trained on. `told`: for people; `licence`: KiTS's for its cases, else empty."""
+    """The data that a model was trained on. `text`: for people; `licence`: KiTS's for its cases, else empty."""
 
-    told: str
+    text: str
     licence: str
 
 
 def data_of(model: Model) -> TrainingData:
     """The dataset that a model was trained on, here or in the home that it comes from."""
     if (origin := model.run.read_origin()) is not None:
-        return TrainingData(origin.told, origin.licence)
+        return TrainingData(origin.sentence, origin.licence)
     dataset = model.run.split.dataset
     licence = LICENCE if is_kits(dataset.name, dataset.source) else ""
     return TrainingData(f"{dataset.name} ({dataset.source})", licence)

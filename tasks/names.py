@@ -116,9 +116,9 @@ def hidden_of(scan: Scan, identity: Identity | None = None) -> Hidden:
     A scan that names no patient stands for one of its own.
     """
     whose = identity or identity_of(scan)
-    told = whose.patient_id or whose.patient
+    known_as = whose.patient_id or whose.patient
     known = {"patient": whose.patient, "patient ID": whose.patient_id}
-    patient = pseudonyms().of("patient", told, **known) if told else scan.name
+    patient = pseudonyms().of("patient", known_as, **known) if known_as else scan.name
     return Hidden(patient, pseudonyms().uid)
 
 

@@ -58,7 +58,7 @@ _SCANS = "scans"
 
 
 @dataclass(frozen=True)
-class Asked:
+class PredictionRequest:
     """What is to be predicted; see `PredictParameters`."""
 
     scans: tuple[Path, ...]
@@ -136,7 +136,7 @@ class Segmented:
 
 
 @task(name="plan-predictions", **CATALOG)
-def plan_predictions(asked: Asked) -> PredictionPlan:
+def plan_predictions(asked: PredictionRequest) -> PredictionPlan:
     """Find the scans and the models, and note in the catalog what will be predicted."""
     out = asked.results
     inbox = asked.settle_seconds is not None
@@ -283,7 +283,7 @@ def _rules(session: Session, models: Sequence[Model], *, flips: bool) -> Rules:
     return Choice.from_json(known).rules if known else Rules()
 
 
-def _key(scan: Scan, models: Sequence[Model], locator: Model | None, out: Path, asked: Asked) -> str:
+def _key(scan: Scan, models: Sequence[Model], locator: Model | None, out: Path, asked: PredictionRequest) -> str:
     """Changes with the scan's files, as their sizes and times tell, with the models, and with where results go."""
     files = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in scan.files]
     hashes = [model.sha256 for model in [*models, *([locator] if locator else [])]]
@@ -293,7 +293,7 @@ def _key(scan: Scan, models: Sequence[Model], locator: Model | None, out: Path, 
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _taken(session: Session, folder: Path, scan: Scan, asked: Asked) -> str | None:
+def _taken(session: Session, folder: Path, scan: Scan, asked: PredictionRequest) -> str | None:
     """Why a scan's results must not be written to a folder; None where they may."""
     try:
         _check_is_no_source(session, folder, scan)
@@ -338,7 +338,7 @@ def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segm
         ),
         "model SHA-256": "; ".join(model.sha256 for model in models),
         "recipe": f"{recipe.hash}: {recipe.frame} {recipe.shape}³",
-        "trained on": data_of(first).told,
+        "trained on": data_of(first).text,
         "mirror averaging": "on" if predictors.flips else "off",
         "software": f"kits-platform {version('kits-platform')}",
         "prediction": f"number {item.prediction_id} in the catalog, flow run {flow_run_id()}",
@@ -363,7 +363,7 @@ def _noting_failure(item: ScanToPredict) -> Iterator[None]:
         raise
 
 
-def _find(asked: Asked) -> tuple[Sequence[Scan], list[str]]:
+def _find(asked: PredictionRequest) -> tuple[Sequence[Scan], list[str]]:
     """The scans, under pseudonyms where nobody is to be named, and the reasons for what is none."""
     paths = [Path(reveal(str(path))) for path in asked.scans]
     series = reveal(asked.series) if asked.series else None

@@ -45,7 +45,7 @@ class CaseToPrepare:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreparationPlan:
     """What a preparation will do."""
 
     dataset_id: int
@@ -56,7 +56,7 @@ class Plan:
 
 
 @task(name="plan-preparation", **CATALOG)
-def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
+def plan_preparation(dataset: str | None, recipe: Recipe) -> PreparationPlan:
     """Note the recipe in the catalog and find the ingested cases that have no current prepared files."""
     settings = current_settings()
     with catalog() as session:
@@ -75,7 +75,7 @@ def plan_preparation(dataset: str | None, recipe: Recipe) -> Plan:
                 or not files_are_there(settings, known[case.id])
             )
         ]
-        return Plan(row.id, row.name, recipe_row.id, len(cases), missing)
+        return PreparationPlan(row.id, row.name, recipe_row.id, len(cases), missing)
 
 
 @task(name="prepare-case", task_run_name="{case.name} · prepare", **COMPUTE)
@@ -117,7 +117,7 @@ def _locate(name: str, image_path: Path, recipe: Recipe) -> Box | None:
 
 
 @task(name="draw-ceilings", **COMPUTE)
-def draw_ceilings(plan: Plan, captions: Mapping[str, str], workers: int) -> bytes:
+def draw_ceilings(plan: PreparationPlan, captions: Mapping[str, str], workers: int) -> bytes:
     """A picture of cases (names to captions): the reference, and what a perfect model would give through the recipe."""
     from kits_core.report.figures import case_slices  # noqa: PLC0415 - seaborn takes a second
 
@@ -143,7 +143,7 @@ def draw_ceilings(plan: Plan, captions: Mapping[str, str], workers: int) -> byte
         return case_slices(pool.map(sections, captions), list(captions.values()), compared="a perfect model")
 
 
-def check_room_for_all(plan: Plan, recipe: Recipe) -> None:
+def check_room_for_all(plan: PreparationPlan, recipe: Recipe) -> None:
     """Raise `FullDiskError` where the network inputs that are missing do not fit."""
     needed = len(plan.missing) * _bytes_of(recipe)
     check_room(current_settings().prepared, needed, f"the network inputs of {len(plan.missing)} cases")

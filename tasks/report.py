@@ -112,7 +112,7 @@ def lineage_of(session: Session, model: Model) -> Lineage:
             split_seed=origin.split_seed,
             split_hash=origin.split_hash,
             strata=origin.strata,
-            imported=origin.told,
+            imported=origin.sentence,
             **_of_model(model),
         )
     fold = run.read_config().fold

@@ -36,20 +36,20 @@ def write_figures(evaluation_id: int, out: Path, workers: int) -> WrittenFigures
         evaluation = session.get_one(Evaluation, evaluation_id)
         cases = [member.case for member in queries.evaluated_members(session, evaluation)]
     captions, pictures = captions_of(report.scores), draw_cases(report.scores, cases, evaluation_id, workers, PAPER)
-    told = []
+    captioned = []
     with written_folder(out) as aside:
         (aside / CASES).mkdir()
         for look in PAPER:
             drawn = report.draw(look)
             for name, content in drawn.items():
                 _file(aside, name, look).write_bytes(content)
-        told += [f"{name}: {FIGURES[name]}" for name in drawn]
+        captioned += [f"{name}: {FIGURES[name]}" for name in drawn]
         for case, contents in pictures.items():
             for look, content in zip(PAPER, contents, strict=True):
                 _file(aside / CASES, folder_name(case), look).write_bytes(content)
-            told.append(f"{CASES}/{folder_name(case)}: {captions[case]}; reference blue, prediction orange")
-        (aside / CAPTIONS).write_text("\n".join((report.title, "", *told)) + "\n", encoding="utf-8")
-    return WrittenFigures(str(out), len(told))
+            captioned.append(f"{CASES}/{folder_name(case)}: {captions[case]}; reference blue, prediction orange")
+        (aside / CAPTIONS).write_text("\n".join((report.title, "", *captioned)) + "\n", encoding="utf-8")
+    return WrittenFigures(str(out), len(captioned))
 
 
 def _file(folder: Path, name: str, look: Look) -> Path:

@@ -17,7 +17,7 @@ from tasks.names import reveal
 
 
 @dataclass(frozen=True)
-class Asked:
+class SourceRequest:
     """A source as a flow names it, and the limits for it. `bytes_per_s`: over all connections; None sets no limit.
 
     `layout`: of a folder's files; None looks. `reading`: what was said of its labels and files.
@@ -66,7 +66,7 @@ class Asked:
 
 
 @lru_cache(maxsize=4)
-def _transfer(asked: Asked, settings: Settings) -> Transfer:
+def _transfer(asked: SourceRequest, settings: Settings) -> Transfer:
     policy = TransferPolicy(connections=asked.connections, bytes_per_s=asked.bytes_per_s)
     address = settings.kits23_image_base if asked.source == NAME else asked.place
     if settings.source_token is None or "://" not in address:

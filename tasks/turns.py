@@ -11,8 +11,8 @@ from db.settings import current_settings
 
 
 @contextmanager
-def take_turns(at: str, told: str) -> Iterator[None]:
-    """Hold the home's lock `at` for the block. While another run holds it, it waits, and shows `told`.
+def take_turns(at: str, what: str) -> Iterator[None]:
+    """Hold the home's lock `at` for the block. While another run holds it, it waits, and shows `what` in the log.
 
     The operating system releases it however that run ends.
     """
@@ -22,6 +22,6 @@ def take_turns(at: str, told: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            get_run_logger().info("waits for another run, which %s", told)
+            get_run_logger().info("waits for another run, which %s", what)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -25,11 +25,11 @@ class View:
     def sql_for(self, dialect: str) -> str:
         """The query in the words of `sqlite` or `postgresql`."""
         if dialect == "sqlite":
-            told = _SECONDS.sub(
+            sql = _SECONDS.sub(
                 r"ROUND((julianday(\2) - julianday(\1)) * 86400, 3)", _JSON.sub(_json_of_sqlite, self.sql)
             )
             # Its CURRENT_TIMESTAMP has whole seconds, and would be earlier than a row that was just written.
-            return told.replace("julianday(CURRENT_TIMESTAMP)", "julianday('now')")
+            return sql.replace("julianday(CURRENT_TIMESTAMP)", "julianday('now')")
         return _SECONDS.sub(
             r"CAST(ROUND(CAST(EXTRACT(EPOCH FROM (\2 - \1)) AS NUMERIC), 3) AS DOUBLE PRECISION)",
             _JSON.sub(_json_of_postgresql, self.sql),

@@ -13,7 +13,7 @@ from deployments.cli.files import check_new_file, write_csv
 from deployments.cli.output import complain, out, print_json, say, show_table
 
 if TYPE_CHECKING:
-    from db.at_work import Going
+    from db.at_work import OngoingWork
     from db.settings import Settings
 
 _STALE = "made from files of cases that were replaced since; prepare, train or evaluate again"
@@ -71,7 +71,7 @@ def status(as_json: AsJson = False) -> None:
     """
     from sqlalchemy.exc import DBAPIError
 
-    from db.at_work import end_dead_rows, going
+    from db.at_work import end_dead_rows, ongoing_work
     from db.read_only import run_query
     from db.settings import Settings
 
@@ -91,7 +91,7 @@ def status(as_json: AsJson = False) -> None:
             "SELECT what, CASE WHEN what = 'prepared_case' THEN NULL ELSE number END AS number, dataset, "
             "COUNT(DISTINCT case_name) AS cases, MIN(case_name) AS first_case FROM stale GROUP BY 1, 2, 3 ORDER BY 1, 2"
         ),
-        "going on": [_as_row(work) for work in going(settings)],
+        "going on": [_as_row(work) for work in ongoing_work(settings)],
         "runs": [
             row | {"differs in": in_words(differences.get(row["run"], {}))}
             for row in ask(
@@ -125,7 +125,7 @@ def status(as_json: AsJson = False) -> None:
             show_table(rows, f"{title}: {_STALE}" if title == "stale" else title)
 
 
-def _as_row(work: "Going") -> dict[str, Any]:
+def _as_row(work: "OngoingWork") -> dict[str, Any]:
     said = work.said
     return {
         "what": work.what,

@@ -80,9 +80,9 @@ def _named(what: str, mask: Path) -> str:
     from kits_core.pseudonyms import is_pseudonym
 
     folder = Path(what).expanduser()
-    told = read_plan(folder).source if is_plan(folder) else what
+    shown = read_plan(folder).source if is_plan(folder) else what
     absolute = mask.expanduser().absolute()
-    if not is_pseudonym(told):
+    if not is_pseudonym(shown):
         return str(absolute)
     from deployments.hidden import hidden_paths
 

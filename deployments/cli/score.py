@@ -212,8 +212,8 @@ def compare(
         if rows := comparison_rows(done, metric):
             show_table(rows, BY_NAME[metric].title)
     out.print(
-        "p: Wilcoxon's signed-rank test. Lost, won: cases in which only the first, or only the second, has a value, as "
-        "a distance to what was not found has none; means leave them out. Every metric: --json",
+        "p: Wilcoxon's signed-rank test. Lost, won: cases in which only the first, or only the second, has a value: "
+        "where nothing was found there is no distance. Means leave these cases out. Every metric: --json",
         style="dim", highlight=False,
     )  # fmt: skip
     if len(losers):

@@ -65,13 +65,13 @@ def by_subgroup(scores: pd.DataFrame, cases: pd.DataFrame, ceilings: pd.DataFram
     nothing and is left out.
     """
     chosen = scores[(scores["metric"] == "dice") & scores["value"].notna()]
-    told = levels(cases)
+    by_subgroup_name = levels(cases)
     rows = []
     for region, group in chosen.groupby("region", sort=False):
         values = group.set_index("case")["value"]
         best = ceilings[ceilings["region"] == region].set_index("case")["value"].reindex(values.index)
         for name in SUBGROUPS:
-            here = told[name].reindex(values.index).fillna(_UNKNOWN)
+            here = by_subgroup_name[name].reindex(values.index).fillna(_UNKNOWN)
             if here.nunique() < 2:
                 continue
             for level in _in_order(name, here):

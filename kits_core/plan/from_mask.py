@@ -35,8 +35,8 @@ class PlannedMask:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a plan says of where its files are and whose scan it is. `text`: any other text, as it may be told."""
+class PlanOrigin:
+    """What a plan says of where its files are and whose scan it is. `text`: any other text, as it may be shown."""
 
     source: str
     mask: str
@@ -53,35 +53,35 @@ def plan_mask(
     created: str,
     threshold: float = THRESHOLD,
     other_series: bool = False,
-    told: Told | None = None,
+    origin: PlanOrigin | None = None,
 ) -> PlannedMask:
     """Write plan, measurements, surfaces, page and labels of a mask into a folder of `out` with the scan's name.
 
-    `created`: the time, for the page. `told`: what the plan says of scan and mask; their paths and the scan's identity
-    if None. Of the others, see `read_mask`. All files are made in a temporary folder and moved into place when they are
-    complete. Raises `CaseError` for what `read_scan`, `read_mask` and `make_plan` refuse, and for a folder that holds
-    the scan, the mask, the plan of another one, or a file that kits did not write.
+    `created`: the time, for the page. `origin`: what the plan says of scan and mask; if None, their paths and the
+    scan's identity. For the other arguments see `read_mask`. All files are made in a temporary folder and moved into
+    place when they are complete. Raises `CaseError` for what `read_scan`, `read_mask` and `make_plan` refuse, and for a
+    folder that holds the scan, the mask, the plan of another one, or a file that kits did not write.
     """
     folder = out / scan.name
-    told = told or Told(str(scan.path.absolute()), str(mask.absolute()), identity_of(scan))
+    origin = origin or PlanOrigin(str(scan.path.absolute()), str(mask.absolute()), identity_of(scan))
     _check_apart(scan, mask, folder)
-    check_same_plan(folder, scan.name, told.source, told.mask)
+    check_same_plan(folder, scan.name, origin.source, origin.mask)
     check_replaceable(scan.name, folder, RESULTS, PLAN)
     read = read_scan(scan)
     labelled = read_mask(mask, scan, read.volume, names, threshold=threshold, other_series=other_series)
-    notes = tuple(map(told.text, (*read.notes, *labelled.notes)))
+    notes = tuple(map(origin.text, (*read.notes, *labelled.notes)))
     facts = PageFacts(
         title=f"Surgical plan: {scan.name}",
         created=created,
         flags=[],
-        lineage=_lineage(scan, mask, labelled, notes, told),
-        identity=told.identity,
+        lineage=_lineage(scan, mask, labelled, notes, origin),
+        identity=origin.identity,
     )
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{scan.name}.", suffix=".partial", dir=out) as made:
         work = Path(made)
         write_volume(work / SEGMENTATION, Volume(labelled.volume.data, read.volume.affine))
-        planned = plan_scan(scan, work, facts, {"source": told.source, "mask": told.mask})
+        planned = plan_scan(scan, work, facts, {"source": origin.source, "mask": origin.mask})
         put_in_place(scan.name, work, folder, PLAN)
     return PlannedMask(folder, planned, notes)
 
@@ -98,16 +98,16 @@ def _check_apart(scan: Scan, mask: Path, folder: Path) -> None:
         )
 
 
-def _lineage(scan: Scan, mask: Path, labelled: Labelled, notes: tuple[str, ...], told: Told) -> dict[str, str]:
+def _lineage(scan: Scan, mask: Path, labelled: Labelled, notes: tuple[str, ...], origin: PlanOrigin) -> dict[str, str]:
     volume = labelled.volume
     meanings = ", ".join(f"{name}: {label.name.lower()}" for name, label in labelled.meanings.items())
     lines = {
-        "scan": f"{told.source} ({scan.kind}, {' × '.join(map(str, volume.shape))} voxels of "
+        "scan": f"{origin.source} ({scan.kind}, {' × '.join(map(str, volume.shape))} voxels of "
         f"{' × '.join(f'{mm:.3g}' for mm in volume.spacing_mm)} mm)",
         "scan SHA-256": scan_sha256(scan),
-        "segmentation": f"{told.mask}, not made by this software",
+        "segmentation": f"{origin.mask}, not made by this software",
         "segmentation SHA-256": sha256_of(mask),
-        "read as": told.text(meanings),
+        "read as": origin.text(meanings),
         "software": f"kits-platform {version('kits-platform')}",
     }
     return lines | ({"in reading": "; ".join(notes)} if notes else {})

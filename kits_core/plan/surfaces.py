@@ -45,7 +45,7 @@ def surfaces_of(plan: Plan, most_vertices: int | None = None) -> Iterator[Surfac
     `most_vertices`: about so many in all, beside 2,000 of each: the large ones are made coarser for that, by whole
     steps of their grid, as suits a picture. None keeps all, as suits a printer.
     """
-    found = list(_found(plan))
+    found = list(_parts(plan))
     stride = 1
     if most_vertices is not None:
         large = sum(count for *_, shape in found if (count := len(shape.mesh.vertices)) > _SMALL)
@@ -57,7 +57,7 @@ def surfaces_of(plan: Plan, most_vertices: int | None = None) -> Iterator[Surfac
         yield Surface(name, title, mesh, color, _OPACITY[kind], is_estimate=kind == "sinus")
 
 
-def _found(plan: Plan) -> Iterator[tuple[str, str, str, Color, PlannedKidney, Shape]]:
+def _parts(plan: Plan) -> Iterator[tuple[str, str, str, Color, PlannedKidney, Shape]]:
     """Kind, name, title, colour, kidney and shape of each."""
     for kidney in plan.kidneys:
         side, around = kidney.side, kidney.around

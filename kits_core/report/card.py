@@ -13,7 +13,7 @@ def model_card(lineage: Lineage, prepared_sha256: str) -> str:
     lineage = replace(
         lineage, dataset=markdown(lineage.dataset), source=markdown(lineage.source), environment=environment
     )
-    by = "a file of one's own" if lineage.strata == (OWN,) else f"seed {lineage.split_seed}"
+    by = "from a given file" if lineage.strata == (OWN,) else f"seed {lineage.split_seed}"
     facts = {
         "Checkpoint": f"SHA-256 `{lineage.model_sha256}`, epoch {lineage.model_epoch} of run {lineage.run_id}",
         "Parameters": f"{lineage.parameters:,}",

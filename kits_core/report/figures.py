@@ -159,11 +159,11 @@ def subgroup_forest(subgroups: pd.DataFrame, overall: float, look: Look = PAGE) 
         tick.set_fontweight("bold" if row is None else "normal")
     axes.tick_params(axis="y", length=0)
     legend = ("(in brackets: cases;", "dashed: all cases; bars: ceiling)")
-    told = "\n".join(("tumour Dice", *legend)) if look.is_narrow else " ".join(("tumour Dice", *legend))
+    label = "\n".join(("tumour Dice", *legend)) if look.is_narrow else " ".join(("tumour Dice", *legend))
     axes.set(
         xlim=(-0.02, 1.02),
         ylim=(len(rows) - 0.4, -0.6),
-        xlabel=told,
+        xlabel=label,
     )
     return look.bytes_of(figure)
 

@@ -97,7 +97,7 @@ _ELSEWHERE = (
 def cleanup_sentence(choice: Choice) -> str:
     """Which islands were removed, and why."""
     if not choice.cases:
-        return "No islands were removed: no validation cases spoke for it."
+        return "No islands were removed: there were no validation cases to choose rules with."
     cases = f"{choice.cases} validation case{'' if choice.cases == 1 else 's'}"
     if choice.rules == Rules():
         return f"No islands were removed: on {cases} no rule made the mean Dice of kidney and tumour better."
@@ -150,7 +150,7 @@ def _data(lineage: Lineage) -> str:
     held_out = "for validation" if fold is None else f"for validation (fold {fold})"
     properties = stratified_by(lineage.strata)
     by = f"stratified by {_listed(properties)}" if properties else "at random"
-    how = "by a file of one's own" if lineage.strata == (OWN,) else f"{by} (seed {lineage.split_seed})"
+    how = "as a given file says" if lineage.strata == (OWN,) else f"{by} (seed {lineage.split_seed})"
     if lineage.grown:
         how += "; cases that came later joined the sides of an earlier split, whose cases stayed where they were"
     return (

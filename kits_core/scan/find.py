@@ -39,14 +39,14 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundScans:
     """The scans in the order of the paths, and a reason for each path, file or series that is no scan."""
 
     scans: tuple[Scan, ...]
     refused: tuple[CaseError, ...]
 
 
-def find_scans(paths: Sequence[Path], *, series: str | None = None) -> Found:
+def find_scans(paths: Sequence[Path], *, series: str | None = None) -> FoundScans:
     """The scans at `paths`: NIfTI, NRRD and MetaImage files, folders of them, DICOM folders.
 
     A folder may be one of the official layout (`case_x/imaging.nii.gz`) or nnU-Net's `imagesTs`, whose names end in
@@ -67,7 +67,7 @@ def find_scans(paths: Sequence[Path], *, series: str | None = None) -> Found:
                         refused.append(_refusal(scan.path, "a name that is not in UTF-8", "rename it"))
         except CaseError as error:
             refused.append(error)
-    return Found(tuple(_with_unique_names(scans.values())), tuple(refused))
+    return FoundScans(tuple(_with_unique_names(scans.values())), tuple(refused))
 
 
 def _scans_at(path: Path, series: str | None) -> Iterator[Scan]:

@@ -192,7 +192,7 @@ def meanings(place: Path, names: Mapping[int, str], labels: LabelMap) -> dict[in
     return {value: known[value] if value in known else labels.label_of(name) for value, name in names.items()}
 
 
-def values_said(place: Path, labels: LabelMap) -> dict[int, Label] | None:
+def stated_values(place: Path, labels: LabelMap) -> dict[int, Label] | None:
     """The label of each value where no file names them: what was said; None if nothing was, so that they are KiTS's.
 
     Raises `KitsError` for names.

@@ -48,11 +48,11 @@ def read_nrrd(path: Path, case: str) -> tuple[list[Volume], list[Segment]]:
     return [Volume(array[..., n].transpose(2, 1, 0), _LPS_TO_RAS @ affine) for n in range(count)], segments
 
 
-def _segments(told: dict[str, str]) -> list[Segment]:
+def _segments(header: dict[str, str]) -> list[Segment]:
     found: list[Segment] = []
-    while (name := told.get(f"Segment{len(found)}_Name")) is not None:
+    while (name := header.get(f"Segment{len(found)}_Name")) is not None:
         start = f"Segment{len(found)}"
-        found.append(Segment(name, int(told.get(f"{start}_Layer", 0)), int(told[f"{start}_LabelValue"])))
+        found.append(Segment(name, int(header.get(f"{start}_Layer", 0)), int(header[f"{start}_LabelValue"])))
     return found
 
 

@@ -51,12 +51,12 @@ def bare(source: Path) -> dict[str, Callable[[], int]]:
     from tasks.ingest import ingest_case, ingest_clinical_records
     from tasks.listing import CaseToIngest, list_source
     from tasks.prepare import CaseToPrepare, plan_preparation, prepare_case
-    from tasks.source import Asked
+    from tasks.source import SourceRequest
 
     recipe = Recipe(shape=32)
 
     def ingest() -> int:
-        asked = Asked(str(source), _FETCHED_AT_ONCE, None)
+        asked = SourceRequest(str(source), _FETCHED_AT_ONCE, None)
         listing = list_source.fn(asked, "tiny", None, keep_archives=False)
 
         def bring_in(case: CaseToIngest) -> None:

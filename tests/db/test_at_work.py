@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from db.at_work import CRASHED, Going, end_dead_rows, flow_run_file, going, run_folder, turn_file
+from db.at_work import CRASHED, OngoingWork, end_dead_rows, flow_run_file, ongoing_work, run_folder, turn_file
 from db.engine import catalog_session
 from db.models import Evaluation, RunStatus, TrainingRun
 from kits_core.at_work import AtWork, hold
@@ -29,12 +29,12 @@ def test_rows_that_someone_is_at_stay_and_say_who(settings, small):
     with hold(flow_run_file(settings, "train"), said), hold(turn_file(settings, f"evaluation-{small.evaluation}")):
         assert end_dead_rows(settings, lambda _: False) == []
         with hold(flow_run_file(settings, "prepare"), other := AtWork.now("prepare", "from the dashboard")):
-            found = going(settings)
+            found = ongoing_work(settings)
     training, scoring = f"run {small.run}", f"evaluation {small.evaluation}"
     assert found == [
-        Going(training, "site", "volume 64 · split 1 · epochs 2", said),
-        Going(scoring, "site", "model 1 · validation", None),
-        Going("prepare", None, "", other),
+        OngoingWork(training, "site", "volume 64 · split 1 · epochs 2", said),
+        OngoingWork(scoring, "site", "model 1 · validation", None),
+        OngoingWork("prepare", None, "", other),
     ]
     assert _status(settings) == [("running", False), ("running", False)]
 
@@ -65,7 +65,7 @@ def test_a_run_of_a_release_without_such_files_is_known_by_the_lock_of_its_folde
 def test_of_rows_whose_locks_are_in_another_home_nothing_is_said(settings, small):
     _begin(settings, small)
     assert end_dead_rows(settings, lambda _: False) == []
-    assert [row.what for row in going(settings)] == [f"run {small.run}", f"evaluation {small.evaluation}"]
+    assert [row.what for row in ongoing_work(settings)] == [f"run {small.run}", f"evaluation {small.evaluation}"]
 
 
 def test_a_row_that_was_taken_up_since_is_left(settings, small):

@@ -8,7 +8,7 @@ import httpx
 
 from kits_core.errors import CaseError, KitsError, check_case_name
 from kits_core.labels import Label
-from kits_core.source.layout import Layout, Reading, values_said
+from kits_core.source.layout import Layout, Reading, stated_values
 from kits_core.source.location import CaseLocations, Location
 from kits_core.source.preset import CASES, phase_of
 from kits_core.source.records import parse_records
@@ -182,7 +182,7 @@ def open_url(base: str, transfer: Transfer, reading: Reading) -> HttpSource:
 
     Raises `KitsError` where neither names cases, and `TransferError` if the URL cannot be read.
     """
-    values = values_said(Path(httpx.URL(base).path), reading.labels)
+    values = stated_values(Path(httpx.URL(base).path), reading.labels)
     listed = ((name, _optional_text(f"{base}/{name}", transfer)) for name in SUMS_NAMES)
     sums = next((read_sums(text, name) for name, text in listed if text is not None), Sums())
     if sums.images:
@@ -235,7 +235,7 @@ def find(folder: Path, reading: Reading) -> FolderSource | None:
         sums.by_path,
         bag,
         (*sums.notes, *_absent_note(root, sums)),
-        values_said(folder, reading.labels),
+        stated_values(folder, reading.labels),
         _has_records_of_kits23(root),
     )
     if not any((source.path / name / IMAGE_NAME).is_file() for name in source.cases()):

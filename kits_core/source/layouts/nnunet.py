@@ -51,7 +51,7 @@ def find(folder: Path, reading: Reading) -> ListedSource | None:
     return ListedSource(
         folder,
         LAYOUT.name,
-        _found(folder, by_name(images), by_name(masks)),
+        _cases_of(folder, by_name(images), by_name(masks)),
         _values(description, facts, reading),
         _notes(folder),
     )
@@ -74,7 +74,7 @@ def _files(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")] if folder.is_dir() else []
 
 
-def _found(folder: Path, images: dict[str, Path], masks: dict[str, Path]) -> dict[str, CaseLocations | CaseError]:
+def _cases_of(folder: Path, images: dict[str, Path], masks: dict[str, Path]) -> dict[str, CaseLocations | CaseError]:
     if not images:
         raise KitsError(f"{folder / IMAGES}: expected images like case_0000.nii.gz, got none; add the scans")
     return pair_up(images, masks)

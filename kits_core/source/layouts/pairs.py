@@ -17,7 +17,7 @@ from kits_core.source.layout import (
     check_pattern,
     pair_up,
     put,
-    values_said,
+    stated_values,
 )
 
 _IMAGES = ("images", "image", "imaging", "scans", "ct")
@@ -47,7 +47,7 @@ def find(folder: Path, reading: Reading) -> ListedSource | None:
         masks = by_name([(_of_image(stem, images), file) for file, stem in _stems(drawn)])
         if not images:
             return None
-    return ListedSource(folder, LAYOUT.name, pair_up(images, masks), values_said(folder, reading.labels))
+    return ListedSource(folder, LAYOUT.name, pair_up(images, masks), stated_values(folder, reading.labels))
 
 
 def _fitting(folder: Path, pattern: str) -> list[tuple[str, Path]]:

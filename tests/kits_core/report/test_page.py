@@ -233,7 +233,7 @@ def test_the_methods_name_what_the_strata_differ_in_and_nothing_else():
 
 def test_the_clean_up_says_why_not():
     assert "no rule made" in cleanup_sentence(Choice(Rules(), 3, 0.5, 0.5))
-    assert "no validation cases spoke for it" in cleanup_sentence(NOT_CHOSEN)
+    assert "there were no validation cases to choose rules with" in cleanup_sentence(NOT_CHOSEN)
 
 
 def test_the_methods_say_whose_box_it_was_and_which_loss():
