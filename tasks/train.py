@@ -82,6 +82,13 @@ class Trained:
         return ""
 
 
+def find_recipe(dataset: str | None, recipe_id: int | None) -> Recipe:
+    """The recipe of a number, or the one that trainings of a dataset take by themselves."""
+    with reading() as session:
+        row = ingest_queries.find_dataset(session, dataset)
+        return prepare_queries.find_recipe(session, row.id, recipe_id)
+
+
 @task(name="plan-training", **CATALOG)
 def plan_training(dataset: str | None, split_id: int | None, recipe: Recipe, config: TrainingConfig) -> TrainingPlan:
     """Find the split and its prepared files, and open the run, or find the one that was begun."""
