@@ -1,11 +1,13 @@
 """What each flow takes: frozen models, which the dashboard turns into forms and refuses before a run exists."""
 
-from collections.abc import Callable
-from typing import Literal, Self, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from flows.train_form import arrange, from_form
 from kits_core.errors import KitsError
+from kits_core.form import suit_a_form, title_of
 from kits_core.label_map import LabelMap
 from kits_core.network.config import TrainingConfig
 from kits_core.pseudonyms import is_pseudonym
@@ -23,7 +25,9 @@ _DEIDENTIFY = "Pseudonyms in place of names, ids, dates and paths, in everything
 
 
 class _Parameters(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", field_title_generator=title_of, json_schema_extra=suit_a_form
+    )
 
 
 class _SourceParameters(_Parameters):
@@ -37,19 +41,31 @@ class _SourceParameters(_Parameters):
 
     layout: str | None = Field(
         None,
+        title="Layout of the folder",
         description="How a folder's files lie; empty looks.",
-        json_schema_extra={"enum": [None, *layout_names()]},
+        json_schema_extra={"enum": [*layout_names()]},
     )
     labels: Labels = Field(
         default_factory=dict,
-        description="What each name, or each value, of a structure means: kidney, tumor, cyst or background. "
-        "Usual names need none.",
+        title="Labels",
+        description="What each name, or each value, of a structure means: kidney, tumor, cyst or background; as JSON: "
+        '{"renal mass": "tumor"}. Usual names need none.',
     )
     images: str | None = Field(
-        None, description="Where the scans lie below the folder, as scans/{case}_ct.nii.gz; empty looks."
+        None,
+        title="Pattern of the scans",
+        description="Where the scans lie below the folder, as scans/{case}_ct.nii.gz; empty looks.",
     )
-    masks: str | None = Field(None, description="The same for the masks; empty, with images given: there are none.")
-    replace_source: bool = Field(False, description="The dataset's data moved: from now on they come from this source.")
+    masks: str | None = Field(
+        None,
+        title="Pattern of the masks",
+        description="The same for the masks; empty, with images given: there are none.",
+    )
+    replace_source: bool = Field(
+        False,
+        title="Replace the source",
+        description="The dataset's data moved: from now on they come from this source.",
+    )
 
     @field_validator("layout")
     @classmethod
@@ -114,14 +130,23 @@ def _refused_as_a_value(check: Callable[[str], T], text: str) -> T:
 class IngestParameters(_SourceParameters):
     """From a source to verified, converted files and rows in the catalog."""
 
-    workers: int = Field(8, ge=1, le=64, description="Cases that are downloaded at once.")
+    workers: int = Field(8, ge=1, le=64, title="Cases at once", description="Cases that are downloaded at once.")
     megabytes_per_second: float | None = Field(
-        None, gt=0, description="Most that is downloaded in a second, over all cases; empty sets no limit."
+        None,
+        gt=0,
+        title="Limit (MB/s)",
+        description="Most that is downloaded in a second, over all cases; empty sets no limit.",
     )
-    keep_archives: bool = Field(False, description="Keep the .nii.gz files beside the converted ones.")
-    deidentify: bool = Field(False, description=_DEIDENTIFY)
+    keep_archives: bool = Field(
+        False, title="Keep the archives", description="Keep the .nii.gz files beside the converted ones."
+    )
+    deidentify: bool = Field(False, title="De-identify", description=_DEIDENTIFY)
     allowed_failures: float = Field(
-        0.05, ge=0, le=1, description="Share of cases that may end in quarantine before the flow counts as failed."
+        0.05,
+        ge=0,
+        le=1,
+        title="Allowed failures (share)",
+        description="Share of cases that may end in quarantine before the flow counts as failed.",
     )
 
     @model_validator(mode="after")
@@ -141,15 +166,24 @@ class PrepareParameters(_Parameters):
     for_model: str | None = Field(
         None,
         pattern=r"^(champion|latest|\d+)$",
+        title="For the model",
         description="champion, latest, or a model's id: prepare by this model's recipe, whatever stands here. Empty "
         "takes the recipe here.",
     )
-    workers: int = Field(2, ge=1, le=64, description="Cases that are prepared at once.")
+    workers: int = Field(2, ge=1, le=64, title="Cases at once", description="Cases that are prepared at once.")
     least_tumor_kept: float = Field(
-        0.99, ge=0, le=1, description="The flow stops if less of any tumour than this lies inside the grid."
+        0.99,
+        ge=0,
+        le=1,
+        title="Least tumour kept (share)",
+        description="The flow stops if less of any tumour than this lies inside the grid.",
     )
     allowed_failures: float = Field(
-        0.05, ge=0, le=1, description="Share of cases that the recipe may refuse before the flow counts as failed."
+        0.05,
+        ge=0,
+        le=1,
+        title="Allowed failures (share)",
+        description="Share of cases that the recipe may refuse before the flow counts as failed.",
     )
 
 
@@ -157,11 +191,14 @@ class SplitParameters(_Parameters):
     """From ingested cases with a reference to a stratified split."""
 
     dataset: str | None = Field(None, description="Name in the catalog; empty takes the only one there is.")
-    validation: float = Field(0.2, gt=0, lt=1, description="Share of the cases held out of training.")
+    validation: float = Field(
+        0.2, gt=0, lt=1, title="Validation (share)", description="Share of the cases held out of training."
+    )
     folds: int | None = Field(None, ge=2, le=20, description="Folds of a cross-validation; empty makes none.")
     seed: int = Field(23, ge=0, description="Another seed, another split.")
     own: str | None = Field(
         None,
+        title="File with own folds",
         description="File with folds of your own, as the machine sees it that works on it: nnU-Net's "
         "splits_final.json, or a CSV of case and fold, or of case and subset. Empty makes a split.",
     )
@@ -169,6 +206,7 @@ class SplitParameters(_Parameters):
     keep: int | None = Field(
         None,
         ge=1,
+        title="Split to keep",
         description="Id of a split whose cases stay on their sides, and in their folds; later cases join them. Empty "
         "makes a split anew.",
     )
@@ -185,38 +223,67 @@ class SplitParameters(_Parameters):
 class TrainParameters(_Parameters):
     """From a recipe and a split to a registered model."""
 
+    model_config = ConfigDict(json_schema_extra=arrange)
+
     dataset: str | None = Field(None, description="Name in the catalog; empty takes the only one there is.")
     split: int | None = Field(None, description="Id of the split; empty takes the dataset's newest.")
-    recipe: Recipe = Field(default_factory=Recipe, description="The recipe whose prepared files are used.")
-    config: TrainingConfig = Field(default_factory=TrainingConfig, description="Settings of the training.")
+    prepared: int | None = Field(
+        None,
+        title="Recipe",
+        description="Whose prepared files are used: its number and name. Empty takes the default recipe, or, where "
+        "nothing was prepared by that, the newest.",
+        json_schema_extra={"type": "string", "pattern": r"^\d+( · .*)?$"},
+    )
+    recipe: Recipe | None = Field(None, description="The same, with all settings written out.")
+    config: TrainingConfig = Field(
+        default_factory=TrainingConfig, title="Settings", description="Settings of the training."
+    )
     from_model: str | None = Field(
         None,
         pattern=r"^(champion|latest|\d+)$",
+        title="Begin with the model",
         description="champion, latest, or a model's id: begin with its weights. Recipe, filters, normalisation and "
         "deep supervision are then that model's, whatever stands here. Empty begins with random weights.",
     )
     cascade: bool = Field(
         False,
+        title="Cascade of two networks",
         description="Train two networks: one of the whole scan, and one of the box around the kidneys that it finds.",
     )
-    all_folds: bool = Field(False, description="Train once for each fold of the split, that fold held out.")
+    all_folds: bool = Field(
+        False, title="All folds", description="Train once for each fold of the split, that fold held out."
+    )
     evaluate: bool = Field(False, description="Score each model on original grids when it is trained.")
     champion_dice: float = Field(
         0.1,
         gt=0,
         le=1,
+        title="Dice of a first champion",
         description="Validation Dice that a first model has to reach, of kidney and of tumour, to become the champion; "
         "later ones are proposed.",
     )
     resume: int | None = Field(
-        None, description="Id of a run to go on with; its own settings count and all others here are left aside."
+        None,
+        title="Go on with run",
+        description="Id of a run to go on with; its own settings count and all others here are left aside.",
     )
 
     extend: int | None = Field(
         None,
-        description="Id of a run to go on from, to the epochs of the settings; otherwise its own settings count. It "
+        title="Extend run",
+        description="Id of a run to go on from, to the epochs that are set; otherwise its own settings count. It "
         "needs a part with a constant step size: all of it, or what comes before the epochs of decay.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_form(cls, asked: object) -> object:
+        return from_form(asked) if isinstance(asked, Mapping) else asked
+
+    @field_validator("prepared", mode="before")
+    @classmethod
+    def _number_before_the_name(cls, prepared: Any) -> Any:
+        return prepared.partition(" · ")[0] if isinstance(prepared, str) else prepared
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -228,11 +295,17 @@ class TrainParameters(_Parameters):
             raise ValueError(
                 "a training begins with the weights of one model: expected from_model without resume, extend or cascade"
             )
-        if self.cascade and (self.recipe.frame != "volume" or self.recipe.spacing_mm is not None):
-            raise ValueError("a cascade begins with the whole scan: expected the frame volume without a spacing")
+        if self.cascade and self.recipe is not None:
+            check_cascade(self.recipe)
         if self.all_folds and self.config.fold is not None:
             raise ValueError(f"expected one fold or all, got both fold {self.config.fold} and all_folds")
         return self
+
+
+def check_cascade(recipe: Recipe) -> None:
+    """Raise `ValueError` for a recipe that a cascade cannot begin with."""
+    if recipe.frame != "volume" or recipe.spacing_mm is not None:
+        raise ValueError("a cascade begins with the whole scan: expected the frame volume without a spacing")
 
 
 class PromoteParameters(_Parameters):
@@ -246,11 +319,17 @@ class EvaluateParameters(_Parameters):
 
     model: str = Field("champion", pattern=r"^(champion|latest|\d+)$", description="champion, latest, or a model's id.")
     subset: Literal["validation", "train"] = Field("validation", description="Which side of the split is scored.")
-    flips: bool = Field(False, description="Average what the network says of each scan and of its mirror image.")
+    flips: bool = Field(
+        False,
+        title="Mirror images too",
+        description="Average what the network says of each scan and of its mirror image.",
+    )
     split: int | None = Field(
         None, ge=1, description="Id of the split whose cases are scored, for a model that was imported; empty else."
     )
-    workers: int = Field(2, ge=1, le=64, description="Cases scored at once, each in a process of its own.")
+    workers: int = Field(
+        2, ge=1, le=64, title="Cases at once", description="Cases scored at once, each in a process of its own."
+    )
 
 
 class PredictParameters(_Parameters):
@@ -262,23 +341,36 @@ class PredictParameters(_Parameters):
         "works on them.",
     )
     out: str | None = Field(
-        None, description="Folder for the results, a folder a scan in it; empty takes predictions/scans in the home."
+        None,
+        title="Folder for the results",
+        description="Folder for the results, a folder a scan in it; empty takes predictions/scans in the home.",
     )
     model: str = Field(
         "champion",
         pattern=r"^(champion|latest|\d+(,\d+)*)$",
         description="champion, latest, a model's id, or several ids (3,4,5) of one recipe, whose mean counts.",
     )
-    series: str | None = Field(None, description="SeriesInstanceUID, where a DICOM folder holds several CT series.")
-    flips: bool = Field(False, description="Average what the network says of each scan and of its mirror image.")
-    deidentify: bool = Field(False, description=_DEIDENTIFY)
+    series: str | None = Field(
+        None, title="Series (UID)", description="SeriesInstanceUID, where a DICOM folder holds several CT series."
+    )
+    flips: bool = Field(
+        False,
+        title="Mirror images too",
+        description="Average what the network says of each scan and of its mirror image.",
+    )
+    deidentify: bool = Field(False, title="De-identify", description=_DEIDENTIFY)
     watch: bool = Field(
         False,
+        title="Folders are inboxes",
         description="The folders given are inboxes: each thing in them is a scan of its own, what is still being "
         "copied waits, and what was refused before is left until it changes.",
     )
     settle_seconds: int = Field(
-        60, ge=0, le=86400, description="In an inbox: how long nothing of a scan may have changed before it is read."
+        60,
+        ge=0,
+        le=86400,
+        title="Settling time (s)",
+        description="In an inbox: how long nothing of a scan may have changed before it is read.",
     )
 
 
@@ -286,26 +378,32 @@ class CorrectParameters(_Parameters):
     """From a mask that a person corrected to the reference of a case."""
 
     what: str = Field(
+        title="Case or plan",
         description="A case of the catalog, by its name or id; or the folder of a plan that kits predict or kits plan "
-        "wrote, whose scan becomes a case."
+        "wrote, whose scan becomes a case.",
     )
     mask: str = Field(
+        title="Corrected mask",
         description="The corrected segmentation: NIfTI, NRRD, DICOM SEG or RTSTRUCT, as the machine sees it that works "
-        "on it."
+        "on it.",
     )
     labels: Labels = Field(
         default_factory=dict,
-        description="What each name, or each value, of a structure means: kidney, tumor, cyst or background. Usual "
-        "names and KiTS's values need none.",
+        description="What each name, or each value, of a structure means: kidney, tumor, cyst or background; as JSON: "
+        '{"renal mass": "tumor"}. Usual names and KiTS\'s values need none.',
     )
-    by: str | None = Field(None, description="Who corrected it; empty takes the name of the account.")
+    by: str | None = Field(
+        None, title="Corrected by", description="Who corrected it; empty takes the name of the account."
+    )
     dataset: str | None = Field(
         None,
         description="Name in the catalog, where several have such a case; of a plan, the dataset that its scan comes "
         "into: empty takes corrections.",
     )
     out: str | None = Field(
-        None, description="Folder for the plan of the corrected mask; empty takes that of the old one."
+        None,
+        title="Folder for the plan",
+        description="Folder for the plan of the corrected mask; empty takes that of the old one.",
     )
 
     @field_validator("dataset")
@@ -323,7 +421,11 @@ class LaidParameters(_Parameters):
     """From masks that lie in the home's folder `corrections/` to references of the cases that they are called after."""
 
     settle_seconds: float = Field(
-        30.0, ge=0, le=86400, description="How long nothing of a mask may have changed before it is taken."
+        30.0,
+        ge=0,
+        le=86400,
+        title="Settling time (s)",
+        description="How long nothing of a mask may have changed before it is taken.",
     )
 
 
@@ -331,6 +433,10 @@ class PipelineParameters(_SourceParameters):
     """The whole way, each stage with the settings of its own flow."""
 
     recipe: Recipe = Field(default_factory=Recipe, description="How a case becomes a network input.")
-    validation: float = Field(0.2, gt=0, lt=1, description="Share of the cases held out of training.")
-    split_seed: int = Field(23, ge=0, description="Another seed, another split.")
-    config: TrainingConfig = Field(default_factory=TrainingConfig, description="Settings of the training.")
+    validation: float = Field(
+        0.2, gt=0, lt=1, title="Validation (share)", description="Share of the cases held out of training."
+    )
+    split_seed: int = Field(23, ge=0, title="Seed of the split", description="Another seed, another split.")
+    config: TrainingConfig = Field(
+        default_factory=TrainingConfig, title="Training", description="Settings of the training."
+    )

@@ -6,16 +6,25 @@ from prefect.states import Cancelled
 
 from db.queries.training import history
 from flows.artifacts import markdown, picture, table
-from flows.parameters import EvaluateParameters, PrepareParameters, PromoteParameters, TrainParameters
+from flows.parameters import (
+    EvaluateParameters,
+    PrepareParameters,
+    PromoteParameters,
+    TrainParameters,
+    check_cascade,
+)
 from flows.prepare import prepare
+from kits_core.recipe.recipe import Recipe
 from tasks.at_work import FLOW
 from tasks.cancel import CancelledRunError
 from tasks.catalog import catalog
 from tasks.events import model_trained
+from tasks.models import recipe_for
 from tasks.train import (
     Trained,
     TrainingPlan,
     find_folds,
+    find_recipe,
     plan_extension,
     plan_resumption,
     plan_training,
@@ -32,16 +41,23 @@ def _name_of_run() -> str:
         return f"train · run {asked.resume} goes on"
     if asked.extend is not None:
         return f"train · run {asked.extend} · {asked.config.epochs} epochs"
-    grid = f"{'cascade' if asked.cascade else asked.recipe.frame} {asked.recipe.shape}"
     fold = "all folds" if asked.all_folds else None if asked.config.fold is None else f"fold {asked.config.fold}"
     parts = [
         "train",
-        grid if asked.from_model is None else f"from model {asked.from_model}",
+        *_recipe_in_words(asked),
         f"split {asked.split}" if asked.split is not None else "newest split",
         *([fold] if fold else []),
         f"seed {asked.config.seed}",
     ]
     return " · ".join(parts)
+
+
+def _recipe_in_words(asked: TrainParameters) -> list[str]:
+    if asked.from_model is not None:
+        return [f"from model {asked.from_model}"]
+    if asked.recipe is not None:
+        return [f"{'cascade' if asked.cascade else asked.recipe.frame} {asked.recipe.shape}"]
+    return ["cascade"] * asked.cascade + [f"recipe {asked.prepared}"] * (asked.prepared is not None)
 
 
 @flow(name="train", flow_run_name=_name_of_run, **FLOW)
@@ -74,14 +90,32 @@ def _train(parameters: TrainParameters) -> list[Trained]:
         return [_train_one(plan_resumption(parameters.resume), parameters)]
     if parameters.extend is not None:
         return [_train_one(plan_extension(parameters.extend, parameters.config.epochs), parameters)]
-    if parameters.all_folds:
-        return _each_fold(parameters)
-    return _cascade(parameters) if parameters.cascade else [_train_one(_plan(parameters), parameters)]
+    recipe = _recipe(parameters)
+    return _each_fold(parameters, recipe) if parameters.all_folds else _train_fold(parameters, recipe)
 
 
-def _plan(parameters: TrainParameters) -> TrainingPlan:
-    recipe, config = parameters.recipe, parameters.config
-    return plan_training(parameters.dataset, parameters.split, recipe, config, parameters.from_model)
+def _recipe(parameters: TrainParameters) -> Recipe:
+    """The recipe of the model to begin with; else the one that is written out, named, or was prepared by."""
+    if parameters.from_model is not None:
+        return recipe_for(parameters.from_model)
+    if parameters.recipe is not None:
+        return parameters.recipe
+    if parameters.cascade and parameters.prepared is None:
+        return Recipe()  # it prepares its cases itself
+    recipe = find_recipe(parameters.dataset, parameters.prepared)
+    if parameters.cascade:
+        check_cascade(recipe)
+    return recipe
+
+
+def _train_fold(parameters: TrainParameters, recipe: Recipe) -> list[Trained]:
+    if parameters.cascade:
+        return _cascade(parameters, recipe)
+    return [_train_one(_plan(parameters, recipe), parameters)]
+
+
+def _plan(parameters: TrainParameters, recipe: Recipe) -> TrainingPlan:
+    return plan_training(parameters.dataset, parameters.split, recipe, parameters.config, parameters.from_model)
 
 
 def _train_one(plan: TrainingPlan, parameters: TrainParameters) -> Trained:
@@ -96,25 +130,25 @@ def _train_one(plan: TrainingPlan, parameters: TrainParameters) -> Trained:
     return trained
 
 
-def _cascade(parameters: TrainParameters) -> list[Trained]:
+def _cascade(parameters: TrainParameters, recipe: Recipe) -> list[Trained]:
     """The second network learns on the boxes that the first one finds, as it will be shown them in prediction."""
-    prepare(PrepareParameters(dataset=parameters.dataset, recipe=parameters.recipe))
-    plan = _plan(parameters)
+    prepare(PrepareParameters(dataset=parameters.dataset, recipe=recipe))
+    plan = _plan(parameters, recipe)
     first = _train_one(plan, parameters)
-    around = parameters.recipe.model_copy(update={"frame": "kidneys", "locator": first.sha256})
+    around = recipe.model_copy(update={"frame": "kidneys", "locator": first.sha256})
     # What the first one overlooks is its own mistake: it is stored and shown, and no reason to stop.
     prepare(PrepareParameters(dataset=parameters.dataset, recipe=around, least_tumor_kept=0))
-    second = parameters.model_copy(update={"recipe": around, "split": plan.split_id})
-    return [first, _train_one(_plan(second), second)]
+    second = parameters.model_copy(update={"split": plan.split_id})
+    return [first, _train_one(_plan(second, around), second)]
 
 
-def _each_fold(parameters: TrainParameters) -> list[Trained]:
+def _each_fold(parameters: TrainParameters, recipe: Recipe) -> list[Trained]:
     split_id, folds = find_folds(parameters.dataset, parameters.split)
     trained: list[Trained] = []
     for fold in range(folds):
         config = parameters.config.model_copy(update={"fold": fold})
         one = parameters.model_copy(update={"split": split_id, "config": config, "all_folds": False})
-        trained += _cascade(one) if one.cascade else [_train_one(_plan(one), one)]
+        trained += _train_fold(one, recipe)
     rows = [{"run": t.run_id, "model": t.model_id, "validation Dice": f"{t.score:.3f}"} for t in trained]
     create_markdown_artifact(
         f"# {folds} folds of split {split_id}\n\n{table(rows)}\n", key="folds", description="A cross-validation"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 
 from kits_core.errors import KitsError
+from kits_core.form import suit_a_form, title_of
 
 _SCHEMA, _CODE = "schema", "code"
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -21,7 +22,9 @@ class StoredSettings(BaseModel):
     anew at its next upgrade (`db.migrate`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", field_title_generator=title_of, json_schema_extra=suit_a_form
+    )
 
     UPGRADES: ClassVar[tuple[Upgrade, ...]] = ()
     """The first brings settings of version 1 to version 2, and so on."""

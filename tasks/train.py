@@ -26,7 +26,7 @@ from kits_core.report.card import model_card
 from tasks.cancel import how_it_ended
 from tasks.catalog import catalog, flow_run_id, reading
 from tasks.fine_tune import beginning_with, check_held_out
-from tasks.models import check_checkpoint, recipe_of
+from tasks.models import check_checkpoint
 from tasks.policy import CATALOG, TRAINING
 from tasks.progress import say
 from tasks.training_files import Sides, files_of, prepared_of, sides_of
@@ -83,13 +83,20 @@ class Trained:
         return ""
 
 
+def find_recipe(dataset: str | None, recipe_id: int | None) -> Recipe:
+    """The recipe of a number, or the one that trainings of a dataset take by themselves."""
+    with reading() as session:
+        row = ingest_queries.find_dataset(session, dataset)
+        return prepare_queries.find_recipe(session, row.id, recipe_id)
+
+
 @task(name="plan-training", **CATALOG)
 def plan_training(
     dataset: str | None, split_id: int | None, recipe: Recipe, config: TrainingConfig, from_model: str | None = None
 ) -> TrainingPlan:
     """Find the split and its prepared files, and open the run, or find the one that was begun.
 
-    `from_model`: the model whose weights it begins with; then recipe and network are those of that model. Raises
+    `from_model`: the model whose weights it begins with, of the same recipe; the network is that model's. Raises
     `KitsError` where that model has learnt a case that is held out.
     """
     with catalog() as session:
@@ -97,7 +104,7 @@ def plan_training(
         split = split_queries.find_split(session, row.id, split_id)
         base = None if from_model is None else queries.find_model(session, from_model)
         if base is not None:
-            recipe, config = recipe_of(base), beginning_with(base, config)
+            config = beginning_with(base, config)
         recipe_row = prepare_queries.ensure_recipe(session, recipe.hash, recipe.to_stored(), flow_run_id())
         sides = sides_of(session, split.id, config.fold, recipe_row)
         prepared = prepared_of(session, sides, recipe_row)

@@ -81,6 +81,11 @@ def find_dataset(session: Session, name: str | None) -> Dataset:
     raise KitsError(f"expected {wanted}; the catalog has: {known}; name one of these, or run kits ingest")
 
 
+def dataset_names(session: Session) -> list[str]:
+    """The names of all datasets."""
+    return list(session.scalars(select(Dataset.name).order_by(Dataset.name)))
+
+
 def ensure_case(
     session: Session, dataset: Dataset, name: str, *, phase: str | None = None, flow_run_id: str | None = None
 ) -> Case:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
+
+from flows.train_form import to_form
 
 
 @contextmanager
@@ -23,15 +26,36 @@ def keeping_what_was_set() -> Iterator[None]:
 
 
 def _put_back(client: SyncPrefectClient, old: DeploymentResponse, new: DeploymentResponse) -> None:
-    if (old.parameters, old.paused) != (new.parameters, new.paused):
-        client.update_deployment(new.id, DeploymentUpdate(parameters=old.parameters, paused=old.paused))
+    parameters = _as_the_form_shows(old.parameters, new)
+    if (parameters, old.paused) != (new.parameters, new.paused):
+        client.update_deployment(new.id, DeploymentUpdate(parameters=parameters, paused=old.paused))
     there = {_key(schedule): schedule for schedule in new.schedules}
     for schedule in old.schedules:
+        own = _as_the_form_shows(schedule.parameters, new)
         found = there.get(_key(schedule))
         if found is None:
-            client.create_deployment_schedules(new.id, [(schedule.schedule, bool(schedule.active))])
-        elif (found.active, found.schedule) != (schedule.active, schedule.schedule):
-            client.update_deployment_schedule(new.id, found.id, schedule.active, schedule.schedule)
+            made = client.create_deployment_schedules(new.id, [(schedule.schedule, bool(schedule.active))])
+            found = made[0]
+        if (found.active, found.schedule, found.parameters) != (schedule.active, schedule.schedule, own):
+            client.update_deployment_schedule(new.id, found.id, schedule.active, schedule.schedule, parameters=own)
+
+
+def _as_the_form_shows(parameters: dict[str, Any], deployment: DeploymentResponse) -> dict[str, Any]:
+    """Parameters as today's form has them: it knows no null, and a training's settings lie elsewhere than before."""
+    stored = parameters.get("parameters")
+    if not isinstance(stored, dict):
+        return parameters
+    kept = _without_null(stored)
+    definitions = (deployment.parameter_openapi_schema or {}).get("definitions", {})
+    if "TrainParameters" in definitions and "__prefect_kind" not in kept.get("config", {}):  # a template of Prefect's
+        kept = to_form(kept)
+    return parameters | {"parameters": kept}
+
+
+def _without_null(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_null(part) for name, part in value.items() if part is not None}
 
 
 def _key(schedule: DeploymentSchedule) -> str:

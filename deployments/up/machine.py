@@ -37,6 +37,7 @@ from deployments.home_server import (
 )
 from deployments.password import make_password, read_password
 from deployments.up.automations import ensure_automations
+from deployments.up.choices import renew_choices
 from deployments.up.corrections import start_correcting
 from deployments.up.kept import keeping_what_was_set
 from deployments.up.pools import CPU, GPU, ensure_pools, graphics_cards
@@ -202,6 +203,7 @@ class Machine:
             ensure_pools(graphics_cards())
             with keeping_what_was_set():
                 self._deploy(waits)
+            renew_choices(Settings(home=self.place.home))
             ensure_automations()
 
     def _deploy(self, waits: Callable[[str], object]) -> None:
@@ -246,6 +248,7 @@ class Machine:
             lines = set_right(Settings(home=self.place.home))
             lines += [f"{name} was late, and a later one is due: cancelled" for name in drop_needless_runs()]
             start_correcting(Settings(home=self.place.home))
+            renew_choices(Settings(home=self.place.home))
         return lines
 
     def end(self) -> None:

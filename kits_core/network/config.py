@@ -15,26 +15,43 @@ class TrainingConfig(StoredSettings):
 
     # === Steps ===
     epochs: int = Field(50, ge=1, le=10_000, description="Passes over the training cases.")
-    batch_size: int = Field(8, ge=1, le=256, description="Cases per step.")
+    batch_size: int = Field(8, ge=1, le=256, title="Batch (cases)", description="Cases per step.")
     micro_batch: int | None = Field(
         None,
         ge=1,
+        title="Cases in memory",
         description="Cases in memory at once; gradients add up to a whole batch, save that batch normalisation, and a "
         "loss per batch, see each part by itself. A divisor of the batch size; empty takes all of it.",
     )
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Adam's step size at the start.")
     final_learning_rate: float | None = Field(
-        None, gt=0, le=1, description="Falls to this along a half cosine by the last epoch; empty keeps it constant."
+        None,
+        gt=0,
+        le=1,
+        description="Falls to this along a half cosine by the last epoch; empty keeps it constant.",
     )
     decay_epochs: int | None = Field(
         None,
         ge=1,
+        title="Decay (epochs)",
         description="Epochs at the end in which the step size falls; before them it is constant, so that the training "
         "can be extended. Empty lets it fall from the first epoch on.",
     )
-    patience: int = Field(40, ge=1, description="Epochs without a better validation score before training stops.")
+    patience: int = Field(
+        40,
+        ge=1,
+        title="Patience (epochs)",
+        description="Epochs without a better validation score before training stops.",
+    )
     # === Network ===
-    filters: int = Field(64, ge=4, le=128, multiple_of=4, description="Channels of the stem; 64 is ResNet-18.")
+    filters: int = Field(
+        64,
+        ge=4,
+        le=128,
+        multiple_of=4,
+        title="Filters (channels)",
+        description="Channels of the stem; 64 is ResNet-18.",
+    )
     normalisation: Literal["batch", "group", "instance"] = Field(
         "batch", description="What normalises the features; group and instance do not depend on the batch."
     )
@@ -47,10 +64,16 @@ class TrainingConfig(StoredSettings):
     # === Loss ===
     loss: Literal["focal_tversky", "dice_cross_entropy"] = Field("focal_tversky", description="What is minimised.")
     miss_weight: float = Field(0.7, ge=0, le=1, description="Focal Tversky: weight of a missed voxel.")
-    false_alarm_weight: float = Field(0.3, ge=0, le=1, description="Focal Tversky: weight of a voxel wrongly found.")
+    false_alarm_weight: float = Field(
+        0.3, ge=0, le=1, title="False-alarm weight", description="Focal Tversky: weight of a voxel wrongly found."
+    )
     focus: float = Field(0.75, gt=0, le=4, description="Focal Tversky: exponent; the paper's gamma of 4/3 is 0.75.")
-    loss_background: bool = Field(False, description="Whether the loss counts the background as a class.")
-    loss_per: Literal["sample", "batch"] = Field("sample", description="What the loss counts together.")
+    loss_background: bool = Field(
+        False, title="Loss counts the background", description="Whether the loss counts the background as a class."
+    )
+    loss_per: Literal["sample", "batch"] = Field(
+        "sample", title="Loss over", description="What the loss counts together."
+    )
     # === Machine ===
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Where it trains; auto takes a GPU where there is one, gpu refuses to do without."
@@ -65,6 +88,7 @@ class TrainingConfig(StoredSettings):
     selection_cases: int | None = Field(
         None,
         ge=1,
+        title="Cases that choose the best epoch",
         description="Validation cases, drawn by the seed, whose mean Dice chooses the best epoch; empty takes all.",
     )
     seed: int = Field(23, ge=0, description="Of initial weights, case order and augmentation.")

@@ -23,11 +23,16 @@ class Recipe(StoredSettings):
         "volume",
         description="What of the scan the grid covers: volume, the whole scan; kidneys, a box around both kidneys.",
     )
-    trim_air: bool = Field(True, description="Frame volume: spend no voxels on the air around the patient.")
-    margin_mm: float = Field(20.0, ge=0, le=100, description="Frame kidneys: what the box leaves around them, in mm.")
+    trim_air: bool = Field(
+        True, title="Trim the air", description="Frame volume: spend no voxels on the air around the patient."
+    )
+    margin_mm: float = Field(
+        20.0, ge=0, le=100, description="Frame kidneys: what the box leaves around them on all sides."
+    )
     locator: str | None = Field(
         None,
         pattern="^[0-9a-f]{64}$",
+        title="Locator (SHA-256)",
         description="Frame kidneys: SHA-256 of the model that finds them, for training as for prediction; empty takes "
         "the reference for training.",
     )
@@ -35,17 +40,27 @@ class Recipe(StoredSettings):
         None,
         gt=0,
         le=10,
-        description="Equal spacing of the grid's voxels, in mm, about the frame's centre; a case whose kidneys or "
+        description="Equal spacing of the grid's voxels about the frame's centre; a case whose kidneys or "
         "tumours do not fit is refused. Empty stretches the frame to the grid's shape instead.",
     )
-    shape: int = Field(128, ge=32, le=512, multiple_of=32, description="Voxels along each side of the grid.")
-    window_hu: tuple[float, float] = Field(
-        (-79.0, 304.0), description="Intensities outside this range, in HU, are clipped to it."
+    shape: int = Field(
+        128,
+        ge=32,
+        le=512,
+        multiple_of=32,
+        title="Shape (voxels a side)",
+        description="Voxels along each side of the grid.",
     )
-    mean_hu: float = Field(100.93, description="Subtracted from the clipped intensities, in HU.")
-    deviation_hu: float = Field(76.90, gt=0, description="Divides them after that, in HU.")
+    window_hu: tuple[float, float] = Field(
+        (-79.0, 304.0),
+        description="Two numbers, the lower one first: intensities outside this range are clipped to it.",
+    )
+    mean_hu: float = Field(100.93, description="Subtracted from the clipped intensities.")
+    deviation_hu: float = Field(76.90, gt=0, description="Divides them after that.")
     cyst_to: Literal["background", "kidney", "tumor"] = Field(
-        "background", description="What a cyst is to the network, which knows background, kidney and tumour."
+        "background",
+        title="A cyst becomes",
+        description="What a cyst is to the network, which knows background, kidney and tumour.",
     )
 
     @model_validator(mode="after")
@@ -55,6 +70,14 @@ class Recipe(StoredSettings):
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError(f"window_hu must rise, got {self.window_hu}")
         return self
+
+    @property
+    def name(self) -> str:
+        """For people, as `kidneys 128` or `volume 64, cyst_to tumor`: frame, shape, what else is no default."""
+        others = self.model_dump(mode="json", exclude_defaults=True, exclude={"frame", "shape"})
+        if self.locator is not None:
+            others["locator"] = self.locator[:8]
+        return ", ".join([f"{self.frame} {self.shape}", *(f"{setting} {value}" for setting, value in others.items())])
 
     @property
     def context(self) -> int:

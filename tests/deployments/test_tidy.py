@@ -7,9 +7,12 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.states import Scheduled
+from prefect.utilities.callables import parameter_schema
 
 from deployments.up.kept import keeping_what_was_set
 from deployments.up.tidy import drop_needless_runs
+from flows.parameters import TrainParameters
+from flows.train import train
 
 
 @flow
@@ -49,7 +52,7 @@ def test_parameters_and_switches_outlast_a_deployment(client, deployment):
     (made,) = client.read_deployment_schedules(deployment)
     client.update_deployment_schedule(deployment, made.id, active=True)
     own = IntervalSchedule(interval=timedelta(hours=3))
-    client.create_deployment_schedules(deployment, [(own, True)])
+    client.create_deployment_schedules(deployment, [(own, True)], parameters={"b": 3})
     with keeping_what_was_set():
         # What `prefect deploy` does: the file's parameters, and its schedules instead of all that are there.
         flow_id = client.read_deployment(deployment).flow_id
@@ -61,6 +64,24 @@ def test_parameters_and_switches_outlast_a_deployment(client, deployment):
     found = client.read_deployment(deployment)
     assert found.parameters == {"a": 1}
     assert {(s.slug, s.active) for s in found.schedules} == {("nightly", True), (None, True)}
+    assert [s.parameters for s in found.schedules if s.slug is None] == [{"b": 3}]
+
+
+def test_parameters_of_an_older_release_are_kept_as_todays_form_shows_them(client):
+    old = {"dataset": None, "recipe": {"shape": 64}, "config": {"epochs": 200, "batch_size": 2, "micro_batch": None}}
+    flow_id = client.create_flow(train)
+    made = client.create_deployment(flow_id=flow_id, name="older", parameters={"parameters": old})
+    yearly = CronSchedule(cron="0 0 1 1 *")
+    client.create_deployment_schedules(made, [(yearly, False)], parameters={"parameters": old})
+    schema = parameter_schema(train.fn).model_dump_for_openapi()
+    with keeping_what_was_set():
+        client.create_deployment(flow_id=flow_id, name="older", parameters={}, parameter_openapi_schema=schema)
+    found = client.read_deployment(made)
+    shown = {"recipe": {"shape": 64}, "epochs": 200, "more": {"batch_size": 2}}
+    assert found.parameters == {"parameters": shown}
+    assert [schedule.parameters for schedule in found.schedules] == [{"parameters": shown}]
+    assert TrainParameters.model_validate(shown) == TrainParameters.model_validate(old)
+    client.delete_deployment(made)
 
 
 def test_a_queue_can_be_paused_while_nothing_waits(client, api):

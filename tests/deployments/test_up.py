@@ -110,7 +110,14 @@ def _fill_in_the_form(up, page, source):
     page.goto(up.link, wait_until="commit")
     page.wait_for_url(lambda url: "/kits/login" not in url, wait_until="commit")
     page.goto(f"http://127.0.0.1:{up.port}/deployments/deployment/{found['id']}/run", wait_until="commit")
-    asked = {"Source": source, "Shape": 32, "Epochs": 1, "Batch Size": 2, "Filters": 4, "Learning Rate": 0.003}
+    asked = {
+        "Source": source,
+        "Shape (voxels a side)": 32,
+        "Epochs": 1,
+        "Batch (cases)": 2,
+        "Filters (channels)": 4,
+        "Learning rate": 0.003,
+    }
     for label, value in asked.items():
         setting = page.locator(".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)).last
         setting.locator("input, textarea").first.fill(str(value), timeout=60_000)

@@ -491,3 +491,14 @@ def test_what_cannot_be_trained_on_is_refused_with_the_reason(begun, rows):
         train(TrainParameters(recipe=RECIPE, config=CONFIG))
     ((status, error),) = rows("SELECT status, error FROM training_run")
     assert (status, "as it was prepared" in error) == ("failed", True)
+
+
+def test_a_training_is_started_by_a_form_as_by_all_settings(trained):
+    form = {"prepared": "1 · volume 32", "epochs": CONFIG.epochs, "more": CONFIG.model_dump(exclude={"epochs", "fold"})}
+    assert train(TrainParameters.model_validate(form)) == [trained]
+    assert train(TrainParameters(config=CONFIG)) == [trained]  # the only recipe that was prepared
+    with pytest.raises(KitsError, match=r"recipe 5: expected one that cases were prepared by \(1\), got none"):
+        train(TrainParameters(prepared=5, config=CONFIG))
+    prepare(PrepareParameters(recipe=KIDNEYS))
+    with pytest.raises(ValueError, match="a cascade begins with the whole scan"):
+        train(TrainParameters(prepared=2, cascade=True, config=CONFIG))

@@ -1,8 +1,11 @@
+import pytest
 from sqlalchemy import func, select
 
 from db.engine import catalog_session
-from db.models import Case, Ceiling, FileKind, PreparedCase, Recipe
+from db.models import Case, Ceiling, Dataset, FileKind, PreparedCase, Recipe
 from db.queries import ingest, prepare
+from kits_core.errors import KitsError
+from kits_core.recipe.recipe import Recipe as RecipeSettings
 
 
 def test_a_recipe_is_made_once_and_keeps_its_settings(settings):
@@ -85,3 +88,36 @@ def test_a_case_without_a_reference_is_current_without_one(session, file_facts):
     ingest.record_file(session, case, FileKind.IMAGE, file_facts("image-0"))
     session.refresh(case)
     assert prepare.is_current(PreparedCase(source_image_sha256="sha-image-0", source_segmentation_sha256=None), case)
+
+
+def test_a_training_takes_the_default_recipe_or_else_the_newest_that_was_prepared(settings, small, prepared_facts):
+    def prepare_by(recipe):
+        with catalog_session(settings) as session:
+            row = prepare.ensure_recipe(session, recipe.hash, recipe.to_stored(), None)
+            prepare.record_prepared(
+                session, recipe_id=row.id, case_id=small.cases[0], facts=prepared_facts(0), ceilings={}
+            )
+            return row.id
+
+    def taken(recipe_id=None):
+        with catalog_session(settings) as session:
+            return prepare.find_recipe(session, small.dataset, recipe_id)
+
+    assert taken() == RecipeSettings()  # nothing was prepared by this code: recipe-a is another's
+    older, newer = RecipeSettings(shape=32), RecipeSettings(shape=64, frame="kidneys")
+    first, second = prepare_by(older), prepare_by(newer)
+    assert taken() == newer
+    prepare_by(newer.model_copy(update={"locator": "a" * 64}))
+    assert taken() == newer
+    prepare_by(older)
+    assert taken() == older
+    prepare_by(RecipeSettings())
+    prepare_by(newer)
+    assert taken() == RecipeSettings()
+    assert (taken(first), taken(second)) == (older, newer)
+    with pytest.raises(KitsError, match=rf"recipe 99: expected one that cases were prepared by \({second}, .*\), got"):
+        taken(99)
+    with catalog_session(settings) as session:
+        other = session.scalars(select(Dataset.id).where(Dataset.name == "other")).one()
+        assert prepare.recipes_with_cases(session, other) == []
+        assert prepare.recipes_with_cases(session)[0].id == second

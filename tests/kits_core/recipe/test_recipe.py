@@ -39,3 +39,9 @@ def test_standardising_by_hand():
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValidationError):
         Recipe(**wrong)
+
+
+def test_a_name_says_frame_shape_and_what_is_no_default():
+    assert Recipe().name == "volume 128"
+    other = Recipe(frame="kidneys", shape=64, cyst_to="tumor", locator="a1b2c3d4" * 8)
+    assert other.name == "kidneys 64, locator a1b2c3d4, cyst_to tumor"

@@ -1,0 +1,41 @@
+"""How settings look in a form that is made from their JSON schema, as Prefect's dashboard makes one."""
+
+from typing import Any
+
+_UNITS = {"mm": "mm", "hu": "HU", "seconds": "s"}
+
+
+def title_of(name: str, _field: object) -> str:
+    """A field's name as words, its unit in brackets: `margin_mm` becomes "Margin (mm)"."""
+    *words, last = name.split("_")
+    if words and last in _UNITS:
+        return f"{' '.join(words).capitalize()} ({_UNITS[last]})"
+    return name.replace("_", " ").capitalize()
+
+
+def suit_a_form(schema: dict[str, Any]) -> None:
+    """Change a model's JSON schema so that a form shows one input a field, in the order of the fields.
+
+    - A field that may be None loses the branch `null`: a form shows that as a choice of types, and "None" where nothing
+      is to be typed. Left empty, such a field is absent, which means None. The server accepts null for it all the same.
+    - `position` keeps the order: PostgreSQL stores a schema's keys in an order of its own.
+    """
+    for position, (name, field) in enumerate(schema.get("properties", {}).items()):
+        field["position"] = position
+        field.setdefault("title", title_of(name, None))  # a model within a model has its class's name otherwise
+        _drop_null(field)
+
+
+def _drop_null(field: dict[str, Any]) -> None:
+    branches = field.get("anyOf", [])
+    kept = [branch for branch in branches if branch != {"type": "null"}]
+    if len(kept) == len(branches):
+        return
+    if field.get("default", ...) is None:
+        del field["default"]
+    if len(kept) == 1:
+        del field["anyOf"]
+        for name, value in kept[0].items():
+            field.setdefault(name, value)
+    else:
+        field["anyOf"] = kept
