@@ -29,6 +29,7 @@ _SERVERS = (
 )
 _TRAINS = "trains a network, which the tests of training do"
 LEFT_OUT = {
+    "bench_correction.py": _TRAINS,
     "bench_dask.py": _SERVERS,
     "bench_epoch.py": _TRAINS,
     "bench_fuzz.py": "make test does 300 of its files (tests/fuzz)",
@@ -40,6 +41,7 @@ LEFT_OUT = {
     "bench_orchestration.py": _SERVERS,
     "bench_prepare_flow.py": _SERVERS,
     "bench_rerun.py": _SERVERS,
+    "bench_rt_utils.py": "needs an interpreter with rt-utils; test_real_layouts.py reads RTSTRUCTs of our own",
     "bench_step_memory.py": _TRAINS,
     "bench_up.py": _SERVERS,
     "bench_verbs.py": _SERVERS,
