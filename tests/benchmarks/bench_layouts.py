@@ -15,10 +15,14 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from common import ROUNDS, show, write_labels, write_scan
+from numpy.typing import NDArray
 from pydicom import dcmread
+from rtstruct_writer import rtstruct
+from skimage.measure import find_contours
 
+from kits_core.geometry import Volume
 from kits_core.scan.dicom_seg import write_dicom_seg
-from kits_core.scan.find import find_scans
+from kits_core.scan.find import Scan, find_scans
 from kits_core.scan.read import read_scan
 
 _MEASURE = """
@@ -69,6 +73,19 @@ def _nnunet(root: Path, official: Path) -> Path:
     return root
 
 
+def _msd(root: Path, official: Path) -> Path:
+    for folder, file in (("imagesTr", "imaging"), ("labelsTr", "segmentation")):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "a.nii.gz").symlink_to(official / "case_00000" / f"{file}.nii.gz")
+    facts = {
+        "modality": {"0": "CT"},
+        "labels": {"0": "background", "1": "kidney", "2": "tumor"},
+        "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}],
+    }
+    (root / "dataset.json").write_text(json.dumps(facts))
+    return root
+
+
 def _nrrd(root: Path, official: Path) -> Path:
     for folder, file in (("images", "imaging"), ("masks", "segmentation")):
         (root / folder).mkdir(parents=True)
@@ -77,7 +94,7 @@ def _nrrd(root: Path, official: Path) -> Path:
     return root
 
 
-def _dicom(root: Path, official: Path) -> Path:
+def _series(root: Path, official: Path) -> Path:
     folder = root / "ct"
     folder.mkdir(parents=True)
     image = sitk.ReadImage(official / "case_00000" / "imaging.nii.gz")
@@ -97,14 +114,44 @@ def _dicom(root: Path, official: Path) -> Path:
             piece.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{number:04d}.dcm"))
         writer.Execute(piece)
+    return folder
+
+
+def _labels(folder: Path, official: Path) -> tuple[Scan, Volume, NDArray[np.uint8]]:
+    """A series as a scan, its volume, and the mask on its grid."""
     (scan,) = find_scans([folder]).scans
     volume, mask = read_scan(scan).volume, nib.load(official / "case_00000" / "segmentation.nii.gz")
     turn = nib.orientations.ornt_transform(nib.io_orientation(mask.affine), nib.io_orientation(volume.affine))
-    labels = np.asarray(mask.as_reoriented(turn).dataobj, np.uint8)
+    return scan, volume, np.asarray(mask.as_reoriented(turn).dataobj, np.uint8)
+
+
+def _seg(root: Path, official: Path) -> Path:
+    scan, volume, labels = _labels(_series(root, official), official)
     write_dicom_seg(root / "seg.dcm", labels, volume.affine, scan, algorithm="hand", version="1")
     drawn = dcmread(root / "seg.dcm")
     drawn.Manufacturer = "by hand"  # what kits wrote is a prediction, and no reference
     drawn.save_as(root / "seg.dcm")
+    return root
+
+
+def _rtstruct(root: Path, official: Path) -> Path:
+    scan, volume, labels = _labels(_series(root, official), official)
+    to_lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+
+    def place(points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+        voxels = np.column_stack([points, np.full(len(points), k)])
+        return voxels @ to_lps[:3, :3].T + to_lps[:3, 3]
+
+    def contours(value: int) -> list[tuple[str, NDArray[np.float64]]]:
+        return [
+            ("CLOSED_PLANAR", place(points[:-1] - 1, k))
+            for k in range(labels.shape[2])
+            for points in find_contours(np.pad(labels[:, :, k] == value, 1).astype(float), 0.5)
+        ]
+
+    first = dcmread(scan.files[0], stop_before_pixels=True)
+    drawn = rtstruct(first, {"Kidney": contours(1), "Tumour": contours(2)})
+    drawn.save_as(root / "drawn.dcm", enforce_file_format=True)
     return root
 
 
@@ -120,8 +167,10 @@ def main() -> None:
         folders = {
             "kits (.nii.gz)": official,
             "nnunet (.nii.gz)": _nnunet(root / "nnunet", official),
+            "msd (.nii.gz)": _msd(root / "msd", official),
             "pairs (.nrrd)": _nrrd(root / "pairs", official),
-            "dicom, SEG": _dicom(root / "dicom", official),
+            "dicom, SEG": _seg(root / "seg", official),
+            "dicom, RTSTRUCT": _rtstruct(root / "rtstruct", official),
         }
         found: dict[str, list[tuple[float, float]]] = {layout: [] for layout in folders}
         for _ in range(rounds):
