@@ -122,7 +122,14 @@ def status(as_json: AsJson = False) -> None:
     say(f"home: {settings.home}")
     for title, rows in tables.items():
         if rows:
-            show_table(rows, f"{title}: {_STALE}" if title == "stale" else title)
+            shown = _without_empty(rows, "imported_from", "error", "differs in") if title == "runs" else rows
+            show_table(shown, f"{title}: {_STALE}" if title == "stale" else title)
+
+
+def _without_empty(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+    """The rows without those of the named columns that no row has a value in."""
+    empty = {name for name in names if not any(row[name] for row in rows)}
+    return [{name: value for name, value in row.items() if name not in empty} for row in rows]
 
 
 def _as_row(work: "OngoingWork") -> dict[str, Any]:

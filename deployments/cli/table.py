@@ -70,7 +70,9 @@ def facts_layout(facts: Mapping[str, str], width: int) -> RenderableType:
 
 def _column(name: str, values: Sequence[Any]) -> _Column:
     heading, cells = visible(name.replace("_", " ")), tuple(_text(value) for value in values)
-    return _Column(heading, cells, is_text=any(isinstance(v, str) and not _is_number(v) for v in values))
+    return _Column(
+        heading, cells, is_text=any(isinstance(v, str) and v != NOTHING and not _is_number(v) for v in values)
+    )
 
 
 def _table(columns: Sequence[_Column], title: str | None, room: int) -> Table:
@@ -113,7 +115,7 @@ def _blocks(columns: Sequence[_Column], title: str | None, width: int) -> Group:
             lines.append(filled[: len(column.heading) + 1], style="bold").append(filled[len(column.heading) + 1 :])
             lines.append("\n" if column is not columns[-1] else "")
         blocks.append(lines)
-    return Group(*blocks)
+    return Group(*blocks, "")
 
 
 def _is_number(text: str) -> bool:

@@ -100,7 +100,7 @@ def comparison_rows(comparison: Comparison, metric: str) -> Rows:
             "first": number(row["first"], metric),
             "second": number(row["second"], metric),
             "gain": signed(row["gain"], metric),
-            "95 % interval": f"{signed(row['low'], metric)} to {signed(row['high'], metric)}",
+            "95 % interval": _interval(signed(row["low"], metric), signed(row["high"], metric), " to "),
             "better / worse / equal": f"{row['better']} / {row['worse']} / {row['equal']}",
             "lost / won": f"{row['lost']} / {row['won']}",
             "p": NOTHING if pd.isna(row["p"]) else f"{row['p']:.2g}",
@@ -130,15 +130,20 @@ def signed(value: float, metric: str) -> str:
     return NOTHING if pd.isna(value) else f"{value:+.{BY_NAME[metric].digits}f}"
 
 
+def _interval(low: str, high: str, between: str = "–") -> str:
+    """Two numbers as text; `NOTHING` for an interval that could not be computed, as that of a single case."""
+    return NOTHING if NOTHING in (low, high) else f"{low}{between}{high}"
+
+
 def _region_row(region: str, summary: pd.DataFrame, ceilings: Mapping[str, float] | None) -> dict[str, str]:
     dice = summary.loc[(region, "dice")]
     row = {
         "region": region_title(region),
         "cases": str(int(dice["cases"])),
         "Dice": number(dice["mean"], "dice"),
-        "95 % interval": f"{number(dice['low'], 'dice')}–{number(dice['high'], 'dice')}",
+        "95 % interval": _interval(number(dice["low"], "dice"), number(dice["high"], "dice")),
     }
-    quartiles = f"{number(dice['q25'], 'dice')}–{number(dice['q75'], 'dice')}"
+    quartiles = _interval(number(dice["q25"], "dice"), number(dice["q75"], "dice"))
     row["median (quartiles)"] = f"{number(dice['median'], 'dice')} ({quartiles})"
     if ceilings is not None:
         row["ceiling"] = number(ceilings[region], "dice") if region in ceilings else "unknown"

@@ -101,6 +101,16 @@ def test_numbers_stand_to_the_right_whatever_the_first_row_lacks_and_brackets_ar
     assert line.startswith("   0.5")
 
 
+def test_numbers_as_text_stand_to_the_right_too_though_some_are_missing():
+    lines = shown([{"surface Dice": "–"}, {"surface Dice": "0.871"}], 80).splitlines()
+    assert [line.rstrip()[-1] for line in lines[-3:-1]] == ["–", "1"]
+    assert len(lines[-3].rstrip()) == len(lines[-2].rstrip())
+
+
+def test_a_line_stays_free_after_blocks_so_that_the_next_title_stands_apart():
+    assert shown(LEADERBOARD, 40).endswith("is champion: 0\n\n")
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_what_verbs_print_keeps_to_it(width, monkeypatch):
     console = Console(file=io.StringIO(), width=width)
