@@ -122,7 +122,7 @@ def champion(session: Session) -> Model | None:
 
 
 def dice_of(session: Session, model: Model) -> tuple[float, float]:
-    """Validation Dice of kidney and tumor of a model, on the recipe's grid; its score where they are not known."""
+    """Validation Dice of kidney and tumour of a model, on the recipe's grid; its score where they are not known."""
     rows = session.execute(
         select(EpochMetric.name, EpochMetric.value).where(
             EpochMetric.run_id == model.run_id, EpochMetric.epoch == model.epoch
@@ -133,7 +133,7 @@ def dice_of(session: Session, model: Model) -> tuple[float, float]:
 
 
 def promote(session: Session, model: Model) -> None:
-    """Make a model the champion. Raises `KitsError` for one that finds no kidney or no tumor in any validation case."""
+    """Make a model the champion. Raises `KitsError` if it finds no kidney or no tumour in any validation case."""
     kidney, tumor = dice_of(session, model)
     if min(kidney, tumor) == 0:
         raise KitsError(
@@ -150,7 +150,7 @@ def promote(session: Session, model: Model) -> None:
 def promote_the_first(session: Session, model: Model, least_dice: float) -> None:
     """Make a model the champion if there is none yet and the model is good enough to predict with.
 
-    `least_dice`: what its validation Dice of kidney, and of tumor, has to reach.
+    `least_dice`: what its validation Dice of kidney, and of tumour, has to reach.
     """
     take_turn(session, Model)
     if champion(session) is None and min(dice_of(session, model)) >= least_dice > 0:

@@ -87,6 +87,25 @@ def test_each_command_in_a_sentence_has_a_verb_and_options_that_exist():
     assert unknown == []
 
 
+AMERICAN = re.compile(
+    r"\b(tumors?|colors?|colored|gray|behavior|centers?|centered|favor\w*|neighbor\w*|labeled|canceled|learned|"
+    r"(normal|standard|recogn|organ|summar|general|visual|initial|optim|minim|anonym)iz\w*|analyz\w*)\b",
+    flags=re.IGNORECASE,
+)
+_NO_PROSE = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|\"[^\"\n]*\"", flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in EVERY_PAGE if path.name != "catalog.md"],  # which has the words of the code
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_prose_has_british_spelling(path):
+    assert AMERICAN.findall("tumor `tumor`")  # a word of code alone may be American
+    prose = _NO_PROSE.sub(" ", path.read_text(encoding="utf-8"))
+    assert [found[0] for found in AMERICAN.finditer(prose)] == []
+
+
 def test_what_is_not_run_has_a_reason_and_names_tests_that_exist():
     reasons = [reason for path in PAGES for block in blocks_of(path) for reason in block.skipped.values()]
     assert len(reasons) > 10

@@ -96,6 +96,15 @@ def test_every_generated_page_is_there(site):
     assert 'id="db.frames.query"' in python
 
 
+def test_each_answer_is_two_clicks_from_the_front_page(site):
+    assert 'href="how-to/index.html"' in (site / "index.html").read_text(encoding="utf-8")
+    page = site / "how-to" / "index.html"
+    article = re.search(r"<article.*?</article>", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r'<td><a href="([^"#]+)|, <a href="([^"#]+)', article[0])
+    linked = {(page.parent / (one or other)).resolve().relative_to(site).as_posix() for one, other in links}
+    assert set(QUESTIONS.values()) - linked == set()
+
+
 def test_the_search_box_answers_what_newcomers_ask_from_a_file(site, browser):
     page = browser.new_page()
     requested = []
