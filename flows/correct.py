@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
 from db.settings import current_settings
-from flows.artifacts import listed, markdown
+from flows.artifacts import link, listed, markdown
 from flows.parameters import CorrectParameters, LaidParameters
 from kits_core.errors import KitsError
 from kits_core.label_map import LabelMap
@@ -66,6 +66,8 @@ def correct(parameters: CorrectParameters) -> Corrected:
     done = Corrected(taken.dataset, taken.name, taken.bring is not None, page, notes)
     if done.changed:
         text = f"# Corrected {markdown(done.case)} of {markdown(done.dataset)}\n\n{listed(notes)}\n"
+        if page is not None:
+            text += f"\n{link(page, 'Its plan')}\n"
         create_markdown_artifact(text, key="correct", description="A corrected reference")
         dataset_changed(done.dataset, source=SOURCE, brought_in=1)
     return done

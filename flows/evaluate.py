@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
 from db.queries.evaluation import scores_over_time
-from flows.artifacts import markdown, picture, table
+from flows.artifacts import link, markdown, picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
 from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError, why
@@ -108,8 +108,10 @@ def _evaluate(plan: EvaluationPlan) -> Evaluated:
 def _tell(plan: EvaluationPlan, written: Written, missing: list[str]) -> Evaluated:
     """Artifacts, and the state that the flow ends in."""
     create_markdown_artifact(_markdown(written), key="evaluation", description="Scores of a model")
-    link = f"Report of evaluation {plan.evaluation_id}"
-    create_link_artifact(written.path.absolute().as_uri(), link_text=link, key="report", description=link)
+    title = f"Report of evaluation {plan.evaluation_id}"
+    create_markdown_artifact(
+        f"{link(written.path, title)}\n\nThe file: {markdown(written.path)}\n", key="report", description=title
+    )
     over_time = _over_time(written.report.lineage.dataset)
     create_markdown_artifact(over_time, key="scores", description="Scores of every model, over time")
     done = Evaluated(
@@ -193,6 +195,6 @@ def _markdown(written: Written) -> str:
         *_some_cases(report.cases_pictured),
         "## Every case",
         table(case_rows(report.scores)),
-        f"The whole report: {markdown(written.path)}",
+        f"{link(written.path, 'The whole report')}: {markdown(written.path)}",
     ]
     return "\n\n".join(parts) + "\n"
