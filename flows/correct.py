@@ -11,6 +11,7 @@ from prefect.states import Completed
 
 from db.settings import current_settings
 from flows.artifacts import link, listed, markdown
+from flows.names import NAMES
 from flows.parameters import CorrectParameters, LaidParameters
 from kits_core.errors import KitsError
 from kits_core.label_map import LabelMap
@@ -43,7 +44,7 @@ class Corrected:
     notes: tuple[str, ...] = ()
 
 
-@flow(name="correct", flow_run_name="correct · {parameters.shown_what}", persist_result=False, **FLOW)
+@flow(name="correct", flow_run_name=NAMES["correct"], persist_result=False, **FLOW)
 def correct(parameters: CorrectParameters) -> Corrected:
     """Keep the mask as the overlay of a case, bring the case in, and plan a corrected plan anew. Asks no source."""
     asked = Correction(
@@ -81,7 +82,7 @@ class CorrectedLaid:
     refused: list[str]
 
 
-@flow(name="correct-laid", flow_run_name="correct · what lies in corrections", persist_result=False, **FLOW)
+@flow(name="correct-laid", flow_run_name=NAMES["correct-laid"], persist_result=False, **FLOW)
 def correct_laid(parameters: LaidParameters) -> CorrectedLaid:
     """Take each mask that lies in the home's `corrections/`, called after its case or plan, as `correct` does.
 

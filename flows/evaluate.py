@@ -13,6 +13,7 @@ from prefect.states import Completed
 from db.queries.evaluation import scores_over_time
 from flows.artifacts import link, markdown, picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
+from flows.names import NAMES
 from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError, why
 from kits_core.report.methods import comparability
@@ -67,7 +68,7 @@ class Evaluated:
 
 @flow(
     name="evaluate",
-    flow_run_name="evaluate · model {parameters.model} · {parameters.subset}",
+    flow_run_name=NAMES["evaluate"],
     task_runner=task_runner(),
     **FLOW,
 )

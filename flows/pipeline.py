@@ -6,6 +6,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows.artifacts import link, markdown, table
 from flows.evaluate import Evaluated, evaluate
 from flows.ingest import ingest
+from flows.names import NAMES
 from flows.parameters import (
     EvaluateParameters,
     PipelineParameters,
@@ -19,7 +20,7 @@ from flows.train import train
 from tasks.at_work import FLOW
 
 
-@flow(name="pipeline", flow_run_name="pipeline · {parameters.shown_source}", **FLOW)
+@flow(name="pipeline", flow_run_name=NAMES["pipeline"], **FLOW)
 def pipeline(parameters: PipelineParameters) -> Evaluated:
     """Ingest, prepare, split, train, evaluate. What an earlier run has finished is not done again."""
     ingested = ingest(parameters.of_ingestion())

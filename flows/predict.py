@@ -11,6 +11,7 @@ from prefect.states import Completed
 
 from flows.artifacts import link, listed, table
 from flows.fan_out import fan_out, threads
+from flows.names import NAMES
 from flows.parameters import PredictParameters
 from kits_core.errors import KitsError, why
 from kits_core.plan.files import PAGE
@@ -52,7 +53,7 @@ class Predicted:
 
 @flow(
     name="predict",
-    flow_run_name="predict · model {parameters.model}",
+    flow_run_name=NAMES["predict"],
     task_runner=threads(),
     **FLOW,
 )

@@ -11,6 +11,7 @@ from prefect.states import Completed
 from db.queries.prepare import prepared_of
 from flows.artifacts import markdown, picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
+from flows.names import NAMES
 from flows.parameters import PrepareParameters
 from kits_core.errors import CaseError, KitsError, why
 from kits_core.labels import KIDNEY, TUMOR
@@ -36,7 +37,7 @@ class Preparation:
 
 @flow(
     name="prepare",
-    flow_run_name="prepare · {parameters.recipe.frame} {parameters.recipe.shape}",
+    flow_run_name=NAMES["prepare"],
     task_runner=task_runner(),
     **FLOW,
 )
