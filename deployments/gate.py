@@ -1,9 +1,12 @@
-"""What stands before Prefect's server: it lets no page of another site in, and logs a browser in.
+"""What stands before Prefect's server: it lets no page of another site in, logs a browser in, and shows reports.
 
 A browser sends requests for every page that it shows, so a page of a stranger can reach servers on loopback. Prefect's
 server takes any `Host` and any `Origin`. Here a `Host` that is not this server's is refused: a stranger's name may have
 been made to lead to this machine. An `Origin` that is not the dashboard's is refused too, on websockets as well.
 Prefect's own clients send none.
+
+The dashboard asks no other host for anything: the new one would load settings of a service that counts its users, at
+each visit and whatever Prefect's settings say. A policy that browsers obey keeps it from that.
 """
 
 import secrets
@@ -15,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.pages import Pages
 from deployments.password import LOGIN
 from deployments.proxies import LOOPBACK
 
@@ -44,11 +48,14 @@ class Gate:
         host: the address that the server binds to. Where other machines reach it, any `Host` may be its name, and the
             password alone keeps others out.
         origins: see `own_origins`.
+        pages: those of the home.
     """
 
-    def __init__(self, app: ASGIApp, host: str, origins: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, host: str, origins: Iterable[str], pages: Pages) -> None:
         self._app = app
         self._origins = frozenset(origins)
+        self._pages = pages
+        self._policy = _policy(self._origins)
         names = frozenset(urlsplit(origin).hostname for origin in self._origins)
         self._names = names if host in LOOPBACK else None
 
@@ -61,8 +68,10 @@ class Gate:
             await PlainTextResponse(text, status)(scope, receive, send)  # a websocket gets it instead of its acceptance
         elif scope["type"] == "http" and f"{scope['path']}/".startswith(f"{LOGIN}/"):
             await _login_page()(scope, receive, send)
+        elif scope["type"] == "http" and (page := await self._pages.answer(scope)):
+            await page(scope, receive, send)
         else:
-            await self._app(scope, receive, _not_in_frames_of_others(send))
+            await self._app(scope, receive, _with_policy(send, self._policy))
 
     def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -91,12 +100,20 @@ def _login_page() -> HTMLResponse:
     return HTMLResponse(_PAGE.read_text(encoding="utf-8").replace("NONCE", nonce), headers=headers)
 
 
-def _not_in_frames_of_others(send: Send) -> Send:
-    """Another page that shows the dashboard in a frame could have its reader click there unawares."""
+def _policy(origins: Iterable[str]) -> str:
+    """What browsers let the dashboard do: it asks its own server alone, and no page of others shows it in a frame.
 
+    In such a frame a reader could be led to click there unawares.
+    """
+    named = sorted(origin for origin in origins if "[" not in origin)  # browsers know no such address in a policy
+    asked = " ".join(["'self'", *named, *(origin.replace("http", "ws", 1) for origin in named)])
+    return f"default-src {asked} data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'"
+
+
+def _with_policy(send: Send, policy: str) -> Send:
     async def send_with_policy(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message)["Content-Security-Policy"] = "frame-ancestors 'self'"
+            MutableHeaders(scope=message)["Content-Security-Policy"] = policy
         await send(message)
 
     return send_with_policy

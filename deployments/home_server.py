@@ -56,6 +56,7 @@ def server_environment(home: Path, api_url: str) -> dict[str, str]:
         "PREFECT_HOME": str(prefect_home(home)),
         "PREFECT_SERVER_UI_API_URL": api_url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "DO_NOT_TRACK": "1",
     }
 
@@ -278,7 +279,7 @@ def main(home: Path, idle_s: float) -> None:
     from deployments.server_process import serve  # noqa: PLC0415 - Prefect reads its environment as it is imported
 
     try:
-        serve(HOST, port, lambda has_started: _wait_until_idle(folder, note, own, idle_s, has_started), [listener])
+        serve(HOST, port, home, lambda started: _wait_until_idle(folder, note, own, idle_s, started), [listener])
     finally:
         _forget(folder, note)
 

@@ -14,39 +14,45 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+from db.settings import Settings
 from deployments.gate import Gate, own_origins
+from deployments.pages import Pages
 
 _GRACE_S = 10.0
 
 
 def main(host: str, port: int, listener: int | None = None) -> None:
     """Serve until standard input closes or a signal asks to stop. `listener`: descriptor of a socket that listens."""
-    serve(host, port, _wait_for_the_parent, None if listener is None else [socket.socket(fileno=listener)])
+    sockets = None if listener is None else [socket.socket(fileno=listener)]
+    serve(host, port, Settings().home, _wait_for_the_parent, sockets)
 
 
 def serve(
     host: str,
     port: int,
+    home: Path,
     wait_for_the_end: Callable[[Callable[[], bool]], None],
     sockets: list[socket.socket] | None = None,
 ) -> None:
     """Serve until `wait_for_the_end` returns, or a signal asks to stop.
 
-    `wait_for_the_end` runs in a thread, and is given a function that says whether the server has begun to answer.
-    `sockets`: bound ones to listen on, instead of `host` and `port`. Pages of other sites are not answered
-    (`deployments.gate`).
+    `home`: whose pages it shows (`deployments.pages`). `wait_for_the_end` runs in a thread, and is given a function
+    that says whether the server has begun to answer. `sockets`: bound ones to listen on, instead of `host` and `port`.
+    Pages of other sites are not answered (`deployments.gate`).
     """
     origins = own_origins(host, port, os.environ.get("PREFECT_SERVER_UI_API_URL"))
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(origins)  # Prefect's own setting allows every page
     gc.disable()  # it takes a fifth of the time of the imports, which leave no garbage
     import uvicorn  # noqa: PLC0415
     from prefect.server.api.server import create_app  # noqa: PLC0415
+    from prefect.settings import PREFECT_SERVER_API_AUTH_STRING  # noqa: PLC0415
 
     gc.enable()
     lock_when_transactions_begin()
-    app = Gate(create_app(), host, origins)
+    app = Gate(create_app(), host, origins, Pages(home, PREFECT_SERVER_API_AUTH_STRING.value()))
     server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="error", lifespan="on"))
 
     def end() -> None:

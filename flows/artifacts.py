@@ -4,11 +4,20 @@ Whatever a stranger may have written (names, reasons, notes, paths) goes through
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+from db.settings import current_settings
+from kits_core.home_pages import address_of_page
 from kits_core.report.data_url import data_url
 from kits_core.text import markdown
 
-__all__ = ["listed", "markdown", "picture", "table"]
+__all__ = ["link", "listed", "markdown", "picture", "table"]
+
+
+class Link(str):
+    """Markdown that `table` takes as it is."""
+
+    __slots__ = ()
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
@@ -17,8 +26,21 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
         return "–"
     head = list(rows[0])
     lines = [f"| {' | '.join(map(markdown, head))} |", f"|{'---|' * len(head)}"]
-    lines += [f"| {' | '.join(markdown(row[name]) for name in head)} |" for row in rows]
+    lines += [f"| {' | '.join(_cell(row[name]) for name in head)} |" for row in rows]
     return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return str(value) if isinstance(value, Link) else markdown(value)
+
+
+def link(page: Path, text: str) -> Link:
+    """A link that opens a report or a plan of the home in the dashboard's server; for any other file, its path.
+
+    It names no server, so that it works at whatever address the dashboard has.
+    """
+    address = address_of_page(current_settings().home, page)
+    return Link(markdown(page) if address is None else f"[{markdown(text)}]({address})")
 
 
 def listed(texts: Iterable[str]) -> str:

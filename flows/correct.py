@@ -10,7 +10,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
 from db.settings import current_settings
-from flows.artifacts import listed, markdown
+from flows.artifacts import link, listed, markdown
+from flows.names import NAMES
 from flows.parameters import CorrectParameters, LaidParameters
 from kits_core.errors import KitsError
 from kits_core.label_map import LabelMap
@@ -43,7 +44,7 @@ class Corrected:
     notes: tuple[str, ...] = ()
 
 
-@flow(name="correct", flow_run_name="correct · {parameters.shown_what}", persist_result=False, **FLOW)
+@flow(name="correct", flow_run_name=NAMES["correct"], persist_result=False, **FLOW)
 def correct(parameters: CorrectParameters) -> Corrected:
     """Keep the mask as the overlay of a case, update the case, and make a corrected plan again. Asks no source."""
     asked = Correction(
@@ -68,6 +69,8 @@ def correct(parameters: CorrectParameters) -> Corrected:
     done = Corrected(taken.dataset, taken.name, taken.bring is not None, page, notes)
     if done.changed:
         text = f"# Corrected {markdown(done.case)} of {markdown(done.dataset)}\n\n{listed(notes)}\n"
+        if page is not None:
+            text += f"\n{link(page, 'Its plan')}\n"
         create_markdown_artifact(text, key="correct", description="A corrected reference")
         dataset_changed(done.dataset, source=SOURCE, brought_in=1)
     return done
@@ -81,7 +84,7 @@ class CorrectedLaid:
     refused: list[str]
 
 
-@flow(name="correct-laid", flow_run_name="correct · what lies in corrections", persist_result=False, **FLOW)
+@flow(name="correct-laid", flow_run_name=NAMES["correct-laid"], persist_result=False, **FLOW)
 def correct_laid(parameters: LaidParameters) -> CorrectedLaid:
     """Take each mask that lies in the home's `corrections/`, called after its case or plan, as `correct` does.
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
 from db.queries.evaluation import scores_over_time
-from flows.artifacts import markdown, picture, table
+from flows.artifacts import link, markdown, picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
+from flows.names import NAMES
 from flows.parameters import EvaluateParameters
 from kits_core.errors import CaseError, KitsError, why
 from kits_core.report.methods import comparability
@@ -67,7 +68,7 @@ class Evaluated:
 
 @flow(
     name="evaluate",
-    flow_run_name="evaluate · model {parameters.model} · {parameters.subset}",
+    flow_run_name=NAMES["evaluate"],
     task_runner=task_runner(),
     **FLOW,
 )
@@ -109,8 +110,10 @@ def _evaluate(plan: EvaluationPlan) -> Evaluated:
 def _tell(plan: EvaluationPlan, written: Written, missing: list[str]) -> Evaluated:
     """Artifacts, and the state that the flow ends in."""
     create_markdown_artifact(_markdown(written), key="evaluation", description="Scores of a model")
-    link = f"Report of evaluation {plan.evaluation_id}"
-    create_link_artifact(written.path.absolute().as_uri(), link_text=link, key="report", description=link)
+    title = f"Report of evaluation {plan.evaluation_id}"
+    create_markdown_artifact(
+        f"{link(written.path, title)}\n\nThe file: {markdown(written.path)}\n", key="report", description=title
+    )
     over_time = _over_time(written.report.lineage.dataset)
     create_markdown_artifact(over_time, key="scores", description="Scores of every model, over time")
     done = Evaluated(
@@ -194,6 +197,6 @@ def _markdown(written: Written) -> str:
         *_some_cases(report.cases_pictured),
         "## Every case",
         table(case_rows(report.scores)),
-        f"The whole report: {markdown(written.path)}",
+        f"{link(written.path, 'The whole report')}: {markdown(written.path)}",
     ]
     return "\n\n".join(parts) + "\n"

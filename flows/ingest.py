@@ -9,6 +9,7 @@ from prefect.states import Completed
 
 from flows.artifacts import listed, markdown, picture, table
 from flows.fan_out import fan_out, threads
+from flows.names import NAMES
 from flows.parameters import IngestParameters
 from kits_core.errors import KitsError, why
 from kits_core.source.preset import LICENCE, NAME
@@ -44,7 +45,7 @@ class Ingested:
 
 @flow(
     name="ingest",
-    flow_run_name="ingest · {parameters.shown_source}",
+    flow_run_name=NAMES["ingest"],
     task_runner=threads(),
     persist_result=False,
     **FLOW,

@@ -186,6 +186,13 @@ class PrepareParameters(_Parameters):
         description="Share of cases that the recipe may refuse before the flow counts as failed.",
     )
 
+    @property
+    def in_words(self) -> str:
+        """By what is prepared, for a run's name, as `kidneys 128`."""
+        if self.for_model is not None:
+            return f"for model {self.for_model}"
+        return f"{self.recipe.frame} {self.recipe.shape}"
+
 
 class SplitParameters(_Parameters):
     """From ingested cases with a reference to a stratified split."""
@@ -300,6 +307,30 @@ class TrainParameters(_Parameters):
         if self.all_folds and self.config.fold is not None:
             raise ValueError(f"expected one fold or all, got both fold {self.config.fold} and all_folds")
         return self
+
+    @property
+    def in_words(self) -> str:
+        """What is trained, for a run's name, as `kidneys 128 · split 3 · fold 1 · seed 23`."""
+        if self.resume is not None:
+            return f"run {self.resume} goes on"
+        if self.extend is not None:
+            return f"run {self.extend} · {self.config.epochs} epochs"
+        fold = "all folds" if self.all_folds else None if self.config.fold is None else f"fold {self.config.fold}"
+        parts = [
+            self._recipe_in_words(),
+            f"split {self.split}" if self.split is not None else "newest split",
+            fold,
+            f"seed {self.config.seed}",
+        ]
+        return " · ".join(part for part in parts if part)
+
+    def _recipe_in_words(self) -> str:
+        if self.from_model is not None:
+            return f"from model {self.from_model}"
+        if self.recipe is not None:
+            return f"{'cascade' if self.cascade else self.recipe.frame} {self.recipe.shape}"
+        words = ["cascade"] * self.cascade + [f"recipe {self.prepared}"] * (self.prepared is not None)
+        return ", ".join(words)
 
 
 def check_cascade(recipe: Recipe) -> None:

@@ -3,9 +3,10 @@
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.artifacts import markdown, table
+from flows.artifacts import link, markdown, table
 from flows.evaluate import Evaluated, evaluate
 from flows.ingest import ingest
+from flows.names import NAMES
 from flows.parameters import (
     EvaluateParameters,
     PipelineParameters,
@@ -19,7 +20,7 @@ from flows.train import train
 from tasks.at_work import FLOW
 
 
-@flow(name="pipeline", flow_run_name="pipeline · {parameters.shown_source}", **FLOW)
+@flow(name="pipeline", flow_run_name=NAMES["pipeline"], **FLOW)
 def pipeline(parameters: PipelineParameters) -> Evaluated:
     """Ingest, prepare, split, train, evaluate. What an earlier run has finished is not done again."""
     ingested = ingest(parameters.of_ingestion())
@@ -34,7 +35,7 @@ def pipeline(parameters: PipelineParameters) -> Evaluated:
         {"stage": "prepare", "result": f"{prepared.prepared} cases by recipe {prepared.recipe_hash}"},
         {"stage": "split", "result": f"split {made.split_id}: {made.train} + {made.validation} cases"},
         {"stage": "train", "result": f"model {trained.model_id}, validation Dice {trained.score:.3f}"},
-        {"stage": "evaluate", "result": f"evaluation {evaluated.evaluation_id}: {evaluated.report}"},
+        {"stage": "evaluate", "result": link(evaluated.report, f"report of evaluation {evaluated.evaluation_id}")},
     ]
     create_markdown_artifact(
         f"# {markdown(dataset)}: from source to report\n\n{table(stages)}\n\n{table(evaluated.scores)}\n",

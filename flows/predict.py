@@ -9,8 +9,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
-from flows.artifacts import listed, table
+from flows.artifacts import link, listed, table
 from flows.fan_out import fan_out, threads
+from flows.names import NAMES
 from flows.parameters import PredictParameters
 from kits_core.errors import KitsError, why
 from kits_core.plan.files import PAGE
@@ -52,7 +53,7 @@ class Predicted:
 
 @flow(
     name="predict",
-    flow_run_name="predict · model {parameters.model}",
+    flow_run_name=NAMES["predict"],
     task_runner=threads(),
     **FLOW,
 )
@@ -106,7 +107,7 @@ def _work(plan: PredictionPlan) -> Predicted:
 
 def _markdown(done: Predicted) -> str:
     rows = [
-        {"scan": scan.scan, **tumor, "page": scan.page}
+        {"scan": scan.scan, **tumor, "plan": link(scan.page, "open")}
         for scan in done.planned
         for tumor in scan.tumors or [{"tumour": "none found"}]
     ]

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import cast
 
 import pandas as pd
-from prefect import flow, runtime
+from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
 from db.queries.prepare import prepared_of
 from flows.artifacts import markdown, picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
+from flows.names import NAMES
 from flows.parameters import PrepareParameters
 from kits_core.errors import CaseError, KitsError, why
 from kits_core.labels import KIDNEY, TUMOR
@@ -42,17 +43,9 @@ class Preparation:
     refused: int
 
 
-def _name_of_run() -> str:
-    """As `prepare · kidneys 128`, or `prepare · for model 3`."""
-    wanted = PrepareParameters.model_validate(runtime.flow_run.parameters["parameters"])
-    if wanted.for_model is not None:
-        return f"prepare · for model {wanted.for_model}"
-    return f"prepare · {wanted.recipe.frame} {wanted.recipe.shape}"
-
-
 @flow(
     name="prepare",
-    flow_run_name=_name_of_run,
+    flow_run_name=NAMES["prepare"],
     task_runner=task_runner(),
     **FLOW,
 )

@@ -1,11 +1,12 @@
 """Train networks on a split."""
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Cancelled
 
 from db.queries.training import history
 from flows.artifacts import markdown, picture, table
+from flows.names import NAMES
 from flows.parameters import (
     EvaluateParameters,
     PrepareParameters,
@@ -34,33 +35,7 @@ from tasks.train import (
 )
 
 
-def _name_of_run() -> str:
-    """As `train · kidneys 128 · split 3 · fold 1 · seed 23`."""
-    asked = TrainParameters.model_validate(runtime.flow_run.parameters["parameters"])
-    if asked.resume is not None:
-        return f"train · run {asked.resume} goes on"
-    if asked.extend is not None:
-        return f"train · run {asked.extend} · {asked.config.epochs} epochs"
-    fold = "all folds" if asked.all_folds else None if asked.config.fold is None else f"fold {asked.config.fold}"
-    parts = [
-        "train",
-        *_recipe_in_words(asked),
-        f"split {asked.split}" if asked.split is not None else "newest split",
-        *([fold] if fold else []),
-        f"seed {asked.config.seed}",
-    ]
-    return " · ".join(parts)
-
-
-def _recipe_in_words(asked: TrainParameters) -> list[str]:
-    if asked.from_model is not None:
-        return [f"from model {asked.from_model}"]
-    if asked.recipe is not None:
-        return [f"{'cascade' if asked.cascade else asked.recipe.frame} {asked.recipe.shape}"]
-    return ["cascade"] * asked.cascade + [f"recipe {asked.prepared}"] * (asked.prepared is not None)
-
-
-@flow(name="train", flow_run_name=_name_of_run, **FLOW)
+@flow(name="train", flow_run_name=NAMES["train"], **FLOW)
 def train(parameters: TrainParameters) -> list[Trained]:
     """Train what the parameters ask for: one network, the two of a cascade, or either for every fold; in that order.
 
@@ -79,7 +54,7 @@ def train(parameters: TrainParameters) -> list[Trained]:
     return trained
 
 
-@flow(name="promote", flow_run_name="promote · model {parameters.model}", **FLOW)
+@flow(name="promote", flow_run_name=NAMES["promote"], **FLOW)
 def promote(parameters: PromoteParameters) -> int:
     """Make a model the champion, which prediction uses unless told otherwise; its id."""
     return promote_model(parameters.model)

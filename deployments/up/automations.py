@@ -52,20 +52,20 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
     dataset, model = (_from_event("payload", name) for name in ("dataset", "model"))
     yield AutomationCore(
         name=f"{PREFIX}prepare what changed",
-        description="An ingestion that brought in cases starts a preparation of its dataset by the default recipe.",
+        description="When an ingestion has brought in cases: prepare its dataset by the default recipe.",
         trigger=_on(DATASET_CHANGED),
         actions=[_run(deployments["prepare"], {"dataset": dataset})],
     )
     yield AutomationCore(
         name=f"{PREFIX}evaluate what was trained",
-        description="A model that was trained is scored on its validation cases.",
+        description="When a model was trained: score it on its validation cases.",
         trigger=_on(MODEL_TRAINED),
         actions=[_run(deployments["evaluate"], {"model": model})],
     )
     yield AutomationCore(
         name=f"{PREFIX}train on what changed",
-        description="Off until someone switches it on: an ingestion that brought in cases starts the whole pipeline, "
-        "which makes a split that has them.",
+        description="When an ingestion has brought in cases: run the whole pipeline, whose new split has them. Off "
+        "until someone switches it on.",
         enabled=False,
         trigger=_on(DATASET_CHANGED),
         actions=[_run(deployments["pipeline"], {"dataset": dataset, "source": _from_event("payload", "source")})],
@@ -73,7 +73,7 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
     if alert is not None:
         yield AutomationCore(
             name=f"{PREFIX}tell of failures",
-            description=f"Every run that fails or crashes is told through the block {ALERT_BLOCK}.",
+            description=f"When a run fails or crashes: tell it through the block {ALERT_BLOCK}.",
             trigger=EventTrigger(
                 expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
                 match={"prefect.resource.id": ["prefect.flow-run.*"]},

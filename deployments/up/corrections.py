@@ -5,7 +5,7 @@ from prefect import get_client
 from db.settings import Settings
 from tasks.laid_masks import find_laid, key_of
 
-_DEPLOYMENT = "correct-laid/correct-laid"
+_DEPLOYMENT = "correct-laid/watch-corrections"
 
 
 def start_correcting(settings: Settings) -> None:

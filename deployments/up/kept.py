@@ -12,17 +12,29 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from flows.train_form import to_form
 
+_RENAMED = {"ingest-kits23": "watch-kits23", "predict-inbox": "watch-inbox", "correct-laid": "watch-corrections"}
+"""Names of older releases; those of today stand behind all that people start."""
+
 
 @contextmanager
 def keeping_what_was_set() -> Iterator[None]:
-    """Deploy in the block; afterwards the parameters and schedules of deployments that were there are as before."""
+    """Deploy in the block; afterwards the parameters and schedules of deployments that were there are as before.
+
+    One that an older release made under another name is replaced by that of today.
+    """
     with get_client(sync_client=True) as client:
         before = client.read_deployments()
         yield
-        after = {deployment.id: deployment for deployment in client.read_deployments()}
+        after = client.read_deployments()
+        by_id = {deployment.id: deployment for deployment in after}
+        by_name = {(deployment.flow_id, deployment.name): deployment for deployment in after}
         for old in before:
-            if old.id in after:
-                _put_back(client, old, after[old.id])
+            new = by_name.get((old.flow_id, _RENAMED.get(old.name, "")))
+            if new is not None:
+                _put_back(client, old, new)
+                client.delete_deployment(old.id)
+            elif old.id in by_id:
+                _put_back(client, old, by_id[old.id])
 
 
 def _put_back(client: SyncPrefectClient, old: DeploymentResponse, new: DeploymentResponse) -> None:

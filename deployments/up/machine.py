@@ -40,6 +40,8 @@ from deployments.up.automations import ensure_automations
 from deployments.up.choices import renew_choices
 from deployments.up.corrections import start_correcting
 from deployments.up.kept import keeping_what_was_set
+from deployments.up.limits import name_limits
+from deployments.up.names import name_waiting_runs
 from deployments.up.pools import CPU, GPU, ensure_pools, graphics_cards
 from deployments.up.tidy import drop_needless_runs
 from kits_core.errors import KitsError
@@ -53,6 +55,7 @@ _STOP_TIMEOUT_S = 20.0
 _LOOK_EVERY_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _TIDY_EVERY_S = 15.0
+_NAME_EVERY_S = 4.0
 _BACKLOG = 2048
 """Requests that may wait while the server starts again: as many as uvicorn lets wait."""
 
@@ -204,6 +207,7 @@ class Machine:
             with keeping_what_was_set():
                 self._deploy(waits)
             renew_choices(Settings(home=self.place.home))
+            name_limits()
             ensure_automations()
 
     def _deploy(self, waits: Callable[[str], object]) -> None:
@@ -231,12 +235,16 @@ class Machine:
 
     def watch(self) -> Iterator[str]:
         """Look after the processes until `end`; yields what is worth a line."""
-        tidy_at = time.monotonic() + _TIDY_EVERY_S
+        tidy_at = name_at = time.monotonic() + _TIDY_EVERY_S
         while not self._end.wait(_LOOK_EVERY_S):
             for child in self._children:
                 if line := child.look():
                     yield line
                 child.revive()
+            if time.monotonic() > name_at:
+                name_at = time.monotonic() + _NAME_EVERY_S
+                with suppress(httpx.HTTPError, PrefectException), self.place.using():
+                    name_waiting_runs()
             if time.monotonic() > tidy_at:
                 tidy_at = time.monotonic() + _TIDY_EVERY_S
                 # The server, or the catalog's, may be away for a while; the next look sets right what there is.

@@ -157,7 +157,7 @@ def test_a_worker_that_is_killed_with_its_training(up, ingested, rows):
 
 
 def test_a_schedule_keeps_its_times_is_never_beside_itself_and_finds_nothing_to_do(up, ingested, source, rows):
-    (nightly,) = [d for d in up.ask("deployments/filter") if d["name"] == "ingest-kits23"]
+    (nightly,) = [d for d in up.ask("deployments/filter") if d["name"] == "watch-kits23"]
     address = f"deployments/{nightly['id']}"
     before = rows("SELECT id, version FROM case_file ORDER BY id")
     parameters = {"parameters": {"source": str(source), "dataset": "phantoms", "replace_source": True}}

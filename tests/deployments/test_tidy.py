@@ -67,6 +67,20 @@ def test_parameters_and_switches_outlast_a_deployment(client, deployment):
     assert [s.parameters for s in found.schedules if s.slug is None] == [{"b": 3}]
 
 
+def test_a_deployment_of_an_older_name_gives_what_was_set_to_todays(client):
+    flow_id = client.create_flow(nothing)
+    old = client.create_deployment(flow_id=flow_id, name="predict-inbox", parameters={"a": 1}, paused=True)
+    client.create_deployment_schedules(old, [(IntervalSchedule(interval=timedelta(minutes=7)), True)], slug="often")
+    for _ in range(2):  # the second time there is nothing of the older name
+        with keeping_what_was_set():
+            new = client.create_deployment(flow_id=flow_id, name="watch-inbox", parameters={"a": 2})
+    found = [deployment for deployment in client.read_deployments() if deployment.flow_id == flow_id]
+    assert [(d.id, d.parameters, d.paused) for d in found if d.name.endswith("-inbox")] == [(new, {"a": 1}, True)]
+    ((schedule),) = client.read_deployment(new).schedules
+    assert (schedule.active, schedule.schedule.interval) == (True, timedelta(minutes=7))
+    client.delete_deployment(new)
+
+
 def test_parameters_of_an_older_release_are_kept_as_todays_form_shows_them(client):
     old = {"dataset": None, "recipe": {"shape": 64}, "config": {"epochs": 200, "batch_size": 2, "micro_batch": None}}
     flow_id = client.create_flow(train)

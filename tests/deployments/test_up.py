@@ -54,11 +54,11 @@ def test_pools_queues_deployments_and_automations_are_there(up):
     assert queues["night"]["concurrency_limit"] == 1
     deployments = {d["name"]: d for d in up.ask("deployments/filter")}
     assert set(deployments) == {
-        "ingest-kits23", "ingest", "prepare", "split", "train", "cross-validate", "promote", "evaluate", "predict",
-        "predict-inbox", "correct", "correct-laid", "pipeline",
+        "watch-kits23", "ingest", "prepare", "split", "train", "cross-validate", "promote", "evaluate", "predict",
+        "watch-inbox", "correct", "watch-corrections", "pipeline",
     }  # fmt: skip
     assert deployments["train"]["work_pool_name"] == "gpu"
-    nightly = deployments["ingest-kits23"]
+    nightly = deployments["watch-kits23"]
     assert nightly["work_queue_name"] == "night"
     assert nightly["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
     ((schedule, active),) = [(s["schedule"], s["active"]) for s in nightly["schedules"]]
@@ -260,7 +260,7 @@ def test_an_end_by_ctrl_c_and_one_by_a_kill_leave_no_process_and_a_second_start_
         processes = running.children()
         assert len(processes) >= 3
         night, inbox = ({d["name"]: d for d in running.ask("deployments/filter")}[name]
-                        for name in ("ingest-kits23", "predict-inbox"))  # fmt: skip
+                        for name in ("watch-kits23", "watch-inbox"))  # fmt: skip
         ((schedule),) = night["schedules"]
         if how is signal.SIGINT:
             there = f"deployments/{night['id']}/schedules/{schedule['id']}"

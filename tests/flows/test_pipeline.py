@@ -89,9 +89,10 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, artifact,
     )
     page = done.report.read_text(encoding="utf-8")
     dashboard = prefect_api.removesuffix("/api")
-    assert f'<dt>Prefect run of the training</dt><dd><a href="{dashboard}/runs/flow-run/{training}">' in page
-    assert f'<dt>Prefect run of the evaluation</dt><dd><a href="{dashboard}/runs/flow-run/{evaluation}">' in page
-    assert f"({done.report.as_uri()})" in artifact("report")["data"]
+    assert f'<dt>Prefect run of the training</dt><dd><a href="{dashboard}/runs/flow-run/{training}" ' in page
+    assert f'<dt>Prefect run of the evaluation</dt><dd><a href="{dashboard}/runs/flow-run/{evaluation}" ' in page
+    for key in ("report", "evaluation", "pipeline"):
+        assert f"](/kits/open/reports/{done.report.name})" in artifact(key)["data"]
 
     _again_does_nothing_twice(done, parameters, rows)
 
