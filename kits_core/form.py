@@ -5,12 +5,17 @@ from typing import Any
 _UNITS = {"mm": "mm", "hu": "HU", "seconds": "s"}
 
 
+def without_unit(name: str) -> tuple[str, str]:
+    """A field's name without its unit, and the unit: `margin_mm` is `margin` and `mm`; "" where it has none."""
+    bare, _, last = name.rpartition("_")
+    return (bare, _UNITS[last]) if bare and last in _UNITS else (name, "")
+
+
 def title_of(name: str, _field: object) -> str:
     """A field's name as words, its unit in brackets: `margin_mm` becomes "Margin (mm)"."""
-    *words, last = name.split("_")
-    if words and last in _UNITS:
-        return f"{' '.join(words).capitalize()} ({_UNITS[last]})"
-    return name.replace("_", " ").capitalize()
+    bare, unit = without_unit(name)
+    words = bare.replace("_", " ").capitalize()
+    return f"{words} ({unit})" if unit else words
 
 
 def suit_a_form(schema: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 from deployments.cli.app import app
+from deployments.cli.options import make_options
 from deployments.cli.output import complain, show_error
 from deployments.proxies import reach_loopback_directly
 
@@ -35,6 +36,7 @@ def main() -> None:
     reach_loopback_directly(os.environ)
     for verb in VERBS:
         import_module(f"deployments.cli.{verb}")
+    make_options(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
 
     try:
         app()

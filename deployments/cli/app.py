@@ -34,26 +34,3 @@ def kits(
 
 Dataset = Annotated[str | None, typer.Option(help="Name in the catalog.", show_default="the only one")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for a machine to read.")]
-Deidentify = Annotated[
-    bool,
-    typer.Option(
-        "--deidentify",
-        help="Pseudonyms in place of names, ids, dates and paths in all that is written (docs/patients.md).",
-    ),
-]
-Frame = Annotated[
-    str | None,
-    typer.Option(
-        help="What of the scan the grid covers: volume, or kidneys, a box around both.", show_default="volume"
-    ),
-]
-Spacing = Annotated[
-    float | None,
-    typer.Option(help="Equal spacing of the grid, in mm.", show_default="the frame is stretched to the shape"),
-]
-Shape = Annotated[int | None, typer.Option(help="Voxels along each side of the grid.", show_default="128")]
-CystTo = Annotated[
-    str | None,
-    typer.Option(help="What a cyst is to the network: background, kidney or tumor.", show_default="background"),
-]
-Seed = Annotated[int | None, typer.Option(help="Another seed, another result.", show_default="23")]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.app import AsJson, app
-from deployments.cli.data import given
 from deployments.cli.output import complain, err, print_json, say, show_result
 
 if TYPE_CHECKING:
@@ -64,10 +63,14 @@ def correct(
     from flows.parameters import CorrectParameters
     from kits_core.label_map import words_of
 
-    options = given(
-        labels=words_of(label) if label else None, by=by, dataset=dataset, out=str(folder) if folder else None
+    parameters = CorrectParameters(
+        what=what,
+        mask=_named(what, mask),
+        labels=words_of(label or []),
+        by=by,
+        dataset=dataset,
+        out=str(folder) if folder else None,
     )
-    parameters = CorrectParameters(what=what, mask=_named(what, mask), **options)
     done = run_flow("flows.correct:correct", parameters, err)
     for note in done.notes:
         complain("note", note)

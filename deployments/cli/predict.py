@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import AsJson, Deidentify, app
-from deployments.cli.data import given
+from deployments.cli.app import AsJson, app
+from deployments.cli.options import Fields, Given, options_of
 from deployments.cli.output import complain, err, out, print_json, say, show_table
 
 if TYPE_CHECKING:
@@ -14,23 +14,14 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@options_of(Fields("flows.parameters:PredictParameters", ("scans", "out", "watch", "settle_seconds")))
 def predict(
     scans: Annotated[
         list[Path],
         typer.Argument(help="NIfTI, NRRD or MetaImage files, folders of them, or DICOM folders.", metavar="SCAN..."),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for the results, a folder a scan in it.")],
-    model: Annotated[
-        str | None,
-        typer.Option(help="champion, latest, an id, or ids whose mean counts (3,4,5).", show_default="champion"),
-    ] = None,
-    series: Annotated[
-        str | None, typer.Option(help="SeriesInstanceUID, where a DICOM folder holds several CT series.")
-    ] = None,
-    flips: Annotated[
-        bool | None, typer.Option("--flips", help="Average the predictions of each scan and of its mirror image.")
-    ] = None,
-    deidentify: Deidentify = False,
+    given: Given,
     as_json: AsJson = False,
 ) -> None:
     """Segment scans and write a surgical plan for each: segmentation, surfaces, measurements, a page to look at.
@@ -44,12 +35,12 @@ def predict(
     from flows.parameters import PredictParameters
 
     named = [str(scan) for scan in scans]
-    if deidentify:
+    if given.get("deidentify"):
         from deployments.hidden import hidden, hidden_paths
 
-        named, series = hidden_paths(scans), hidden(series)
-    asked = given(model=model, series=series, flips=flips, deidentify=deidentify or None)
-    parameters = PredictParameters(scans=named, out=str(folder), **asked)
+        named = hidden_paths(scans)
+        given |= {"series": hidden(given["series"])} if "series" in given else {}
+    parameters = PredictParameters(scans=named, out=str(folder), **given)
     done = run_flow("flows.predict:predict", parameters, err)
     if as_json:
         from dataclasses import asdict
@@ -57,7 +48,7 @@ def predict(
         print_json(asdict(done))
     else:
         _show(done)
-        if deidentify:
+        if parameters.deidentify:
             out.print("kits reidentify PSEUDONYM says whose it is", style="dim", highlight=False)
     for reason in done.refused:
         complain("refused", reason)

@@ -8,6 +8,7 @@ import typer
 
 from deployments.cli import EXIT_STATUS, VERBS
 from deployments.cli.app import app
+from deployments.cli.options import make_options
 from deployments.reference.markdown import code, page, prose, table
 
 
@@ -15,6 +16,7 @@ def commands() -> dict[str, Any]:
     """Typer's commands by what a user types after `kits`, in the order of the alphabet."""
     for verb in VERBS:
         import_module(f"deployments.cli.{verb}")
+    make_options()
     return dict(sorted(_below(typer.main.get_command(app), "")))
 
 

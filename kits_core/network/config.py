@@ -1,5 +1,6 @@
 """The settings of a training. Imports no Keras, so that forms and command lines can show them."""
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,7 +14,6 @@ NETWORK_SETTINGS = ("filters", "normalisation", "deep_supervision")
 class TrainingConfig(StoredSettings):
     """The reference recipe's settings are the defaults: Adam 1e-4, batch 8, 50 epochs, patience 40, Focal Tversky."""
 
-    # === Steps ===
     epochs: int = Field(50, ge=1, le=10_000, description="Passes over the training cases.")
     batch_size: int = Field(8, ge=1, le=256, title="Batch (cases)", description="Cases per step.")
     micro_batch: int | None = Field(
@@ -43,7 +43,6 @@ class TrainingConfig(StoredSettings):
         title="Patience (epochs)",
         description="Epochs without a better validation score before training stops.",
     )
-    # === Network ===
     filters: int = Field(
         64,
         ge=4,
@@ -61,7 +60,6 @@ class TrainingConfig(StoredSettings):
         pattern="^[0-9a-f]{64}$",
         description="SHA-256 of the model whose weights it begins with; empty for random weights.",
     )
-    # === Loss ===
     loss: Literal["focal_tversky", "dice_cross_entropy"] = Field("focal_tversky", description="What is minimised.")
     miss_weight: float = Field(0.7, ge=0, le=1, description="Focal Tversky: weight of a missed voxel.")
     false_alarm_weight: float = Field(
@@ -74,14 +72,12 @@ class TrainingConfig(StoredSettings):
     loss_per: Literal["sample", "batch"] = Field(
         "sample", title="Loss over", description="What the loss counts together."
     )
-    # === Machine ===
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Where it trains; auto takes a GPU where there is one, gpu refuses to do without."
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Of the layers' arithmetic; auto is float32 on a CPU and 16 bits on a GPU."
     )
-    # === Data ===
     fold: int | None = Field(
         None, ge=0, description="Fold of the split that is held out instead of its validation side; empty for none."
     )
@@ -119,3 +115,18 @@ class TrainingConfig(StoredSettings):
     def cases_at_once(self) -> int:
         """Cases in memory at once."""
         return self.micro_batch or self.batch_size
+
+
+_SECTIONS = {"epochs": "Steps", "filters": "Network", "loss": "Loss", "device": "Machine", "fold": "Data"}
+"""The first setting of each section, and the section's title."""
+
+
+def _sections() -> Iterator[tuple[str, str]]:
+    title = ""
+    for name in TrainingConfig.model_fields:
+        title = _SECTIONS.get(name, title)
+        yield name, title
+
+
+SECTION_OF = dict(_sections())
+"""The title of the section that each setting is in."""
