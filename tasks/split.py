@@ -142,18 +142,27 @@ def _tell_images_apart(dataset: str | None) -> None:
     """Read the voxels of images that might be the same one: of the same size, spacing and extremes."""
     with reading() as session:
         cases = _cases_with_reference(session, ingest_queries.find_dataset(session, dataset).id)
-    alike: dict[tuple[Any, ...], list[CaseFile]] = defaultdict(list)
-    for file in (file for case in cases if (file := case.file(FileKind.IMAGE))):
-        alike[_size(file)].append(file)
-    unread = [file for files in alike.values() if len(files) > 1 for file in files if file.voxels_sha256 is None]
-    if not unread:
-        return
+    alike: dict[tuple[Any, ...], list[tuple[str, CaseFile]]] = defaultdict(list)
+    for case in cases:
+        if file := case.file(FileKind.IMAGE):
+            alike[_size(file)].append((case.name, file))
+    unread = [one for files in alike.values() if len(files) > 1 for one in files if one[1].voxels_sha256 is None]
+    if unread:
+        read = {file.id: _voxels(name, current_settings().absolute(file.path)) for name, file in unread}
+        with catalog() as session:
+            for file_id, sha256 in read.items():
+                session.get_one(CaseFile, file_id).voxels_sha256 = sha256
+
+
+def _voxels(case: str, path: Path) -> str:
+    """The hash of an image's voxels and grid. Raises `KitsError` where the file is gone."""
     from kits_core.geometry import read_volume, voxels_sha256  # noqa: PLC0415 - a second, needed rarely
 
-    read = {file.id: voxels_sha256(read_volume(current_settings().absolute(file.path))) for file in unread}
-    with catalog() as session:
-        for file_id, sha256 in read.items():
-            session.get_one(CaseFile, file_id).voxels_sha256 = sha256
+    if not path.is_file():
+        raise KitsError(
+            f"{case}: expected {path}, to tell this image from another one of its size, got no file; run kits ingest"
+        )
+    return voxels_sha256(read_volume(path))
 
 
 def _size(file: CaseFile) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from db.settings import Settings
 from flows.ingest import ingest
 from flows.parameters import IngestParameters, SplitParameters
 from flows.split import split
@@ -36,6 +37,18 @@ def test_a_copy_that_was_saved_anew_is_the_same_image(home, phantoms, prefect_ap
     # Only what might be the same image was read.
     read = 'SELECT c.name FROM case_file f JOIN "case" c ON c.id = f.case_id WHERE voxels_sha256 IS NOT NULL'
     assert rows(f"{read} ORDER BY 1") == [("case_00001",), ("case_00003",)]
+
+
+def test_an_image_that_is_gone_is_named_with_the_way_out(home, phantoms, prefect_api, tmp_path):
+    source = tmp_path / "source"
+    for number in (0, 1):
+        shutil.copytree(phantoms / f"case_{number:05d}", source / f"case_{number:05d}")
+    shutil.copytree(source / "case_00001", source / "case_00002")
+    _save_anew(source / "case_00002" / "imaging.nii.gz")
+    ingest(IngestParameters(source=str(source), dataset="copies"))
+    (Settings().raw / "copies" / "case_00002" / "imaging.nii").unlink()
+    with pytest.raises(KitsError, match=r"case_00002: expected .*, to tell .* got no file; run kits ingest"):
+        split(SplitParameters())
 
 
 def test_a_split_that_is_kept_takes_in_later_cases_and_moves_no_other(home, phantoms, prefect_api, rows, tmp_path):
