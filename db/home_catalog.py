@@ -82,8 +82,8 @@ def check_no_other(home: Path, address: str) -> None:
     if _place(address) != _place(f"sqlite:///{quote(str(file))}") and file.is_file() and _has_rows(file):
         raise KitsError(
             f"{home}: expected one catalog, got two: {file}, which has rows, and {shown(address)}; unset "
-            "KITS_DATABASE_URL to go on with the first, or choose another home (KITS_HOME) for the second; if it is "
-            f"the second that this home's files belong to, move {file.name} away"
+            "KITS_DATABASE_URL to go on with the first, or choose another home (KITS_HOME) for the second; if this "
+            f"home's files belong to the second, move {file.name} away"
         )
 
 

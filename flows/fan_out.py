@@ -141,7 +141,7 @@ def _outcome(item: T, chain: Sequence[PrefectFuture[Any]], name: str) -> Outcome
         future.wait()
         state = future.state
         if not state.is_final():
-            return Outcome(item, WorkerDiedError(f"expected a worker to finish {name}, got the end of several"), None)
+            return Outcome(item, WorkerDiedError(f"expected a worker to finish {name}, but several ended"), None)
         if not state.is_completed():
             error = state.result(raise_on_failure=False)
             return Outcome(item, error if isinstance(error, BaseException) else RuntimeError(str(state)), None)

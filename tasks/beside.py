@@ -47,7 +47,7 @@ class Beside:
             self._jobs = {}
         if self._retry and self._thread.is_alive():
             raise self._error or KitsError(
-                f"{self._thread.name}: expected to be written within {wait_s:.0f} s, got no end of it; see what keeps "
+                f"{self._thread.name}: expected to finish within {wait_s:.0f} s, but it did not; see what keeps "
                 "the catalog busy, then give the same command again"
             )
 

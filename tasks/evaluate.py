@@ -86,8 +86,8 @@ def _split_to_score(session: Session, model: Model, wanted: int | None) -> int:
     own = None if model.run.imported is not None else model.run.split_id
     if own is None and wanted is None:
         raise KitsError(
-            f"model {model.id}: expected a split of this home whose cases are scored, as it was imported, got none; "
-            "name one with --split; the view split_overview lists them"
+            f"model {model.id}: expected a split of this home, because the model was imported, got none; "
+            "name the split whose cases are scored with --split; the view split_overview lists them"
         )
     if wanted is not None and session.get(Split, wanted) is None:
         raise KitsError(f"expected split {wanted} in the catalog, got none; run kits split, or name another")

@@ -20,10 +20,11 @@ def beginning_with(model: Model, config: TrainingConfig) -> TrainingConfig:
 
 
 def check_held_out(session: Session, model: Model, held_out: Sequence[PreparedCase]) -> None:
-    """Raise `KitsError` where the model has learnt a case that is to be held out: its score would flatter.
+    """Raise `KitsError` where the model has learnt a case that is to be held out: its score would be too good.
 
-    The same case counts, the same patient in the same dataset, and the same prepared image under another name. What the
-    models have learnt that it began with itself counts, too. Of an imported model nothing is known, which is said.
+    This compares cases, patients of the same dataset, and prepared images, which may have another name. Cases that the
+    model has learnt through the models that it began with count too. For an imported model the cases are not known,
+    and the log says so.
     """
     learnt: set[object] = set()
     for run in (model.run, *(base.run for base in queries.bases(session, model.run))):
@@ -41,7 +42,7 @@ def check_held_out(session: Session, model: Model, held_out: Sequence[PreparedCa
         split_id = model.run.split_id
         raise KitsError(
             f"model {model.id}: expected to hold out cases that it has not learnt, got {len(seen)} of "
-            f"{len(held_out)} that it has ({listed(seen)}), whose scores would flatter; train with the model's own "
+            f"{len(held_out)} that it has ({listed(seen)}), whose scores would be too good; train with the model's own "
             f"split (--split {split_id}), or with one that keeps its sides (kits split --keep {split_id})"
         )
 

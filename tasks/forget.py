@@ -88,7 +88,9 @@ def forget(found: Forgettable) -> None:
         for case in _rows(session, Case, found.cases):
             for staging in (settings.raw / case.dataset.name / folder_name(case.name)).glob(f"{STAGING}-*"):
                 if is_held(staging):
-                    raise KitsError(f"{case.name}: expected no work at it, got an ingestion; wait for its end")
+                    raise KitsError(
+                        f"{case.name}: expected no running work on it, got an ingestion; wait until it has ended"
+                    )
             queries.note_forgotten(session, case.dataset, digest_of(settings, case.dataset_id, case.name))
         queries.mark_predictions(session, found.predictions)
     for plan in found.plans:  # before the notes that name them

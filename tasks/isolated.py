@@ -69,7 +69,7 @@ def run_isolated(workers: int, function: Callable[..., T], *args: Any) -> Isolat
         return _submit(workers, function, args).result()
     except BrokenProcessPool as error:
         raise WorkerDiedError(
-            f"expected a worker process to finish, got its end ({error}); most often memory ran out: lower the workers"
+            f"expected a worker process to finish, but it ended ({error}); most often memory ran out: lower the workers"
         ) from error
 
 

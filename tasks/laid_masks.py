@@ -62,7 +62,7 @@ class LaidMask:
             self.name,
             expected="one mask: NIfTI (.nii.gz, .nii), NRRD (.seg.nrrd, .nrrd), MetaImage (.mha) or DICOM SEG (.dcm)",
             got=got,
-            next_step="lay one file there, called after its case or plan",
+            next_step="put one file there, named after its case or plan",
         )
 
 
@@ -114,7 +114,7 @@ def what_it_corrects(session: Session, name: str) -> str:
         name,
         expected="the name of a case of the catalog, or of one plan that kits predict wrote",
         got=got,
-        next_step="call the file after it, or give it to kits correct",
+        next_step="name the file after it, or give it to kits correct",
     )
 
 

@@ -64,7 +64,7 @@ def _refuse_other_meaning(dataset: Dataset, layout: str, label_values: Mapping[s
     if other:
         was, is_now = (", ".join(f"{value} {meaning[value]}" for value in other) for meaning in (before, now_said))
         raise KitsError(
-            f"{dataset.name}: expected segmentations that mean what those mean that are here ({was}), got another "
+            f"{dataset.name}: expected segmentations whose values mean the same as those here ({was}), got another "
             f"meaning ({is_now}); give it a name of its own with --dataset NAME"
         )
 

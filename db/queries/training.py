@@ -257,8 +257,8 @@ def find_model(session: Session, wanted: str) -> Model:
         model = champion(session)
         if model is None and session.scalars(select(Model)).first() is not None:
             raise KitsError(
-                "expected a champion, got none: no model has reached what a first one has to (kits train "
-                "--champion-dice); name one (--model latest), or choose one by kits promote"
+                "expected a champion, got none: no model has reached the validation Dice that a first one needs (kits "
+                "train --champion-dice); name one (--model latest), or choose one by kits promote"
             )
     elif wanted == "latest":
         model = session.scalars(select(Model).order_by(Model.id.desc())).first()

@@ -73,8 +73,8 @@ def _drop(connection: Connection, name: str) -> None:
             raise
         others = error.orig.diag.message_detail  # type: ignore[union-attr]
         raise KitsError(
-            f"upgrade of the catalog: expected nothing of others on the view {name}, which is made anew, got: "
-            f"{others}; drop that, run kits status, which upgrades, and make it again"
+            f"upgrade of the catalog: expected no objects of others on the view {name}, which is made again, "
+            f"got: {others}; drop that, run kits status, which upgrades, and make it again"
         ) from error
 
 

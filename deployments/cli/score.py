@@ -156,8 +156,8 @@ def _died(pair: "Pair", step: str) -> "CaseError":
 
     return CaseError(
         pair.case,
-        expected="a process that scores it to its end",
-        got="the end of it, most often because memory ran out",
+        expected="its process to finish scoring",
+        got="a process that ended, most often because memory ran out",
         next_step=f"look at the size of its files; {step}",
     )
 

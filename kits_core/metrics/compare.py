@@ -39,7 +39,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
     names = [set(frame["case"]) for frame in sides]
     if not names[0] & names[1]:
         raise KitsError(
-            f"expected cases that both sides have, got {len(names[0])} and {len(names[1])} others; "
+            f"expected cases that are on both sides, got {len(names[0])} and {len(names[1])} with none in common; "
             "compare evaluations of the same split"
         )
     merged = sides[0].merge(sides[1], on=_KEY, suffixes=("_first", "_second"), sort=False)

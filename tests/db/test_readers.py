@@ -118,7 +118,7 @@ def test_a_right_that_an_administrator_gave_on_one_view_is_there_after_an_upgrad
 def test_a_view_of_someone_elses_on_ours_is_named_before_an_upgrade_and_stays(settings, small, cluster, monkeypatch):
     name = _database(settings)
     cluster.execute("CREATE VIEW mine AS SELECT model_id, tumor_dice FROM leaderboard", name)
-    told = r"nothing of others on the view leaderboard, .* got: view mine depends on view leaderboard; drop that"
+    told = r"no objects of others on the view leaderboard, .* got: view mine depends on view leaderboard; drop that"
     with pytest.raises(KitsError, match=told):
         _upgrade(cluster.url(name), monkeypatch)
     with psycopg.connect(cluster.url(name)) as connection:

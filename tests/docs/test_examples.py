@@ -106,6 +106,12 @@ def test_prose_has_british_spelling(path):
     assert [found[0] for found in AMERICAN.finditer(prose)] == []
 
 
+def test_rows_of_the_benchmarks_are_short():
+    rows = [line for line in (ROOT / "docs" / "benchmarks.md").read_text("utf-8").splitlines() if line.startswith("|")]
+    assert len(rows) > 100
+    assert [cell for row in rows for cell in row.split("|") if len(cell.split()) > 15] == []
+
+
 def test_what_is_not_run_has_a_reason_and_names_tests_that_exist():
     reasons = [reason for path in PAGES for block in blocks_of(path) for reason in block.skipped.values()]
     assert len(reasons) > 10

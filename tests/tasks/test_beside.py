@@ -79,5 +79,5 @@ def test_what_could_not_be_done_in_time_is_an_error_where_it_counts(monkeypatch)
         thread.close(0.3)
     hanging = Beside("records", lambda _: None, retry=True)
     hanging.put("hangs", lambda: threading.Event().wait(60))
-    with pytest.raises(KitsError, match="records: expected to be written within 0 s, got no end of it; see what keeps"):
+    with pytest.raises(KitsError, match="records: expected to finish within 0 s, but it did not; see what keeps"):
         hanging.close(0.3)
