@@ -56,7 +56,7 @@ def train(parameters: TrainParameters) -> list[Trained]:
 
 @flow(name="promote", flow_run_name=NAMES["promote"], **FLOW)
 def promote(parameters: PromoteParameters) -> int:
-    """Make a model the champion, which prediction uses unless told otherwise; its id."""
+    """Make a model the champion, which prediction uses unless another one is named; its id."""
     return promote_model(parameters.model)
 
 

@@ -91,7 +91,7 @@ class ScanToPredict:
 
     @property
     def source(self) -> str:
-        """Where it comes from, as it may be told."""
+        """Where it comes from: its path, or its pseudonym."""
         return _source(self.scan, deidentify=self.deidentify)
 
     @property
@@ -287,10 +287,10 @@ def _key(scan: Scan, models: Sequence[Model], locator: Model | None, out: Path, 
     """Changes with the scan's files, as their sizes and times tell, with the models, and with where results go."""
     files = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in scan.files]
     hashes = [model.sha256 for model in [*models, *([locator] if locator else [])]]
-    told = json.dumps([files, scan.series_uid, hashes, asked.flips, str(out.absolute()), scan.name])
+    named = json.dumps([files, scan.series_uid, hashes, asked.flips, str(out.absolute()), scan.name])
     if asked.deidentify:  # a plain hash of a path could be guessed
-        return pseudonyms().digest(told)
-    return hashlib.sha256(told.encode()).hexdigest()
+        return pseudonyms().digest(named)
+    return hashlib.sha256(named.encode()).hexdigest()
 
 
 def _taken(session: Session, folder: Path, scan: Scan, asked: PredictionRequest) -> str | None:
@@ -307,12 +307,12 @@ def _taken(session: Session, folder: Path, scan: Scan, asked: PredictionRequest)
 def _check_is_no_source(session: Session, folder: Path, scan: Scan) -> None:
     """Raise `CaseError` for a folder that holds the scan itself, or lies in the folder that a dataset comes from."""
     place = folder.resolve()
-    told = {Path(reveal(source)): source for source in session.scalars(select(Dataset.source))}
-    sources = [source for source in told if source.is_absolute()]
+    shown_as = {Path(reveal(source)): source for source in session.scalars(select(Dataset.source))}
+    sources = [source for source in shown_as if source.is_absolute()]
     if any(file.resolve().is_relative_to(place) for file in scan.files):
         got = "the folder that holds the scan"
     elif inside := [source for source in sources if place.is_relative_to(source.resolve())]:
-        got = f"one in {told[inside[0]]}, which a dataset comes from"
+        got = f"one in {shown_as[inside[0]]}, which a dataset comes from"
     else:
         return
     raise CaseError(
@@ -329,7 +329,7 @@ def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segm
     models = [session.get_one(Model, model_id) for model_id in predictors.model_ids]
     first = models[0]
     recipe: Recipe = recipe_of(first)
-    told = {
+    facts = {
         "scan": f"{item.source} ({item.scan.kind}, {' × '.join(map(str, segmented.shape))} voxels of "
         f"{' × '.join(f'{mm:.3g}' for mm in segmented.spacing_mm)} mm)",
         "scan SHA-256": segmented.sha256,
@@ -344,10 +344,10 @@ def _lineage(session: Session, item: ScanToPredict, predictors: Predictors, segm
         "prediction": f"number {item.prediction_id} in the catalog, flow run {flow_run_id()}",
     }
     if predictors.locator_id is not None:
-        told["kidneys found by"] = f"model {predictors.locator_id}"
+        facts["kidneys found by"] = f"model {predictors.locator_id}"
     if segmented.notes:
-        told["in reading"] = "; ".join(segmented.notes)
-    return told
+        facts["in reading"] = "; ".join(segmented.notes)
+    return facts
 
 
 @contextmanager

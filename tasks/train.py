@@ -340,12 +340,12 @@ def noting_the_end(run_id: int) -> Iterator[None]:
         yield
     except BaseException as error:
         status = how_it_ended(error)
-        told = str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
         if not isinstance(error, Exception):  # a signal, whose own words are a number at best
             how = "cancelled" if status is RunStatus.CANCELLED else "ended from outside"
-            told = _ENDED.format(how, type(error).__name__)
+            reason = _ENDED.format(how, type(error).__name__)
         with catalog() as session:
-            queries.end_run(session, run_id, status, told)
+            queries.end_run(session, run_id, status, reason)
         raise
 
 

@@ -78,7 +78,7 @@ def promote(
     model: Annotated[str, typer.Argument(help="latest, or a model's id.")],
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the champion: the one that evaluation and prediction use unless told otherwise.
+    """Make a model the champion: the one that evaluation and prediction use unless another one is named.
 
     Example: `kits promote 3`
     """

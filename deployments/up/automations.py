@@ -1,4 +1,4 @@
-"""What happens by itself: one flow starts the next, a failure is told.
+"""What happens by itself: one flow starts the next, people hear of a failure.
 
 `ensure_automations` is what `kits up` calls, `remove_automations` takes all of them away again. An automation that was
 switched off in the dashboard stays off, and one that was switched on stays on.
@@ -92,9 +92,9 @@ def _automations(deployments: dict[str, UUID], alert: UUID | None) -> Iterator[A
 
 def _meaning(automation: AutomationCore) -> dict[str, Any]:
     """What an automation does."""
-    told = automation.model_dump(include={"description", "trigger", "actions"})  # whose sets have no order
-    told["trigger"].pop("id", None)
-    return told
+    shown = automation.model_dump(include={"description", "trigger", "actions"})  # whose sets have no order
+    shown["trigger"].pop("id", None)
+    return shown
 
 
 def _on(event: str) -> EventTrigger:

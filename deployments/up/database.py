@@ -31,8 +31,8 @@ def ensure_prefect_database(catalog_url: str) -> str:
             f"may not make it; ask an administrator for CREATE DATABASE {name} OWNER {catalog.username}"
         ) from error
     except psycopg.OperationalError as error:
-        told = str(error).strip().splitlines()[0]
-        raise KitsError(f"expected PostgreSQL at {catalog.host}:{catalog.port or 5432}, got: {told}") from error
+        reason = str(error).strip().splitlines()[0]
+        raise KitsError(f"expected PostgreSQL at {catalog.host}:{catalog.port or 5432}, got: {reason}") from error
     return catalog.set(drivername="postgresql+asyncpg", database=name).render_as_string(hide_password=False)
 
 

@@ -69,7 +69,7 @@ class Budget:
 
 
 class Watcher(Protocol):
-    """Who is told how a training goes, and may end it by raising."""
+    """Gets a training's progress. An exception that it raises ends the training."""
 
     def note(self, text: str) -> None:
         """Something out of the ordinary that the training copes with."""
@@ -87,7 +87,7 @@ class Watcher(Protocol):
         """After every validation case of an epoch."""
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Before an epoch's state is saved, so an epoch may be told again after a kill.
+        """Called before an epoch's state is saved: after a kill, an epoch may be reported twice.
 
         `values`: `loss`, `kidney_dice`, `tumor_dice`, `score` (their mean), `learning_rate`, `seconds` of the whole
         epoch and `step_seconds` of its steps, what waited for batches included.
