@@ -11,7 +11,7 @@ from kits_core.home_pages import address_of_page
 from kits_core.report.data_url import data_url
 from kits_core.text import markdown
 
-__all__ = ["link", "listed", "markdown", "picture", "table"]
+__all__ = ["link", "listed", "markdown", "overview", "picture", "table"]
 
 
 class Link(str):
@@ -34,13 +34,18 @@ def _cell(value: object) -> str:
     return str(value) if isinstance(value, Link) else markdown(value)
 
 
+def overview(known: Mapping[str, object]) -> str:
+    """What there is to say of one thing, a name and a value a line: a table of one row is wider than the dashboard."""
+    return "\n".join(f"- {markdown(name)}: **{_cell(value)}**" for name, value in known.items())
+
+
 def link(page: Path, text: str) -> Link:
-    """A link that opens a report or a plan of the home in the dashboard's server; for any other file, its path.
+    """A link that opens a report or a plan of the home in the dashboard's server; for any other file, the text alone.
 
     It names no server, so that it works at whatever address the dashboard has.
     """
     address = address_of_page(current_settings().home, page)
-    return Link(markdown(page) if address is None else f"[{markdown(text)}]({address})")
+    return Link(markdown(text) if address is None else f"[{markdown(text)}]({address})")
 
 
 def listed(texts: Iterable[str]) -> str:

@@ -70,7 +70,7 @@ def correct(parameters: CorrectParameters) -> Corrected:
     if done.changed:
         text = f"# Corrected {markdown(done.case)} of {markdown(done.dataset)}\n\n{listed(notes)}\n"
         if page is not None:
-            text += f"\n{link(page, 'Its plan')}\n"
+            text += f"\n{link(page, 'Its plan')}: {markdown(page)}\n"
         create_markdown_artifact(text, key="correct", description="A corrected reference")
         dataset_changed(done.dataset, source=SOURCE, brought_in=1)
     return done

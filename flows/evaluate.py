@@ -42,11 +42,25 @@ _PICTURED = 3
 _EVALUATIONS_SHOWN = 20
 _BESIDE_DICE = {"IoU", "surface Dice", "volumetric similarity", "detected"}
 _OVER_TIME = {
-    "kidney Dice": "kidney_dice",
-    "tumour Dice": "tumor_dice",
-    "official Dice": "official_dice",
-    "official surface Dice": "official_surface_dice",
+    "kidney": "kidney_dice",
+    "tumour": "tumor_dice",
+    "official": "official_dice",
+    "surface": "official_surface_dice",
 }
+_OF_THE_COLUMNS = (
+    "Mean Dice of kidney and tumour. official: the challenge's mean Dice; surface: its mean surface Dice. Times are in "
+    "UTC."
+)
+_SHORT = {
+    "cases without a distance": "without",
+    "mean surface distance, mm": "mean surface, mm",
+    "HD95 with these as the diagonal, mm": "HD95, diagonal",
+}
+"""Of columns that are wider than the dashboard has room for."""
+_OF_DISTANCES = (
+    "without: cases without a distance, as one mask is empty; HD95, diagonal: with each of them as the diagonal of its "
+    "image, mm."
+)
 
 Outcomes = list[Outcome[CaseToEvaluate]]
 
@@ -162,15 +176,15 @@ def _over_time(dataset: str) -> str:
         found = scores_over_time(session, dataset, _EVALUATIONS_SHOWN)
     rows = [
         {
-            "ended": row["ended_at"].strftime("%Y-%m-%d %H:%M UTC"),
-            "evaluation": row["evaluation_id"],
-            "model": f"{row['model_id']}, the champion" if row["is_champion"] else row["model_id"],
+            "": row["evaluation_id"],
+            "ended": row["ended_at"].strftime("%Y-%m-%d %H:%M"),
+            "model": f"{row['model_id']}, champion" if row["is_champion"] else row["model_id"],
             "cases": f"{row['cases']}, {row['subset']}" + (", flips" if row["flips"] else ""),
             **{name: f"{row[column]:.3f}" if row[column] is not None else "–" for name, column in _OVER_TIME.items()},
         }
         for row in found
     ]
-    return f"# {markdown(dataset)}: evaluations, the newest first\n\n{table(rows)}\n"
+    return f"# {markdown(dataset)}: evaluations, the newest first\n\n{table(rows)}\n\n{_OF_THE_COLUMNS}\n"
 
 
 def _narrow_tables(scores: Rows) -> list[Rows]:
@@ -180,7 +194,7 @@ def _narrow_tables(scores: Rows) -> list[Rows]:
     return [
         [{title: text for title, text in row.items() if title in dice} for row in overlap],
         [{title: text for title, text in row.items() if title in {"region", *_BESIDE_DICE}} for row in overlap],
-        distances,
+        [{_SHORT.get(title, title): text for title, text in row.items()} for row in distances],
     ]
 
 
@@ -191,6 +205,7 @@ def _markdown(written: Written) -> str:
         "Research only; not a medical device.",
         *(f"**{markdown(sentence)}.**" for sentence in report.stale),
         *(table(rows) for rows in _narrow_tables(score_rows(report.scores, report.ceilings))),
+        _OF_DISTANCES,
         table(official_rows(report.official)),
         markdown(comparability(report.official)),
         *(f"### {markdown(title)}\n\n{picture(title, png)}" for title, png in written.figures.items()),

@@ -7,7 +7,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
-from flows.artifacts import listed, markdown, picture, table
+from flows.artifacts import listed, markdown, overview, picture, table
 from flows.fan_out import fan_out, threads
 from flows.names import NAMES
 from flows.parameters import IngestParameters
@@ -136,9 +136,7 @@ def _leave_fingerprint(dataset: str) -> None:
 
 
 def _fingerprint_markdown(dataset: str, found: Fingerprint) -> str:
-    counts = [
-        {"stored as": _counts(found.source_dtypes), "orientation": _counts(found.orientations), "cases": found.cases}
-    ]
+    counts = {"stored as": _counts(found.source_dtypes), "orientation": _counts(found.orientations)}
     shown = [
         {
             "case": outlier.case,
@@ -150,7 +148,7 @@ def _fingerprint_markdown(dataset: str, found: Fingerprint) -> str:
     ]
     more = len(found.outliers) - len(shown)
     return (
-        f"# {markdown(dataset)}: {found.cases} cases\n\n{table(counts)}\n\n"
+        f"# {markdown(dataset)}: {found.cases} cases\n\n{overview(counts)}\n\n"
         f"{picture('distributions', found.picture)}\n\n"
         f"## Cases that stand out\n\n{table(shown) if shown else 'None.'}\n"
         + (f"\nand {more} more.\n" if more > 0 else "")
@@ -164,16 +162,14 @@ def _counts(values: dict[str, int]) -> str:
 
 def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]]) -> str:
     kept = listing.chosen - len(listing.missing) - len(listing.refused)
-    rows = [
-        {
-            "cases": done.chosen,
-            "unchanged": kept,
-            "brought in": done.brought_in,
-            "in quarantine": done.refused,
-            "gone at the source": done.vanished,
-        }
-    ]
-    text = f"# Ingested {markdown(listing.dataset)}\n\nFrom {markdown(listing.source)}\n\n{table(rows)}\n\n"
+    counts = {
+        "cases": done.chosen,
+        "unchanged": kept,
+        "brought in": done.brought_in,
+        "in quarantine": done.refused,
+        "gone at the source": done.vanished,
+    }
+    text = f"# Ingested {markdown(listing.dataset)}\n\nFrom {markdown(listing.source)}\n\n{overview(counts)}\n\n"
     text += f"{markdown(listing.budget.describe())}\n"
     if refused:
         text += f"\n## In quarantine\n\n{table([{'case': name, 'reason': reason} for name, reason in refused])}\n"

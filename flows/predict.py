@@ -107,12 +107,13 @@ def _work(plan: PredictionPlan) -> Predicted:
 
 def _markdown(done: Predicted) -> str:
     rows = [
-        {"scan": scan.scan, **tumor, "plan": link(scan.page, "open")}
+        {"scan": link(scan.page, scan.scan), **tumor}
         for scan in done.planned
         for tumor in scan.tumors or [{"tumour": "none found"}]
     ]
     heads = {name: "" for row in rows for name in row}
     parts = ["# Plans", "Research only; not a medical device.", table([heads | row for row in rows])]
+    parts.append(listed(f"{scan.scan}: {scan.page}" for scan in done.planned))
     parts.append(listed(f"{scan.scan}: {remark}" for scan in done.planned for remark in scan.remarks))
     if done.refused:
         parts.append(f"## Refused\n\n{listed(done.refused)}")

@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
 from db.queries.prepare import prepared_of
-from flows.artifacts import markdown, picture, table
+from flows.artifacts import markdown, overview, picture, table
 from flows.fan_out import Outcome, fan_out, task_runner
 from flows.names import NAMES
 from flows.parameters import PrepareParameters
@@ -153,7 +153,7 @@ def _markdown(plan: PreparationPlan, parameters: PrepareParameters, done: Prepar
         "seconds a case, median": f"{facts['seconds'].median():.1f}",
         "peak memory, GB": f"{facts['peak_bytes'].max() / 1e9:.2f}",
     }
-    text = f"# Prepared {markdown(done.dataset)}\n\n{table([summary])}\n"
+    text = f"# Prepared {markdown(done.dataset)}\n\n{overview(summary)}\n"
     measured = facts[facts["ceilings"].map(bool)]
     if not measured.empty:
         text += _ceilings(plan, measured, workers, with_pictures=done.made_now > 0)

@@ -5,7 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import Cancelled
 
 from db.queries.training import history
-from flows.artifacts import markdown, picture, table
+from flows.artifacts import markdown, overview, picture, table
 from flows.names import NAMES
 from flows.parameters import (
     EvaluateParameters,
@@ -147,4 +147,4 @@ def _markdown(plan: TrainingPlan, trained: Trained) -> str:
     left_out = (
         f"Left out, as the recipe refuses them: {markdown(', '.join(plan.left_out))}\n\n" if plan.left_out else ""
     )
-    return f"# Run {trained.run_id}\n\n{table([row])}\n\n{left_out}{picture('learning curve', curve)}\n"
+    return f"# Run {trained.run_id}\n\n{overview(row)}\n\n{left_out}{picture('learning curve', curve)}\n"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kits_core.report.style import label_decades, png_of, style
 
 _FAR_OUT = 3.0
-_COLUMNS = 4
+_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def distributions(frame: pd.DataFrame) -> bytes:
     shown = [column for column in PROPERTIES if not _values(frame, column).empty]
     rows = max(1, -(-len(shown) // _COLUMNS))
     with mpl.rc_context(style()):
-        figure = Figure(figsize=(11.0, 2.3 * rows), layout="constrained")
+        figure = Figure(figsize=(9.0, 2.3 * rows), layout="constrained")
         grid = np.atleast_1d(np.asarray(figure.subplots(rows, _COLUMNS))).ravel()
         for axes, column in zip(grid, shown, strict=False):
             values = _values(frame, column)
