@@ -194,7 +194,7 @@ def _narrow_tables(scores: Rows) -> list[Rows]:
     return [
         [{title: text for title, text in row.items() if title in dice} for row in overlap],
         [{title: text for title, text in row.items() if title in {"region", *_BESIDE_DICE}} for row in overlap],
-        [{_SHORT.get(title, title): text for title, text in row.items()} for row in distances],
+        [{_SHORT.get(title, title): text for title, text in row.items() if title != "cases"} for row in distances],
     ]
 
 
@@ -203,6 +203,7 @@ def _markdown(written: Written) -> str:
     parts = [
         f"# {markdown(report.title)}",
         "Research only; not a medical device.",
+        f"{link(written.path, 'The whole report')}: {markdown(written.path)}",
         *(f"**{markdown(sentence)}.**" for sentence in report.stale),
         *(table(rows) for rows in _narrow_tables(score_rows(report.scores, report.ceilings))),
         _OF_DISTANCES,
@@ -212,6 +213,5 @@ def _markdown(written: Written) -> str:
         *_some_cases(report.cases_pictured),
         "## Every case",
         table(case_rows(report.scores)),
-        f"{link(written.path, 'The whole report')}: {markdown(written.path)}",
     ]
     return "\n\n".join(parts) + "\n"
