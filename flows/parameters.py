@@ -42,7 +42,7 @@ class _SourceParameters(_Parameters):
     layout: str | None = Field(
         None,
         title="Layout of the folder",
-        description="How a folder's files lie; empty looks.",
+        description="How a folder's files lie. Left empty, that is found out.",
         json_schema_extra={"enum": [*layout_names()]},
     )
     labels: Labels = Field(
@@ -54,12 +54,12 @@ class _SourceParameters(_Parameters):
     images: str | None = Field(
         None,
         title="Pattern of the scans",
-        description="Where the scans lie below the folder, as scans/{case}_ct.nii.gz; empty looks.",
+        description="Where the scans lie below the folder, as scans/{case}_ct.nii.gz. Left empty, that is found out.",
     )
     masks: str | None = Field(
         None,
         title="Pattern of the masks",
-        description="The same for the masks; empty, with images given: there are none.",
+        description="The same for the masks. Left empty where the scans have a pattern, there are no masks.",
     )
     replace_source: bool = Field(
         False,
@@ -356,7 +356,9 @@ class EvaluateParameters(_Parameters):
         description="Average what the network says of each scan and of its mirror image.",
     )
     split: int | None = Field(
-        None, ge=1, description="Id of the split whose cases are scored, for a model that was imported; empty else."
+        None,
+        ge=1,
+        description="Id of the split whose cases are scored, for a model that was imported; empty for others.",
     )
     workers: int = Field(
         2, ge=1, le=64, title="Cases at once", description="Cases scored at once, each in a process of its own."

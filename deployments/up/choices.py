@@ -20,7 +20,9 @@ def renew_choices(settings: Settings) -> None:
     with get_client(sync_client=True) as client:
         for deployment in client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[_FLOW]))):
             schema = deployment.parameter_openapi_schema or {}
-            fields = schema["definitions"][_FORM]["properties"]
+            fields = schema.get("definitions", {}).get(_FORM, {}).get("properties", {})
+            if not choices.keys() <= fields.keys():
+                continue  # someone's own flow of this name
             if {name: fields[name].get("enum", []) for name in choices} == choices:
                 continue
             for name, listed in choices.items():

@@ -11,6 +11,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.names import name_of_run
 
@@ -25,9 +26,9 @@ def name_waiting_runs() -> None:
         state=_WAITING, deployment_id=FlowRunFilterDeploymentId(is_null_=False), expected_start_time=due
     )
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=waiting)
+        runs = client.read_flow_runs(flow_run_filter=waiting, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
         flows = {flow.id: flow.name for flow in client.read_flows()} if runs else {}
         for run in runs:
-            name = name_of_run(flows[run.flow_id], run.parameters)
+            name = name_of_run(flows.get(run.flow_id, ""), run.parameters)
             if name is not None and name != run.name:
                 client.update_flow_run(run.id, name=name)

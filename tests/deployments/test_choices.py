@@ -17,6 +17,16 @@ FACTS = {
 }  # fmt: skip
 
 
+def test_a_deployment_of_someone_elses_flow_of_this_name_is_left_alone(client, home):
+    flow_id = client.create_flow(train)
+    schema = {"properties": {"speed": {"type": "integer"}}, "definitions": {}}
+    made = client.create_deployment(flow_id=flow_id, name="others", parameter_openapi_schema=schema)
+    before = client.read_deployment(made)
+    renew_choices(Settings())
+    assert client.read_deployment(made).updated == before.updated
+    client.delete_deployment(made)
+
+
 def test_a_form_lists_the_datasets_and_recipes_that_there_are(client, home):
     schema = parameter_schema(train.fn).model_dump_for_openapi()
     made = client.create_deployment(

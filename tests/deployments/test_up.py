@@ -183,6 +183,11 @@ def test_trainings_take_turns_and_one_that_is_cancelled_frees_its_place_and_says
     while not json.loads(up.kits("sql", epochs, "--json"))[0]["COUNT(*)"]:
         assert time.monotonic() < deadline
         time.sleep(1)
+    named = "train · volume 32 · newest split · seed 4"
+    while (waiting := up.http.get(f"flow_runs/{second}").raise_for_status().json())["name"] != named:
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    assert waiting["state_type"] == "SCHEDULED"
     body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     up.http.post(f"flow_runs/{first}/set_state", json=body).raise_for_status()
     ended = up.wait_for(first, "Cancelled")
