@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from db.views.cases import CASE_OVERVIEW, DISK_USAGE, OPEN_PROBLEM, PATIENT, PROBLEM_HISTORY
-from db.views.graph import LINEAGE_EDGE, LINEAGE_NODE, RESTS_ON_CASE
+from db.views.graph import LINEAGE_EDGE, LINEAGE_NODE, RESTS_ON_CASE, RUN_ANCESTOR
 from db.views.origin import LINEAGE, STALE
 from db.views.predictions import PLAN_MEASUREMENT, PREDICTION_OVERVIEW
 from db.views.scores import CASE_METRIC_WIDE, EVALUATION_OVERVIEW, LEADERBOARD, MEASUREMENT_ERROR, WORST_CASE
@@ -42,6 +42,7 @@ VIEWS = (
     LINEAGE,
     LINEAGE_NODE,
     LINEAGE_EDGE,
+    RUN_ANCESTOR,
     RESTS_ON_CASE,
     STALE,
 )

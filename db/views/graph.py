@@ -132,6 +132,31 @@ LINEAGE_EDGE = View(
     """,  # noqa: S608 - words of our own
 )
 
+RUN_ANCESTOR = View(
+    "run_ancestor",
+    "One row a training run and each run whose weights it began with, directly or not (`kits train --from`).",
+    {
+        "run_id": "number of the training run",
+        "ancestor_run_id": "number of the run whose model, or a model made from it, was its beginning",
+    },
+    """
+    WITH RECURSIVE ancestor(run_id, ancestor_run_id) AS (
+        SELECT t.id, b.run_id FROM training_run t JOIN model b ON b.sha256 = json_text(t.config, 'begins_with')
+        UNION
+        SELECT a.run_id, b.run_id
+        FROM ancestor a JOIN training_run t ON t.id = a.ancestor_run_id
+             JOIN model b ON b.sha256 = json_text(t.config, 'begins_with')
+    )
+    SELECT run_id, ancestor_run_id FROM ancestor
+    """,
+)
+
+_INHERITED = """
+    FROM run_ancestor a JOIN trained_case k ON k.run_id = a.ancestor_run_id
+         JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id{joins}
+    WHERE NOT EXISTS (SELECT 1 FROM trained_case o WHERE o.run_id = a.run_id AND o.case_id = k.case_id)
+    """
+
 RESTS_ON_CASE = View(
     "rests_on_case",
     "One row a thing that depends on a case, directly or not: make it again, or report it, if the case is wrong.",
@@ -142,44 +167,45 @@ RESTS_ON_CASE = View(
         "number": "its number, as in `lineage_node`",
         "how": "how it rests on it: prepared, drawn, read, learnt, scored, by its model, or by its first weights",
     },
-    """
-    WITH RECURSIVE begun(run_id, from_run_id) AS (
-        SELECT t.id, b.run_id FROM training_run t JOIN model b ON b.sha256 = json_text(t.config, 'begins_with')
-        UNION
-        SELECT g.run_id, b.run_id
-        FROM begun g JOIN training_run t ON t.id = g.from_run_id
-             JOIN model b ON b.sha256 = json_text(t.config, 'begins_with')
-    ),
-    learnt(case_id, run_id, is_own) AS (
-        SELECT k.case_id, k.run_id, TRUE FROM trained_case k
-        UNION ALL
-        SELECT DISTINCT k.case_id, g.run_id, FALSE FROM begun g JOIN trained_case k ON k.run_id = g.from_run_id
-        WHERE NOT EXISTS (SELECT 1 FROM trained_case o WHERE o.run_id = g.run_id AND o.case_id = k.case_id)
-    )
+    # The branches of `run_ancestor` are apart from the others, so that these find a case by its index.
+    f"""
     SELECT d.name AS dataset, c.name AS case_name, 'prepared_case' AS kind, p.id AS number, 'prepared' AS how
     FROM prepared_case p JOIN "case" c ON c.id = p.case_id JOIN dataset d ON d.id = c.dataset_id
     UNION ALL
     SELECT d.name, c.name, 'split', m.split_id, 'drawn'
     FROM split_member m JOIN "case" c ON c.id = m.case_id JOIN dataset d ON d.id = c.dataset_id
     UNION ALL
-    SELECT d.name, c.name, 'training_run', k.run_id, CASE WHEN k.is_own THEN 'read' ELSE 'by its first weights' END
-    FROM learnt k JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
+    SELECT d.name, c.name, 'training_run', k.run_id, 'read'
+    FROM trained_case k JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
     UNION ALL
-    SELECT d.name, c.name, 'model', m.id, CASE WHEN k.is_own THEN 'learnt' ELSE 'by its first weights' END
-    FROM learnt k JOIN model m ON m.run_id = k.run_id
+    SELECT DISTINCT d.name, c.name, 'training_run', a.run_id, 'by its first weights'
+    {_INHERITED.format(joins="")}
+    UNION ALL
+    SELECT d.name, c.name, 'model', m.id, 'learnt'
+    FROM trained_case k JOIN model m ON m.run_id = k.run_id
          JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
+    UNION ALL
+    SELECT DISTINCT d.name, c.name, 'model', m.id, 'by its first weights'
+    {_INHERITED.format(joins=" JOIN model m ON m.run_id = a.run_id")}
     UNION ALL
     SELECT d.name, c.name, 'evaluation', m.evaluation_id, 'scored'
     FROM case_score m JOIN "case" c ON c.id = m.case_id JOIN dataset d ON d.id = c.dataset_id
     WHERE m.region = 'kidney'
     UNION ALL
     SELECT d.name, c.name, 'evaluation', e.id, 'by its model'
-    FROM learnt k JOIN model m ON m.run_id = k.run_id JOIN evaluation e ON e.model_id = m.id
+    FROM trained_case k JOIN model m ON m.run_id = k.run_id JOIN evaluation e ON e.model_id = m.id
          JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
     WHERE NOT EXISTS (SELECT 1 FROM case_score s WHERE s.evaluation_id = e.id AND s.case_id = k.case_id)
     UNION ALL
+    SELECT DISTINCT d.name, c.name, 'evaluation', e.id, 'by its model'
+    {_INHERITED.format(joins=" JOIN model m ON m.run_id = a.run_id JOIN evaluation e ON e.model_id = m.id")}
+      AND NOT EXISTS (SELECT 1 FROM case_score s WHERE s.evaluation_id = e.id AND s.case_id = k.case_id)
+    UNION ALL
     SELECT d.name, c.name, 'prediction', q.prediction_id, 'by its model'
-    FROM learnt k JOIN model m ON m.run_id = k.run_id JOIN prediction_model q ON q.model_id = m.id
+    FROM trained_case k JOIN model m ON m.run_id = k.run_id JOIN prediction_model q ON q.model_id = m.id
          JOIN "case" c ON c.id = k.case_id JOIN dataset d ON d.id = c.dataset_id
-    """,
+    UNION ALL
+    SELECT DISTINCT d.name, c.name, 'prediction', q.prediction_id, 'by its model'
+    {_INHERITED.format(joins=" JOIN model m ON m.run_id = a.run_id JOIN prediction_model q ON q.model_id = m.id")}
+    """,  # noqa: S608 - words of our own
 )

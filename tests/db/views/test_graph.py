@@ -3,8 +3,10 @@
 from sqlalchemy import select
 
 from db.engine import catalog_session
-from db.models import Case, FileKind, PreparedCase, Recipe, Split, TrainingRun
+from db.models import Case, FileKind, Model, PreparedCase, Recipe, Split, Subset, TrainingRun
 from db.queries import ingest, prepare
+from db.queries.evaluation import start_evaluation
+from db.queries.prediction import start_prediction
 from db.queries.split import plan_of, record_split
 from db.queries.training import register_model
 
@@ -98,32 +100,57 @@ def test_a_recipe_rests_on_the_model_that_finds_its_kidneys(settings, small, vie
     assert _edges(view_rows, "role = 'locator'") == [(("model", small.model), ("recipe", made.id), "locator")]
 
 
+def _begun_with(session, small, model, name, sha256):
+    """A run of other cases that begins with a model's weights, and its own model."""
+    run = TrainingRun(
+        recipe_id=small.recipe,
+        split_id=small.split,
+        config={"begins_with": model.sha256},
+        config_hash=name,
+        data_hash="other cases",
+        environment={"extends": f"run {model.run_id}"},
+    )
+    session.add(run)
+    session.flush()
+    return run, register_model(
+        session, run.id, epoch=1, path="p", sha256=sha256, score=0.5, parameters=1, flow_run_id=None
+    )
+
+
 def test_what_began_with_the_weights_of_a_model_rests_on_its_cases(settings, small, view_rows):
     with catalog_session(settings) as session:
-        run = session.get_one(TrainingRun, small.run)
-        tuned = TrainingRun(
-            recipe_id=run.recipe_id,
-            split_id=run.split_id,
-            config={"begins_with": run.model.sha256},
-            config_hash="tuned",
-            data_hash="other cases",
-            environment={"extends": f"run {run.id}"},
-        )
-        session.add(tuned)
-        session.flush()
-        model = register_model(
-            session, tuned.id, epoch=1, path="p", sha256="cd" * 32, score=0.5, parameters=1, flow_run_id=None
-        )
-        number = model.id
+        first = session.get_one(Model, small.model)
+        tuned, its = _begun_with(session, small, first, "tuned", "cd" * 32)
+        again, last = _begun_with(session, small, its, "again", "ef" * 32)
+        scored = start_evaluation(
+            session, model_id=last.id, split_id=small.split, subset=Subset.VALIDATION, flow_run_id=None
+        ).id
+        predicted = start_prediction(
+            session, "key", models=[last], locator=None, flow_run_id=None, scan="new", source="/in", kind="nifti",
+            series_uid=None, folder="/out", flips=False,
+        ).id  # fmt: skip
+        runs, models = (tuned.id, again.id), (its.id, last.id)
     assert _edges(view_rows, "role = 'weights'") == [
-        (("model", small.model), ("training_run", tuned.id), "weights"),
-        (("training_run", small.run), ("training_run", tuned.id), "weights"),
+        (("model", small.model), ("training_run", runs[0]), "weights"),
+        (("model", models[0]), ("training_run", runs[1]), "weights"),
+        (("training_run", small.run), ("training_run", runs[0]), "weights"),
+        (("training_run", runs[0]), ("training_run", runs[1]), "weights"),
     ]
-    rests = view_rows("rests_on_case", "how = 'by its first weights'", order="case_name, kind")
-    things = ("model", number), ("training_run", tuned.id)
+    assert [tuple(row.values()) for row in view_rows("run_ancestor", order="1, 2")] == [
+        (runs[0], small.run),
+        (runs[1], small.run),
+        (runs[1], runs[0]),
+    ]
+    rests = view_rows("rests_on_case", "how = 'by its first weights'", order="case_name, kind, number")
+    things = [*(("model", number) for number in models), *(("training_run", number) for number in runs)]
     assert [(row["case_name"], row["kind"], row["number"]) for row in rests] == [
         (f"case_0000{case}", *thing) for case in range(3) for thing in things
     ]
+    for kind, number in (("evaluation", scored), ("prediction", predicted)):
+        rests = view_rows("rests_on_case", f"kind = '{kind}' AND number = {number}", order="case_name")
+        assert [(row["case_name"], row["how"]) for row in rests] == [
+            (f"case_0000{case}", "by its model") for case in range(3)
+        ]
 
 
 def test_a_split_that_keeps_the_sides_of_another_one_comes_from_it(settings, small, view_rows):
