@@ -12,7 +12,6 @@ from deployments.cli.options import Fields, Given, of, options_of
 from deployments.cli.output import err, out, print_json, say, show_result, show_scores
 
 _DRAWN_AT_ONCE = 2
-_CONFIG, _SECTION_OF = "kits_core.network.config:TrainingConfig", "kits_core.network.config:SECTION_OF"
 
 
 @app.command()
