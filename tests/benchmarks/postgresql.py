@@ -51,6 +51,15 @@ class Cluster:
         with psycopg.connect(self.url(database, role), autocommit=True) as connection:
             connection.execute(sql)
 
+    def copy(self, database: str, name: str) -> None:
+        """A database called `name` with all that is in another one, to which nobody may be connected.
+
+        Copies the files. From PostgreSQL 15 on the default is to write all pages to the log, which takes longer.
+        """
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            by_files = " STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {database}{by_files}")
+
     def stop(self) -> None:
         """Stop the server at once, as a crash would."""
         self._run(self._pg_ctl, "-D", self._data, "-m", "immediate", "-w", "stop")

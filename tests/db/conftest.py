@@ -303,6 +303,6 @@ def _prepared_facts():
 
 def _database(cluster, tmp_path, template):
     name = f"test_{next(_numbers)}"
-    cluster.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    cluster.copy(template, name)
     yield Settings(home=tmp_path / "home", database_url=cluster.url(name))
     cluster.execute(f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
