@@ -111,6 +111,7 @@ def test_a_training_has_its_settings_where_they_belong(asked):
         ("train", "--from", "1", "--filters", "8"),
         ("prepare", "--for", "1", "--shape", "64"),
         ("prepare", "--window", "3"),
+        ("prepare", "--frame", "kidney"),
         ("evaluate", "--subset", "test"),
     ],
 )
