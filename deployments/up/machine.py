@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import httpx
@@ -169,6 +170,7 @@ class Machine:
     _listener: socket.socket | None = None
     _children: list[_Child] = field(default_factory=list)
     _end: threading.Event = field(default_factory=threading.Event)
+    _lines: "SimpleQueue[str]" = field(default_factory=SimpleQueue)
 
     def start_server(self, waits: Callable[[str], object] = lambda _: None) -> None:
         """Start the server and wait until it answers; `waits` is called every few seconds with what is waited for.
@@ -234,29 +236,38 @@ class Machine:
             self._add(f"worker-gpu-{card}", [*module, GPU, f"gpu-{card}", "1"], seen)
 
     def watch(self) -> Iterator[str]:
-        """Look after the processes until `end`; yields what is worth a line."""
-        tidy_at = name_at = time.monotonic() + _TIDY_EVERY_S
+        """Look after the processes until `end`; yields what is worth a line.
+
+        The server is asked in a thread of its own: requests to a server that died wait until it is started again, which
+        happens here.
+        """
+        threading.Thread(target=self._look_after_runs, name="look-after-runs", daemon=True).start()
         while not self._end.wait(_LOOK_EVERY_S):
             for child in self._children:
                 if line := child.look():
                     yield line
                 child.revive()
-            if time.monotonic() > name_at:
-                name_at = time.monotonic() + _NAME_EVERY_S
-                with suppress(httpx.HTTPError, PrefectException), self.place.using():
-                    name_waiting_runs()
-            if time.monotonic() > tidy_at:
-                tidy_at = time.monotonic() + _TIDY_EVERY_S
-                # The server, or the catalog's, may be away for a while; the next look sets right what there is.
-                with suppress(httpx.HTTPError, PrefectException, KitsError, SQLAlchemyError):
-                    yield from self._tidy()
+            while not self._lines.empty():
+                yield self._lines.get_nowait()
+
+    def _look_after_runs(self) -> None:
+        """Name and tidy the server's runs until `end`; lines that are worth it go to `watch`."""
+        tidy_at = time.monotonic() + _TIDY_EVERY_S
+        while not self._end.wait(_NAME_EVERY_S):
+            # The server, or the catalog's, may be away for a while; the next look sets right what there is.
+            with suppress(httpx.HTTPError, PrefectException, KitsError, SQLAlchemyError), self.place.using():
+                name_waiting_runs()
+                if time.monotonic() > tidy_at:
+                    tidy_at = time.monotonic() + _TIDY_EVERY_S
+                    for line in self._tidy():
+                        self._lines.put(line)
 
     def _tidy(self) -> list[str]:
-        with self.place.using():
-            lines = set_right(Settings(home=self.place.home))
-            lines += [f"{name} was late, and a later one is due: cancelled" for name in drop_needless_runs()]
-            start_correcting(Settings(home=self.place.home))
-            renew_choices(Settings(home=self.place.home))
+        settings = Settings(home=self.place.home)
+        lines = set_right(settings)
+        lines += [f"{name} was late, and a later one is due: cancelled" for name in drop_needless_runs()]
+        start_correcting(settings)
+        renew_choices(settings)
         return lines
 
     def end(self) -> None:
