@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,8 +85,7 @@ def scene(tmp_path_factory, prefect_api):
 def reader(scene, monkeypatch, capsys, tmp_path):
     """A reader in a fresh copy of the folder, whose shell finds `kits`."""
     _close()
-    for entry in scene.place.iterdir():  # the folder itself stays: worker processes stand in it
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    _empty(scene.place)
     shutil.copytree(scene.template, scene.place, dirs_exist_ok=True)
     program = tmp_path / "bin" / "kits"
     program.parent.mkdir()
@@ -97,6 +98,17 @@ def reader(scene, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     yield SimpleNamespace(folder=scene.place, kits=Kits(capsys))
     _close()
+
+
+def _empty(folder):
+    """Delete all that is in a folder. It stays itself: worker processes stand in it, and may still write for a moment."""
+    for _ in range(40):
+        with suppress(OSError):
+            for entry in folder.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"{folder}: something goes on writing here")
 
 
 def _close():
