@@ -101,7 +101,7 @@ def reader(scene, monkeypatch, capsys, tmp_path):
 
 
 def _empty(folder):
-    """Delete all that is in a folder. It stays itself: worker processes stand in it, and may still write for a moment."""
+    """Delete all that is in a folder, which stays: processes stand in it, and may still write for a moment."""
     for _ in range(40):
         with suppress(OSError):
             for entry in folder.iterdir():
