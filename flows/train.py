@@ -20,7 +20,7 @@ from tasks.at_work import FLOW
 from tasks.cancel import CancelledRunError
 from tasks.catalog import catalog
 from tasks.events import model_trained
-from tasks.models import recipe_for
+from tasks.models import model_id, recipe_for
 from tasks.train import (
     Trained,
     TrainingPlan,
@@ -65,6 +65,8 @@ def _train(parameters: TrainParameters) -> list[Trained]:
         return [_train_one(plan_resumption(parameters.resume), parameters)]
     if parameters.extend is not None:
         return [_train_one(plan_extension(parameters.extend, parameters.config.epochs), parameters)]
+    if parameters.from_model is not None:  # once: to the second fold, the first one's model would be the latest
+        parameters = parameters.model_copy(update={"from_model": str(model_id(parameters.from_model))})
     recipe = _recipe(parameters)
     return _each_fold(parameters, recipe) if parameters.all_folds else _train_fold(parameters, recipe)
 

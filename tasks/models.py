@@ -82,6 +82,12 @@ def recipe_of(model: Model) -> Recipe:
     return model.run.recipe.read()
 
 
+def model_id(wanted: str) -> int:
+    """The id of the model called `champion`, `latest` or by its id. Raises `KitsError` where there is none."""
+    with reading() as session:
+        return find_model(session, wanted).id
+
+
 def recipe_for(wanted: str) -> Recipe:
     """The recipe of the model called `champion`, `latest` or by its id. Raises `KitsError` where there is none."""
     with reading() as session:

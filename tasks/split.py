@@ -54,7 +54,7 @@ def split_dataset(dataset: str | None, wanted: Wanted) -> SplitMade:
         cases = _cases_with_reference(session, row.id)
         _refuse_twins(cases)
         facts = {case.name: _facts(case) for case in cases}
-        make = _own if wanted.own is not None else _made if wanted.keep is None else _grown
+        make = _own if wanted.own else _made if wanted.keep is None else _grown
         split = make(session, row.id, cases, facts, wanted)
         sides = {subset: queries.side(session, split.id, subset, fold=None) for subset in Subset}
         check_members(sides)

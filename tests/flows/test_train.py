@@ -357,6 +357,13 @@ def test_of_an_imported_model_it_is_said_that_nothing_is_known(trained, rows, mo
     assert "run 1 was imported: which cases it has learnt is not known here" in caplog.text
 
 
+def test_every_fold_begins_with_the_model_that_was_the_latest_at_first(trained, rows, monkeypatch):
+    monkeypatch.setattr("tasks.train.check_held_out", lambda *_: None)  # it has learnt cases of both folds
+    train(TrainParameters(from_model="latest", all_folds=True, config=TrainingConfig(epochs=1, batch_size=2)))
+    configs = [json.loads(config) for (config,) in rows("SELECT config FROM training_run WHERE id > 1")]
+    assert [config["begins_with"] for config in configs] == [trained.sha256] * 2
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
