@@ -1,13 +1,19 @@
 """The only place that imports Keras and its backend, and what they run on."""
 
+import gc
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.abc import MetaPathFinder
 from typing import Any
+
+_NOT_NEEDED = frozenset({"IPython", "matplotlib", "pandas", "pyarrow", "sklearn"})
+"""What TensorFlow and Keras load where it is installed, for parts of theirs that are not used here."""
 
 
 @contextmanager
@@ -23,13 +29,44 @@ def _without_chatter() -> Iterator[None]:
         os.close(saved)
 
 
+class _Refusing(MetaPathFinder):
+    """Says that a package is not there, to the thread that made it alone: others may be loading it just now."""
+
+    def __init__(self, packages: frozenset[str]) -> None:
+        self._packages, self._thread = packages, threading.get_ident()
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> None:  # noqa: ARG002
+        """Raises `ModuleNotFoundError` for one of the packages; leaves all others to the usual finders."""
+        if fullname in self._packages and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"{fullname} is left out while the backend loads", name=fullname)
+
+
+@contextmanager
+def _quickly() -> Iterator[None]:
+    """Load what is used, and let the garbage collector wait: it looks at all modules again and again, and frees none.
+
+    TensorFlow loads JAX for its converters.
+    """
+    collecting = gc.isenabled()
+    jax = set() if os.environ["KERAS_BACKEND"] == "jax" else {"jax"}
+    refusing = _Refusing(_NOT_NEEDED | jax)
+    sys.meta_path.insert(0, refusing)
+    gc.disable()
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(refusing)
+        if collecting:
+            gc.enable()
+
+
 # Read once, while the backend loads. Values that the user has set stay.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # TensorFlow leaves oneDNN off on a CPU without VNNI, AMX or AVX512-BF16 (Zen 2 and 3, most of Intel's before 2019), and
 # takes Eigen's convolutions: on an AMD EPYC with AVX2 the demo's training step then took 22 s instead of 0.4 s.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-with _without_chatter():
+with _without_chatter(), _quickly():
     import keras
     from keras import layers, ops
 

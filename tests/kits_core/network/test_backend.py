@@ -43,3 +43,30 @@ def test_onednn_convolves_whatever_the_cpu():
 
 def test_what_the_user_has_set_stays():
     assert _convolve(TF_ENABLE_ONEDNN_OPTS="0") == ("Eigen", [])
+
+
+LOADING = """
+import gc, sys, threading
+waiting = threading.Event()
+
+def beside():
+    waiting.set()
+    while "keras" not in sys.modules:
+        pass
+    import matplotlib
+
+thread = threading.Thread(target=beside)
+thread.start()
+waiting.wait()
+import kits_core.network.backend
+thread.join()
+print(*sorted({"IPython", "jax", "matplotlib", "pandas", "pyarrow", "sklearn"} & set(sys.modules)))
+import jax, sklearn
+print(gc.isenabled())
+"""
+
+
+def test_only_what_is_used_is_loaded_and_the_rest_can_be_loaded_by_others_and_later():
+    """TensorFlow and Keras load JAX, pandas and more for parts of theirs that nobody uses here."""
+    done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines() == ["matplotlib", "True"]
