@@ -1,9 +1,9 @@
 """What each flow takes: frozen models, which the dashboard turns into forms and refuses before a run exists."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flows.train_form import arrange, from_form
 from kits_core.errors import KitsError
@@ -14,7 +14,7 @@ from kits_core.pseudonyms import is_pseudonym
 from kits_core.recipe.recipe import Recipe
 from kits_core.source.address import check_address, check_dataset_name
 from kits_core.source.layout import Reading, check_pattern
-from kits_core.source.layouts import layout_names
+from kits_core.source.layouts import LAYOUTS
 from kits_core.source.preset import NAME
 from kits_core.source.selection import check_cases
 from kits_core.text import one_line
@@ -39,11 +39,11 @@ class _SourceParameters(_Parameters):
         None, description="Cases: ids and ranges, as 0-9,400, names, or patterns, as site1_*; empty takes all."
     )
 
-    layout: str | None = Field(
+    layout: Annotated[str, AfterValidator(LAYOUTS.check)] | None = Field(
         None,
         title="Layout of the folder",
         description="How a folder's files lie. Left empty, that is found out.",
-        json_schema_extra={"enum": [*layout_names()]},
+        json_schema_extra=LAYOUTS.choices(),
     )
     labels: Labels = Field(
         default_factory=dict,
@@ -66,13 +66,6 @@ class _SourceParameters(_Parameters):
         title="Replace the source",
         description="The dataset's data moved: from now on they come from this source.",
     )
-
-    @field_validator("layout")
-    @classmethod
-    def _known(cls, layout: str | None) -> str | None:
-        if layout is not None and layout not in layout_names():
-            raise ValueError(f"expected one of {', '.join(layout_names())}, got {layout!r}")
-        return layout
 
     @field_validator("images", "masks")
     @classmethod
@@ -249,8 +242,8 @@ class TrainParameters(_Parameters):
         None,
         pattern=r"^(champion|latest|\d+)$",
         title="Begin with the model",
-        description="champion, latest, or a model's id: begin with its weights. Recipe, filters, normalisation and "
-        "deep supervision are then that model's, whatever stands here. Empty begins with random weights.",
+        description="champion, latest, or a model's id: begin with its weights. Recipe, architecture, filters, "
+        "normalisation and deep supervision are then that model's, whatever stands here. Empty begins with random weights.",
     )
     cascade: bool = Field(
         False,

@@ -16,7 +16,7 @@ from db.queries import split as split_queries
 from db.settings import current_settings
 from kits_core.errors import KitsError
 from kits_core.source.layout import CaseFiles, Contents
-from kits_core.source.layouts import layouts
+from kits_core.source.layouts import LAYOUTS
 
 Folds = Sequence[tuple[Sequence[str], Sequence[str]]]
 
@@ -67,7 +67,7 @@ def export_dataset(
     written, the number of all, and the last one's name. Raises `KitsError` for a layout that is not written, a folder
     that is not empty, a dataset or split that is not there, and files that are gone.
     """
-    known = {name: one.write for name, one in layouts().items() if one.write is not None}
+    known = {name: one.write for name, one in LAYOUTS.load().items() if one.write is not None}
     if layout not in known:
         raise KitsError(f"layout: expected one of {', '.join(known)}, got {layout!r}; name one of these")
     out = check_out(out)

@@ -99,7 +99,7 @@ def cluster():
     """A PostgreSQL server of the tests' own."""
     with ExitStack() as stack:
         try:
-            running = stack.enter_context(running_cluster())
+            running = stack.enter_context(running_cluster(in_memory=True))
         except NoPostgresqlError as reason:
             pytest.skip(str(reason))
         yield running

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import kits_core.network.loss  # noqa: F401 - registers the losses that a state names
 from kits_core.errors import KitsError
 from kits_core.files import PARTIAL_SUFFIX, write_text_atomically, written_aside
 from kits_core.network.backend import keras, uses_xla
+from kits_core.network.losses import LOSSES
 from kits_core.network.machine import choose_device, choose_policy
-from kits_core.network.unet import ResNetUNet
+from kits_core.network.segmentation import SegmentationNetwork
 
 _KEPT = 2
 _STATES = "epoch_?????.keras"  # what a kill left half-written is called epoch_00003.keras.1234.partial.keras
@@ -33,7 +33,7 @@ class Progress:
         return self.epoch - self.best_epoch
 
 
-def load_network(path: Path) -> ResNetUNet:
+def load_network(path: Path) -> SegmentationNetwork:
     """The network of a `.keras` file, for prediction: in the precision it was trained in, in float32 on a CPU.
 
     Raises `KitsError` for another model, and for one that cannot be loaded without running code of its own.
@@ -42,17 +42,17 @@ def load_network(path: Path) -> ResNetUNet:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, BadZipFile) as error:
         raise _no_network(path, f"one that cannot be loaded safely ({type(error).__name__}: {error!s:.200})") from error
-    if not isinstance(model, ResNetUNet):
+    if not isinstance(model, SegmentationNetwork):
         raise _no_network(path, f"a {type(model).__name__}")
     if choose_device("auto") == "cpu" and model.policy != (wanted := choose_policy("auto", "cpu")):
         weights = model.get_weights()
-        model = ResNetUNet.from_config({**model.get_config(), "policy": wanted})
+        model = SegmentationNetwork.from_config({**model.get_config(), "policy": wanted})
         model.set_weights(weights)
     model.jit_compile = uses_xla()
     return model
 
 
-def take_weights(model: ResNetUNet, path: Path) -> None:
+def take_weights(model: SegmentationNetwork, path: Path) -> None:
     """Give a network the weights of the one in a `.keras` file, and the running means of its normalisation.
 
     Raises `KitsError` as `load_network` does, and for a network of other layers.
@@ -91,6 +91,7 @@ def load_state(folder: Path, note: Callable[[str], None]) -> tuple[Any, Progress
     """
     for torn in folder.glob(f"*{PARTIAL_SUFFIX}*"):
         torn.unlink()
+    LOSSES.load()  # states of releases before 2026-11 name the class of theirs
     states = kept_states(folder)
     for path in states:
         try:

@@ -1,13 +1,15 @@
 """The settings of a training. Imports no Keras, so that forms and command lines can show them."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from kits_core.network.architectures import ARCHITECTURES
+from kits_core.network.losses import LOSSES
 from kits_core.stored import StoredSettings
 
-NETWORK_SETTINGS = ("filters", "normalisation", "deep_supervision")
+NETWORK_SETTINGS = ("architecture", "filters", "normalisation", "deep_supervision")
 """What decides which weights a network has: those of another network fit where these are alike."""
 
 
@@ -43,13 +45,18 @@ class TrainingConfig(StoredSettings):
         title="Patience (epochs)",
         description="Epochs without a better validation score before training stops.",
     )
+    architecture: Annotated[str, AfterValidator(ARCHITECTURES.check)] = Field(
+        "resnet18_unet",
+        description="The network; plain_unet and residual_unet have nnU-Net's proportions.",
+        json_schema_extra=ARCHITECTURES.choices(),
+    )
     filters: int = Field(
         64,
         ge=4,
         le=128,
         multiple_of=4,
         title="Filters (channels)",
-        description="Channels of the stem; 64 is ResNet-18.",
+        description="Channels of the first level; 64 is ResNet-18, 32 is nnU-Net.",
     )
     normalisation: Literal["batch", "group", "instance"] = Field(
         "batch", description="What normalises the features; group and instance do not depend on the batch."
@@ -60,7 +67,9 @@ class TrainingConfig(StoredSettings):
         pattern="^[0-9a-f]{64}$",
         description="SHA-256 of the model whose weights it begins with; empty for random weights.",
     )
-    loss: Literal["focal_tversky", "dice_cross_entropy"] = Field("focal_tversky", description="What is minimised.")
+    loss: Annotated[str, AfterValidator(LOSSES.check)] = Field(
+        "focal_tversky", description="What is minimised.", json_schema_extra=LOSSES.choices()
+    )
     miss_weight: float = Field(0.7, ge=0, le=1, description="Focal Tversky: weight of a missed voxel.")
     false_alarm_weight: float = Field(
         0.3, ge=0, le=1, title="False-alarm weight", description="Focal Tversky: weight of a voxel wrongly found."
@@ -117,7 +126,7 @@ class TrainingConfig(StoredSettings):
         return self.micro_batch or self.batch_size
 
 
-_SECTIONS = {"epochs": "Steps", "filters": "Network", "loss": "Loss", "device": "Machine", "fold": "Data"}
+_SECTIONS = {"epochs": "Steps", "architecture": "Network", "loss": "Loss", "device": "Machine", "fold": "Data"}
 """The first setting of each section, and the section's title."""
 
 

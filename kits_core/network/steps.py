@@ -11,17 +11,8 @@ from typing import Any
 
 from kits_core.network.backend import keras, ops
 from kits_core.network.config import TrainingConfig
-from kits_core.network.loss import DiceCrossEntropy, FocalTversky
-from kits_core.network.unet import DEEP_STRIDES
-
-
-def loss_of(config: TrainingConfig) -> Any:
-    """The loss that a configuration names."""
-    background, per = config.loss_background, config.loss_per
-    if config.loss == "dice_cross_entropy":
-        return DiceCrossEntropy(background=background, per=per)
-    weights = config.miss_weight, config.false_alarm_weight, config.focus
-    return FocalTversky(*weights, background=background, per=per)
+from kits_core.network.losses import LOSSES
+from kits_core.network.segmentation import DEEP_STRIDES
 
 
 def loss_weights(config: TrainingConfig) -> list[float]:
@@ -35,7 +26,7 @@ class Steps(ABC):
 
     def __init__(self, model: Any, config: TrainingConfig) -> None:
         self._model, self._config = model, config
-        self._loss, self._weights = loss_of(config), loss_weights(config)
+        self._loss, self._weights = LOSSES[config.loss](config), loss_weights(config)
 
     @property
     @abstractmethod

@@ -30,8 +30,8 @@ from kits_core.network.config import TrainingConfig
 from kits_core.network.loader import Batch, Loader, TrainingCase
 from kits_core.network.machine import choose_device, choose_policy, running_on
 from kits_core.network.saving import Saver, disk_bytes
+from kits_core.network.segmentation import SegmentationNetwork
 from kits_core.network.steps import Steps, steps_of
-from kits_core.network.unet import ResNetUNet
 from kits_core.network.validation import Validator
 from kits_core.recipe.recipe import Recipe
 
@@ -148,9 +148,10 @@ def selected_cases(cases: Sequence[TrainingCase], config: TrainingConfig) -> Seq
 
 def build_model(config: TrainingConfig, recipe: Recipe, policy: str = "float32") -> Any:
     """A compiled network with seeded initial weights. `policy`: Keras's dtype policy."""
-    model = ResNetUNet(
+    model = SegmentationNetwork(
         shape=recipe.shape,
         filters=config.filters,
+        architecture=config.architecture,
         normalisation=config.normalisation,
         deep_supervision=config.deep_supervision,
         policy=policy,

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from kits_core.inference.cleanup import Choice, Rules
 from kits_core.metrics.aggregate import WINNER_DICE, WINNER_SURFACE_DICE, OfficialSummary
+from kits_core.network.architectures import ARCHITECTURES
 from kits_core.network.config import TrainingConfig
+from kits_core.network.losses import LOSSES
 from kits_core.own_folds import OWN
 from kits_core.recipe.recipe import Recipe
 from kits_core.source.preset import LICENCE, is_kits
@@ -185,14 +187,12 @@ def _training(lineage: Lineage) -> str:
     if config.final_learning_rate is not None:
         last = "" if config.decay_epochs is None else f" in the last {config.decay_epochs} epochs"
         schedule = f", falling{last} along a half cosine to {config.final_learning_rate:g}"
-    loss = (
-        f"the Focal Tversky loss (miss {config.miss_weight:g}, false alarm {config.false_alarm_weight:g}, exponent "
-        f"{config.focus:g})"
-        if config.loss == "focal_tversky"
-        else "the sum of Dice loss and cross-entropy"
-    )
+    loss = LOSSES.title(config.loss)
+    loss = loss[0].lower() + loss[1:]
+    if config.loss == "focal_tversky":
+        loss += f" (miss {config.miss_weight:g}, false alarm {config.false_alarm_weight:g}, exponent {config.focus:g})"
     return (
-        f"A 3-D U-Net on a ResNet-18 encoder with {config.filters} channels in its stem and {config.normalisation} "
+        f"{ARCHITECTURES.title(config.architecture)} with {config.filters} channels in its first level and {config.normalisation} "
         f"normalisation ({lineage.parameters:,} parameters) was trained for at most {config.epochs} epochs with Adam (step "
         f"size {config.learning_rate:g}{schedule}), batches of {config.batch_size} and {loss}, under Keras "
         f"{environment.get('keras', '?')} on {environment.get('backend', 'unknown')}{''.join(_particulars(config))}. Training cases were mirrored "

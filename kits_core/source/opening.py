@@ -7,7 +7,7 @@ from kits_core.errors import KitsError
 from kits_core.source.address import check_address
 from kits_core.source.kits23 import Kits23Source
 from kits_core.source.layout import Layout, Reading
-from kits_core.source.layouts import layouts
+from kits_core.source.layouts import LAYOUTS
 from kits_core.source.layouts.kits import open_url
 from kits_core.source.location import Source
 from kits_core.source.preset import NAME, Kits23Addresses
@@ -53,7 +53,7 @@ def _open_folder(folder: Path, layout: str | None, reading: Reading) -> Source:
     folder = folder.resolve()
     if layout is None and reading.images is not None:
         layout = "pairs"
-    chosen = layouts().values() if layout is None else [_named(layout)]
+    chosen = sorted(LAYOUTS.load().values(), key=lambda one: one.order) if layout is None else [_named(layout)]
     found = next((source for one in chosen if (source := one.find(folder, reading)) is not None), None)
     if found is None:
         raise KitsError(
@@ -64,10 +64,10 @@ def _open_folder(folder: Path, layout: str | None, reading: Reading) -> Source:
 
 
 def _named(layout: str) -> Layout:
-    known = layouts()
-    if layout not in known:
-        raise KitsError(f"layout: expected one of {', '.join(known)}, got {layout!r}; name one of these")
-    return known[layout]
+    try:
+        return LAYOUTS[layout]
+    except ValueError as error:
+        raise KitsError(f"layout: {error}; name one of these") from error
 
 
 def _expected(chosen: Iterable[Layout]) -> str:

@@ -1,4 +1,4 @@
-"""The network of `kits_core.network.unet` in PyTorch, for the benchmark on a graphics card."""
+"""The network `resnet18_unet` in PyTorch, for the benchmark on a graphics card."""
 
 import torch
 from torch import nn

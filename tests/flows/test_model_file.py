@@ -26,7 +26,7 @@ from flows.split import split
 from kits_core.errors import KitsError
 from kits_core.files import sha256_of
 from kits_core.inference.predict import Segmenter
-from kits_core.network.unet import ResNetUNet
+from kits_core.network.segmentation import SegmentationNetwork
 from kits_core.plan.files import PLAN
 from tasks.export_model import export_model
 from tasks.import_model import import_model
@@ -46,7 +46,7 @@ def networks_home(painted_home, tmp_path_factory):
         patch.setenv("KITS_HOME", str(home))
         with catalog_session(Settings()) as session:
             for model in session.scalars(select(Model).order_by(Model.id)):
-                path, network = home / model.path, ResNetUNet(shape=32, filters=4, seed=model.id)
+                path, network = home / model.path, SegmentationNetwork(shape=32, filters=4, seed=model.id)
                 network.save(path)
                 model.sha256, model.parameters = sha256_of(path), network.count_params()
             first, third = session.get_one(Model, 1), session.get_one(Model, 3)

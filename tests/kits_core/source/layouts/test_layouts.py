@@ -8,7 +8,7 @@ from kits_core.errors import CaseError, KitsError
 from kits_core.label_map import LabelMap
 from kits_core.labels import Label
 from kits_core.source.layout import Reading
-from kits_core.source.layouts import layouts
+from kits_core.source.layouts import LAYOUTS
 from kits_core.source.opening import open_source
 
 K, T, C, B = Label.KIDNEY, Label.TUMOR, Label.CYST, Label.BACKGROUND
@@ -38,8 +38,8 @@ def _nnunet(root, **changes):
 
 
 def test_a_module_with_a_layout_is_all_that_the_registry_asks_for():
-    assert {"kits", "nnunet", "msd", "pairs"} <= layouts().keys()
-    assert all(name == layout.name for name, layout in layouts().items())
+    assert {"kits", "nnunet", "msd", "pairs"} <= LAYOUTS.load().keys()
+    assert all(name == layout.name for name, layout in LAYOUTS.load().items())
 
 
 def test_nnunet(tmp_path):
@@ -189,7 +189,7 @@ def test_a_layout_that_is_named_and_not_there(tmp_path):
     root = _nnunet(tmp_path / "D")
     with pytest.raises(KitsError, match=r"expected \[msd\] dataset.json with a list.*got dataset.json, imagesTr/"):
         open_source(str(root), layout="msd")
-    with pytest.raises(KitsError, match="one of kits, msd, nnunet, pairs"):
+    with pytest.raises(KitsError, match="one of dicom, kits, msd, nnunet, pairs"):
         open_source(str(root), layout="bids")
     with pytest.raises(KitsError, match="kits23: expected no layout, labels or patterns"):
         open_source("kits23", reading=Reading(LabelMap.of({"1": T})))

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kits_core.network.loss import DiceCrossEntropy, FocalTversky
+from kits_core.network.losses.dice_cross_entropy import DiceCrossEntropy
+from kits_core.network.losses.focal_tversky import FocalTversky
 
 
 def _pair(truth, prediction):

@@ -1,8 +1,4 @@
-"""ResNet-18 in three dimensions, with named pyramid outputs.
-
-He et al. 2016 (arXiv:1512.03385), table 1: a 7-wide stem of stride 2, a 3-wide max pooling of stride 2, and four stages
-of two basic blocks each. Convolutions have no bias where a normalisation follows.
-"""
+"""What the layers of a network have in common, whatever its architecture."""
 
 import math
 import zlib
@@ -12,11 +8,6 @@ from typing import Any, Literal
 from kits_core.network.backend import keras, layers
 from kits_core.network.convolution import Conv3D
 from kits_core.network.upsampled import UpsampledConv3D
-
-STAGES = 4
-BLOCKS_PER_STAGE = 2
-LARGEST_STRIDE = 32
-"""Each side of the input must be a multiple of this."""
 
 Normalisation = Literal["batch", "group", "instance"]
 
@@ -73,36 +64,6 @@ class Style:
             return layers.BatchNormalization(momentum=_MOMENTUM, epsilon=1e-5, dtype=self.policy, name=name)(x)
         groups = math.gcd(_GROUPS, x.shape[-1]) if self.normalisation == "group" else -1
         return layers.GroupNormalization(groups, epsilon=1e-5, dtype=self.policy, name=name)(x)
-
-
-def pyramid(image: Any, filters: int, style: Style) -> dict[str, Any]:
-    """The outputs `P1` to `P5` of the encoder, at strides 2, 4, 8, 16 and 32.
-
-    `image`: Keras tensor `(batch, x, y, z, channels)`. `P1` and `P2` have `filters` channels, each later one twice as
-    many as the one before.
-    """
-    # === Stem ===
-    x = style.conv_norm_relu(image, filters, kernel=7, strides=2, name="stem")
-    outputs = {"P1": x}
-    x = layers.MaxPooling3D(3, strides=2, padding="same", dtype=style.policy, name="stem_pool")(x)
-    # === Stages ===
-    for stage in range(STAGES):
-        for block in range(BLOCKS_PER_STAGE):
-            strides = 2 if stage > 0 and block == 0 else 1
-            x = basic_block(x, filters * 2**stage, strides, style, name=f"stage{stage + 1}_block{block + 1}")
-        outputs[f"P{stage + 2}"] = x
-    return outputs
-
-
-def basic_block(x: Any, filters: int, strides: int, style: Style, *, name: str) -> Any:
-    """Two 3-wide convolutions and a shortcut, projected where the shape changes (option B of He et al.)."""
-    shortcut = x
-    if strides != 1 or x.shape[-1] != filters:
-        shortcut = style.conv_norm(x, filters, kernel=1, strides=strides, name=f"{name}_shortcut")
-    x = style.conv_norm_relu(x, filters, kernel=3, strides=strides, name=f"{name}_1")
-    x = style.conv_norm(x, filters, kernel=3, strides=1, name=f"{name}_2")
-    x = layers.Add(dtype=style.policy, name=f"{name}_add")([x, shortcut])
-    return layers.ReLU(dtype=style.policy, name=f"{name}_relu")(x)
 
 
 def layer_seed(seed: int, name: str) -> int:
