@@ -243,7 +243,8 @@ class TrainParameters(_Parameters):
         pattern=r"^(champion|latest|\d+)$",
         title="Begin with the model",
         description="champion, latest, or a model's id: begin with its weights. Recipe, architecture, filters, "
-        "normalisation and deep supervision are then that model's, whatever stands here. Empty begins with random weights.",
+        "normalisation and deep supervision are then that model's, whatever stands here. Empty begins with random "
+        "weights.",
     )
     cascade: bool = Field(
         False,
