@@ -10,6 +10,7 @@ from kits_core.errors import KitsError
 from kits_core.form import suit_a_form, title_of
 from kits_core.label_map import LabelMap
 from kits_core.network.config import TrainingConfig
+from kits_core.network.presets import Preset
 from kits_core.pseudonyms import is_pseudonym
 from kits_core.recipe.recipe import Recipe
 from kits_core.source.address import check_address, check_dataset_name
@@ -235,6 +236,11 @@ class TrainParameters(_Parameters):
         json_schema_extra={"type": "string", "pattern": r"^\d+( · .*)?$"},
     )
     recipe: Recipe | None = Field(None, description="The same, with all settings written out.")
+    preset: Preset = Field(
+        "reference",
+        description="Settings that go together: reference is a published recipe, strong learns the tumour better in "
+        "the same time. What is set by itself counts before it.",
+    )
     config: TrainingConfig = Field(
         default_factory=TrainingConfig, title="Settings", description="Settings of the training."
     )

@@ -10,9 +10,10 @@ from typing import Any
 
 from kits_core.form import suit_a_form
 from kits_core.network.config import TrainingConfig
+from kits_core.network.presets import PRESETS, chosen, with_preset
 
-FIRST = ("dataset", "prepared", "epochs", "fold", "evaluate")
-BLOCK, CONFIG = "more", "config"
+FIRST = ("dataset", "prepared", "preset", "epochs", "fold", "evaluate")
+BLOCK, CONFIG, PRESET = "more", "config", "preset"
 _HIDDEN = (CONFIG, "recipe", "begins_with")
 """What a form has by other fields: `begins_with` is set by `from_model`."""
 _TITLE, _DESCRIPTION = "Everything else", "Most trainings leave this as it is."
@@ -47,9 +48,11 @@ def from_form(asked: Mapping[str, Any]) -> dict[str, Any]:
     shown = block | {name: values.pop(name) for name in FIRST if name in TrainingConfig.model_fields and name in values}
     settings = {name: value for name, value in shown.items() if name in TrainingConfig.model_fields}
     values |= {name: value for name, value in shown.items() if name not in settings}
-    if settings:
-        config = values.get(CONFIG) or {}
-        hidden = config.model_dump(exclude_unset=True) if isinstance(config, TrainingConfig) else config
+    config = values.get(CONFIG) or {}
+    hidden = config.model_dump(exclude_unset=True) if isinstance(config, TrainingConfig) else config
+    if PRESETS.get(values.get(PRESET)):
+        values[CONFIG] = with_preset(values[PRESET], {**hidden, **chosen(settings)})
+    elif settings:
         values[CONFIG] = {**hidden, **settings}
     if values.get("prepared") is not None:
         values.pop("recipe", None)

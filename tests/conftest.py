@@ -1,5 +1,6 @@
 """What several rooms share: a home of one's own, a browser, one Prefect server for the session, one PostgreSQL."""
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -14,6 +15,17 @@ from server_client import asking
 SHARED = Path(__file__).parents[2] / "shared"
 # Software rendering, for machines without a graphics card.
 _CHROMIUM = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+def pytest_configure():
+    """The garbage collector waits until all tests are loaded: it would look at all modules again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays, so the collector need not look at it any more."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -63,7 +63,7 @@ def _check_taken_up(config: Given, recipe: Given, others: Given) -> None:
     """Refuse settings beside a run, or a model, that has its own."""
     from kits_core.network.config import NETWORK_SETTINGS
 
-    place = others.keys() & {"split", "dataset", "cascade", "all_folds"}
+    place = others.keys() & {"split", "dataset", "cascade", "all_folds", "preset"}
     if "resume" in others and (config or recipe or place):
         raise typer.BadParameter("a run goes on by its own settings: give --resume alone, or with --evaluate")
     if "extend" in others and (config.keys() != {"epochs"} or recipe or place):

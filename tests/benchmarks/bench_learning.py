@@ -1,15 +1,20 @@
-"""How well the default network learns real shapes, against `segmentation-models-3D`'s `Unet('resnet18')`.
+"""How well networks learn real shapes in the same CPU time: the presets of `kits train`, and what others train.
 
-    python tests/benchmarks/bench_learning.py [--painted FOLDER] [--others PYTHON] [--epochs 25] [--seeds 3]
+    python tests/benchmarks/bench_learning.py [--painted FOLDER] [--others PYTHON] [--nnunet PYTHON]
+        [--seconds 600 | --steps 300] [--seeds 3] [--presets reference strong] [--config JSON] [--unused]
 
-30 real masks, painted at full resolution and prepared at 64³, 24 to train and 6 to validate, drawn by the seed. FOLDER
-keeps what is painted, which takes minutes, for the next time. PYTHON: an interpreter with segmentation-models-3D, which
-trains with its Dice loss and Adam, by Keras's `fit`. Both see the same augmented batches of 2 in the same order, with
-the same step sizes. Without PYTHON only ours trains. Dice is that of the last weights, unselected, on the scans'
+Real masks, painted at full resolution and prepared at 64³: of 30, 24 to train and 6 to validate, drawn by the seed.
+FOLDER keeps what is painted, which takes minutes, for the next time. All ways see the same augmented samples in the
+same order. Each trains until it has used `--seconds` of CPU time, counted from its first step, compilation included; or
+`--steps` steps. The step size falls over just that long. Dice is that of the last weights, unselected, on the scans'
 original grids.
 
-`--config JSON` changes settings of ours, and the step size of both; `--augment no` leaves the batches as they were
-prepared: how the defaults were searched.
+`--presets`: those of `kits_core.network.presets`. `--config`: one more way, settings of `TrainingConfig`.
+`--others`: an interpreter with segmentation-models-3D: its `Unet('resnet18')`, its Dice loss, Adam from 1e-3 to 1e-5
+along a half cosine, batches of 2. `--nnunet`: one with torch and dynamic-network-architectures: nnU-Net's plain U-Net
+as it plans one for 64³, its loss and optimiser (Isensee et al. 2021), batches of 2.
+
+`--unused` trains on 24 of the same 30 and scores ten masks that no search has seen: for the end of a search.
 """
 
 import argparse
@@ -19,6 +24,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from common import show
@@ -27,92 +33,155 @@ from masks import MASKS, read_mask
 from kits_core.geometry import GridMap, read_volume, restore_labels
 from kits_core.labels import Label
 from kits_core.metrics.overlap import dice
+from kits_core.network.presets import PRESETS
 from kits_core.phantom.dataset import paint_masks
 from kits_core.recipe import Recipe
 from kits_core.recipe.prepare import prepare_case
 
-CASES, TRAIN, SHAPE, BATCH = 30, 24, 64, 2
+CASES, TRAIN, SHAPE = 30, 24, 64
+SAMPLES = 100 * TRAIN  # what is longer sees them again
+
+_CLOCK = """
+import json, math, sys, time
+import numpy as np
+
+folder, seed, budget = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+images, labels = (np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("images", "labels"))
+validation = np.load(f"{folder}/validation.npy")
+
+
+def train(size, step):
+    "Call step(share of the way, images, labels) until the budget is spent."
+    begun, done, total = time.process_time(), 0, budget["steps"] or budget["seconds"]
+    while done < total:
+        at = [(done * size + i) % len(images) for i in range(size)]
+        step(done / total, np.stack([images[i] for i in at]), np.stack([labels[i] for i in at]))
+        done += 1
+        spent = time.process_time() - begun
+        if done == 5:
+            compiled = spent
+        elif done > 5 and budget["seconds"]:
+            total = done + max(0, budget["seconds"] - spent) / ((spent - compiled) / (done - 5))
+    print(f"{done} steps, {time.process_time() - begun:.0f} s", flush=True)
+"""
 
 _OURS = """
-import json, sys
-import numpy as np
 from kits_core.network.config import TrainingConfig
 from kits_core.network.backend import ops
 from kits_core.network.steps import steps_of
 from kits_core.network.training import build_model, learning_rate
 from kits_core.recipe import Recipe
-folder, seed, epochs, settings = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-config = TrainingConfig(**{"batch_size": 2, "seed": seed, "epochs": epochs, **json.loads(settings)})
+
+config = TrainingConfig(**{**json.loads(sys.argv[4]), "seed": seed, "epochs": 10_000})
 model = build_model(config, Recipe(shape=64))
-images, labels = (np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("images", "labels"))
-validation = np.load(f"{folder}/validation.npy")
-a_epoch, steps = len(images) // epochs, steps_of(model, config)
-for epoch in range(1, epochs + 1):
-    model.optimizer.learning_rate = learning_rate(config, epoch)
+steps = steps_of(model, config)
+
+
+def step(share, x, y):
+    model.optimizer.learning_rate = learning_rate(config, 1 + int(share * config.epochs))
     steps.begin()
-    for step in range((epoch - 1) * a_epoch, epoch * a_epoch):
-        steps.step(*(ops.convert_to_tensor(np.asarray(each[step])) for each in (images, labels)))
+    steps.step(ops.convert_to_tensor(x), ops.convert_to_tensor(y))
     steps.end()
-np.save(f"{folder}/found.npy", np.concatenate([np.asarray(model.predict_on_batch(one[None])) for one in validation]))
+
+
+train(config.batch_size, step)
+found = [model.predict_on_batch(one[None]) for one in validation]
+np.save(f"{folder}/found.npy", np.concatenate([one[0] if config.deep_supervision else one for one in found]))
 """
 
-_THEIRS = """
-import sys
+_SEGMENTATION_MODELS = """
 import keras
-import numpy as np
 import segmentation_models_3D as sm
-folder, seed = sys.argv[1], int(sys.argv[2])
-images, labels = (np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("images", "labels"))
-rates = np.load(f"{folder}/rates.npy")
-class Batches(keras.utils.PyDataset):
-    def __len__(self):
-        return len(images)
-    def __getitem__(self, step):
-        return np.asarray(images[step]), np.eye(3, dtype=np.float32)[labels[step][..., 0]]
-class Rates(keras.callbacks.Callback):
-    def on_train_batch_begin(self, step, logs=None):
-        self.model.optimizer.learning_rate = rates[step]
+
 keras.utils.set_random_seed(seed)
 model = sm.Unet("resnet18", input_shape=(64, 64, 64, 1), classes=3, activation="softmax", encoder_weights=None)
 model.compile(optimizer=keras.optimizers.Adam(), loss=sm.losses.DiceLoss())
-model.fit(Batches(), epochs=1, shuffle=False, verbose=0, callbacks=[Rates()])
-validation = np.load(f"{folder}/validation.npy")
+
+
+def step(share, x, y):
+    model.optimizer.learning_rate = 1e-5 + (1e-3 - 1e-5) * (1 + math.cos(math.pi * share)) / 2
+    model.train_on_batch(x, np.eye(3, dtype=np.float32)[y[..., 0]])
+
+
+train(2, step)
 np.save(f"{folder}/found.npy", np.concatenate([model.predict_on_batch(one[None]) for one in validation]))
 """
 
+_NNUNET = """
+import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
+from torch import nn
+from torch.nn import functional as F
 
-def prepare(painted: Path, out: Path) -> list[tuple[str, GridMap]]:
-    """The first real masks, painted in `painted`, at 64³ in `out`."""
+torch.manual_seed(seed)
+widths = (32, 64, 128, 256, 320)
+model = PlainConvUNet(
+    1, len(widths), widths, nn.Conv3d, 3, (1, 2, 2, 2, 2), 2, 3, 2, conv_bias=True,
+    norm_op=nn.InstanceNorm3d, norm_op_kwargs={"eps": 1e-5, "affine": True},
+    nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True}, deep_supervision=True,
+)
+model.apply(model.initialize)
+optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
+shares = np.array([1, 1 / 2, 1 / 4, 0])  # an output for each level of the decoder; the coarsest does not count
+shares = shares / shares.sum()
+
+
+def loss(logits, y):
+    p, truth = logits.softmax(1), F.one_hot(y, 3).movedim(-1, 1).float()
+    axes = (2, 3, 4)
+    hit = (p * truth).sum(axes)
+    soft = (2 * hit + 1e-5) / (p.sum(axes) + truth.sum(axes) + 1e-5).clamp_min(1e-8)
+    return F.cross_entropy(logits, y) - soft[:, 1:].mean()
+
+
+def step(share, x, y):
+    optimizer.param_groups[0]["lr"] = 0.01 * (1 - share) ** 0.9
+    optimizer.zero_grad()
+    x, y = torch.from_numpy(x).movedim(-1, 1), torch.from_numpy(y[..., 0]).long()
+    total = 0
+    for level, (weight, logits) in enumerate(zip(shares, model(x))):
+        if weight:
+            total = total + weight * loss(logits, y[:, :: 2**level, :: 2**level, :: 2**level])
+    total.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 12)
+    optimizer.step()
+
+
+model.train()
+train(2, step)
+model.eval()
+with torch.no_grad():
+    cases = [torch.from_numpy(one[None]).movedim(-1, 1) for one in validation]
+    found = [model(one)[0].softmax(1).movedim(1, -1).numpy() for one in cases]
+np.save(f"{folder}/found.npy", np.concatenate(found))
+"""
+
+
+def prepare(painted: Path, out: Path, names: Sequence[str]) -> list[tuple[str, GridMap]]:
+    """Real masks, painted in `painted`, at 64³ in `out`."""
     recipe, made = Recipe(shape=SHAPE), []
-    names = sorted(path.parent.name for path in MASKS.glob("case_*/segmentation.nii.gz"))[:CASES]
     for name in paint_masks(MASKS, painted, names, seed=1):
         files = painted / name / "imaging.nii.gz", painted / name / "segmentation.nii.gz"
         made.append((name, prepare_case(name, *files, recipe, out / name).grid))
     return made
 
 
-def step_sizes(settings: str, epochs: int) -> np.ndarray:
-    """Adam's step size at every step."""
-    from kits_core.network.config import TrainingConfig
-    from kits_core.network.training import learning_rate
-
-    config = TrainingConfig(**{"epochs": epochs, **json.loads(settings)})
-    return np.repeat([learning_rate(config, epoch) for epoch in range(1, epochs + 1)], TRAIN // BATCH)
-
-
-def write_batches(names: Sequence[str], out: Path, folder: Path, *, epochs: int, seed: int, augment: bool) -> None:
-    """`images.npy` and `labels.npy`, `(steps, batch, x, y, z, 1)`, float32 and uint8."""
+def write_samples(names: Sequence[str], out: Path, count: int, seed: int) -> None:
+    """`images.npy` and `labels.npy`, `(samples, x, y, z, 1)`, float32 and uint8: whole epochs, augmented."""
     from kits_core.network.augment import augmented
     from kits_core.network.loader import Loader, TrainingCase
 
     recipe = Recipe(shape=SHAPE)
     cases = [TrainingCase(name, out / name / "image.nii", out / name / "labels.nii") for name in names]
-    loader = Loader(cases, recipe, BATCH, seed, augment=augment)
-    shape = (epochs * len(loader), BATCH, SHAPE, SHAPE, SHAPE, 1)
-    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.float32, shape)
-    labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint8, shape)
-    for step, batch in enumerate(batch for epoch in range(1, epochs + 1) for batch in loader.epoch(epoch)):
-        images[step], labels[step] = augmented(batch, recipe)
+    loader = Loader(cases, recipe, 2, seed)
+    shape = (count, SHAPE, SHAPE, SHAPE, 1)
+    images = np.lib.format.open_memmap(out / "images.npy", "w+", np.float32, shape)
+    labels = np.lib.format.open_memmap(out / "labels.npy", "w+", np.uint8, shape)
+    done = 0
+    for epoch in range(1, count // len(cases) + 1):
+        for batch in loader.epoch(epoch):
+            images[done : done + 2], labels[done : done + 2] = augmented(batch, recipe)
+            done += 2
 
 
 def scores(found: Path, cases: Sequence[tuple[str, GridMap]]) -> tuple[float, float]:
@@ -125,44 +194,58 @@ def scores(found: Path, cases: Sequence[tuple[str, GridMap]]) -> tuple[float, fl
     return float(kidney), float(tumor)
 
 
+def ways_of(given: argparse.Namespace) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """Name of each way, its interpreter, its code, and what the code is told besides."""
+    settings: dict[str, Any] = {name: PRESETS[name] for name in given.presets}
+    if given.config is not None:
+        settings[given.config] = json.loads(given.config)
+    ways = {name: (sys.executable, _OURS, (json.dumps(one),)) for name, one in settings.items()}
+    if given.others:
+        ways["segmentation-models-3D"] = (given.others, _SEGMENTATION_MODELS, ())
+    if given.nnunet:
+        ways["nnU-Net's network and recipe"] = (given.nnunet, _NNUNET, ())
+    return ways
+
+
 def main() -> None:
     """Print mean and spread (standard deviation) over the seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--painted", type=Path)
     parser.add_argument("--others", help="an interpreter with segmentation-models-3D")
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--config", default="{}")
-    parser.add_argument("--augment", choices=("yes", "no"), default="yes")
+    parser.add_argument("--nnunet", help="an interpreter with torch and dynamic-network-architectures")
+    parser.add_argument("--seconds", type=int, default=600, help="of CPU time")
+    parser.add_argument("--steps", type=int, default=0, help="instead of seconds")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--presets", nargs="*", default=["reference", "strong"])
+    parser.add_argument("--config")
+    parser.add_argument("--unused", action="store_true")
     given = parser.parse_args()
     if not MASKS.is_dir():
         print(f"not run: no real masks at {MASKS}")
         return
-    steps = given.epochs * TRAIN // BATCH
+    names = sorted(path.parent.name for path in MASKS.glob("case_*/segmentation.nii.gz"))
+    budget = {"steps": given.steps, "seconds": 0 if given.steps else given.seconds}
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
-        cases = prepare(given.painted or out / "painted", out)
-        np.save(out / "rates.npy", step_sizes(given.config, given.epochs))
-        for seed in range(given.seeds):
-            order = np.random.default_rng(seed).permutation(len(cases))
-            train, held = [cases[i] for i in order[:TRAIN]], [cases[i] for i in order[TRAIN:]]
-            write_batches(
-                [case for case, _ in train], out, out, epochs=given.epochs, seed=seed, augment=given.augment == "yes"
-            )
+        cases = prepare(given.painted or out / "painted", out, names if given.unused else names[:CASES])
+        for seed in given.seeds:
+            order = np.random.default_rng(seed).permutation(CASES)
+            train = [cases[i] for i in order[:TRAIN]]
+            held = cases[CASES:] if given.unused else [cases[i] for i in order[TRAIN:]]
+            write_samples([case for case, _ in train], out, SAMPLES, seed)
             recipe = Recipe(shape=SHAPE)
             stored = [read_volume(out / case / "image.nii").data for case, _ in held]
             images = [recipe.standardise(recipe.central(image)) for image in stored]
-            np.save(out / "validation.npy", np.stack(images)[..., None])
-            ways = {"kits": (sys.executable, _OURS, (seed, given.epochs, given.config))}
-            if given.others:
-                ways["segmentation-models-3D"] = (given.others, _THEIRS, (seed,))
-            for way, (python, code, words) in ways.items():
-                subprocess.run([python, "-c", code, *map(str, (out, *words))], check=True)
+            np.save(out / "validation.npy", np.stack(images)[..., None].astype(np.float32))
+            for way, (python, code, words) in ways_of(given).items():
+                command = [python, "-c", _CLOCK + code, str(out), str(seed), json.dumps(budget), *words]
+                said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
                 found.setdefault(way, []).append(scores(out / "found.npy", held))
-                print(f"seed {seed}, {way}: kidney %.3f, tumour %.3f" % found[way][-1], flush=True)
+                print(f"seed {seed}, {way}: kidney %.3f, tumour %.3f" % found[way][-1], f"({said})", flush=True)
+    spent = f"{given.steps} steps" if given.steps else f"{given.seconds} s of CPU"
     rows = [_row(way, np.array(values)) for way, values in found.items()]
-    show(f"learning, {steps} steps, {given.seeds} seeds", rows)
+    show(f"learning, {spent}, seeds {', '.join(map(str, given.seeds))}", rows)
 
 
 def _row(way: str, values: np.ndarray) -> dict[str, object]:

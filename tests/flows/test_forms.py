@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from flows.parameters import TrainParameters
 from flows.train_form import FIRST, from_form, to_form
 from kits_core.network.config import TrainingConfig
+from kits_core.network.presets import PRESETS
 from kits_core.recipe.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -73,8 +74,8 @@ def test_what_a_deployment_begins_with_is_shown_by_its_form(deployment):
 def test_a_training_begins_with_what_people_decide_and_has_one_block():
     schema = _train()
     top = schema["definitions"]["TrainParameters"]["properties"]
-    assert list(top) == ["dataset", "prepared", "epochs", "fold", "evaluate", "more"]
-    assert [field["title"] for field in top.values()][:3] == ["Dataset", "Recipe", "Epochs"]
+    assert list(top) == ["dataset", "prepared", "preset", "epochs", "fold", "evaluate", "more"]
+    assert [field["title"] for field in top.values()][:4] == ["Dataset", "Recipe", "Preset", "Epochs"]
     everywhere = TrainParameters.model_fields.keys() | TrainingConfig.model_fields.keys()
     assert top["more"]["properties"].keys() == everywhere - {*FIRST, "recipe", "config", "begins_with"}
 
@@ -140,6 +141,29 @@ def test_what_is_seen_counts_before_what_is_hidden():
     assert (asked.config.epochs, asked.config.fold, asked.config.batch_size) == (5, 1, 4)
     assert (asked.prepared, asked.recipe) == (1, None)
     assert from_form({"config": TrainingConfig(epochs=9, seed=1), "epochs": 2})["config"] == {"epochs": 2, "seed": 1}
+
+
+def test_a_preset_gives_what_was_not_chosen():
+    strong = TrainingConfig(**PRESETS["strong"])
+    assert TrainParameters(preset="strong").config == strong
+    assert TrainParameters(preset="reference").config == TrainParameters().config == TrainingConfig()
+    # As the command line has it: what is given counts, whatever its value.
+    given = TrainParameters(preset="strong", config=TrainingConfig(learning_rate=1e-4, epochs=7))
+    assert given.config == strong.model_copy(update={"learning_rate": 1e-4, "epochs": 7})
+    # As a form sends it: every field that it shows, chosen or not.
+    shown = {name: field.default for name, field in TrainingConfig.model_fields.items() if name != "begins_with"}
+    sent = {
+        "preset": "strong",
+        "epochs": shown.pop("epochs"),
+        "fold": shown.pop("fold"),
+        "more": shown | {"filters": 32},
+    }
+    assert TrainParameters.model_validate(sent).config == strong.model_copy(update={"filters": 32})
+    for asked in (sent, {"preset": "strong"}, given.model_dump(mode="json")):
+        taken = TrainParameters.model_validate(asked)
+        assert TrainParameters.model_validate(taken.model_dump(mode="json")) == taken
+    with pytest.raises(ValidationError, match="'reference' or 'strong'"):
+        TrainParameters(preset="stronger")
 
 
 def test_a_cascade_of_a_recipe_that_is_written_out_begins_with_the_whole_scan():
