@@ -117,7 +117,7 @@ def plan_evaluation(evaluation_id: int, workers: int) -> EvaluationPlan:
         )
         members = queries.evaluated_members(session, evaluation)
         stale = queries.stale_cases(session, evaluation.id)
-        scored = queries.scored_cases(session, evaluation.id) - stale
+        scored = queries.scored_cases(session, evaluation.id) - stale - queries.lacking(session, evaluation.id).keys()
         if stale and evaluation.subset is Subset.VALIDATION:
             _choose_anew(evaluation, [member.case.name for member in members])
         missing = [CaseToEvaluate(m.case_id, m.case.name) for m in members if m.case_id not in scored]

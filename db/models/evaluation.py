@@ -46,8 +46,10 @@ class Evaluation(RowId, Base):
 class CaseScore(RowId, Base):
     """One region of one case: its metrics side by side (`kits_core.metrics.score`), NULL where one has no value.
 
-    `seconds`: that the region took. One index has all values that the leaderboard averages: a score is stored once, and
-    sums are not stored.
+    `seconds`: that the region took. `more_metrics`: the values of metrics without a column of their own, by name; such
+    a metric that is not in it was not measured, because it came later.
+
+    One index has all values that the leaderboard averages: a score is stored once, and sums are not stored.
     """
 
     __tablename__ = "case_score"
@@ -71,8 +73,14 @@ class CaseScore(RowId, Base):
     detected: Mapped[float | None]
     prediction_ml: Mapped[float | None]
     reference_ml: Mapped[float | None]
+    more_metrics: Mapped[dict[str, Any] | None]
 
     case: Mapped[Case] = relationship()
+
+    @classmethod
+    def has_column(cls, metric: str) -> bool:
+        """Whether a metric has a column of its own."""
+        return metric in cls.__table__.columns
 
 
 class ScoredCase(RowId, Base):

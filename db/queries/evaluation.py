@@ -29,9 +29,9 @@ from db.models.base import UtcDateTime, now
 from db.queries import split as split_queries
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
-from kits_core.labels import Label
+from kits_core.labels import REGIONS, Label
 from kits_core.metrics.aggregate import diagonal_mm
-from kits_core.metrics.score import METRICS, Score, Status
+from kits_core.metrics.score import METRICS, Score, Status, metrics_of
 from kits_core.model_file import FLIPPED, PLAIN
 from kits_core.plan.measurement import Pair
 
@@ -123,7 +123,10 @@ def record_scores(
     regions: dict[str, dict[str, Any]] = {}
     for score in scores:
         values = regions.setdefault(score.region, {"status": score.status, "seconds": score.seconds})
-        values[score.metric] = score.value
+        if CaseScore.has_column(score.metric):
+            values[score.metric] = score.value
+        else:
+            values["more_metrics"] = {**values.get("more_metrics", {}), score.metric: score.value}
     session.add_all(
         CaseScore(evaluation_id=evaluation_id, case_id=case_id, region=region, **values)
         for region, values in regions.items()
@@ -142,6 +145,24 @@ def scored_cases(session: Session, evaluation_id: int) -> set[int]:
     )
 
 
+def lacking(session: Session, evaluation_id: int) -> dict[int, list[str]]:
+    """The metrics that were added since, by the id of each scored case that lacks some."""
+    later = {metric.name for metric in METRICS if not CaseScore.has_column(metric.name)}
+    if not later:
+        return {}
+    due = {region.name: {metric.name for metric in metrics_of(region)} & later for region in REGIONS}
+    rows = session.execute(
+        select(CaseScore.case_id, CaseScore.region, CaseScore.more_metrics).where(
+            CaseScore.evaluation_id == evaluation_id, CaseScore.status != Status.MISSING
+        )
+    )
+    found: dict[int, set[str]] = {}
+    for case_id, region, measured in rows:
+        if lacks := due[region] - (measured or {}).keys():
+            found.setdefault(case_id, set()).update(lacks)
+    return {case_id: sorted(names) for case_id, names in found.items()}
+
+
 def stale_cases(session: Session, evaluation_id: int) -> set[int]:
     """Ids of the cases whose scores rest on an image, a reference or weights that were replaced since."""
     query = text(
@@ -152,7 +173,10 @@ def stale_cases(session: Session, evaluation_id: int) -> set[int]:
 
 
 def what_is_stale(session: Session, evaluation_id: int) -> list[str]:
-    """A sentence where an evaluation's scores, and one where its model, rest on files that were replaced since."""
+    """A sentence where an evaluation's scores, and one where its model, rest on files that were replaced since.
+
+    One more where it lacks metrics that were added since.
+    """
     query = text(
         "SELECT s.what, s.number, COUNT(DISTINCT s.case_name), MIN(s.case_name) FROM stale s JOIN leaderboard l ON "
         "(s.what = 'evaluation' AND s.number = l.evaluation_id) OR (s.what = 'training_run' AND s.number = l.run_id) "
@@ -160,7 +184,10 @@ def what_is_stale(session: Session, evaluation_id: int) -> list[str]:
     )
     again = {"evaluation": "kits evaluate scores them again", "training_run": "kits train learns from the new ones"}
     found = session.execute(query, {"evaluation_id": evaluation_id}).all()
-    return [
+    without = lacking(session, evaluation_id)
+    names = sorted({name for names in without.values() for name in names})
+    later = f"evaluation {evaluation_id} lacks {', '.join(names)} of {len(without)} cases; kits evaluate measures them"
+    return [later] * bool(names) + [
         f"{what.replace('_', ' ')} {number} rests on files that were replaced since "
         f"({first if cases == 1 else f'{first} and {cases - 1} more'}); {again[what]}"
         for what, number, cases, first in found
@@ -195,15 +222,22 @@ def score_frame(session: Session, evaluation_id: int) -> pd.DataFrame:
         .order_by(Case.name, CaseScore.id)
     ).all()
     rows = [
-        (name, row.region, metric.name, value, row.status, row.case_id)
+        (name, row.region, metric.name, values[metric.name], row.status, row.case_id)
         for name, row in scored
+        for values in [_values(row)]
         for metric in METRICS
         # An overlap always has a value, unless it was not measured.
-        if (value := getattr(row, metric.name)) is not None or metric.kind != "overlap"
+        if metric.name in values and (values[metric.name] is not None or metric.kind != "overlap")
     ]
     frame = pd.DataFrame(rows, columns=["case", "region", "metric", "value", "status", "case_id"])
     diagonals = _diagonals_mm(session, frame["case_id"].unique().tolist())
     return frame.assign(diagonal_mm=frame.pop("case_id").map(diagonals)).astype({"value": float, "diagonal_mm": float})
+
+
+def _values(row: CaseScore) -> dict[str, float | None]:
+    """What was measured by the metrics that there are, None where one has no value."""
+    own = {metric.name: getattr(row, metric.name) for metric in METRICS if CaseScore.has_column(metric.name)}
+    return own | (row.more_metrics or {})
 
 
 def measurement_frame(session: Session, evaluation_id: int) -> pd.DataFrame:

@@ -25,11 +25,13 @@ CASE_METRIC_WIDE = View(
         "surface_dice": "surface Dice at the challenge's tolerance, 0 to 1; NULL for kidney and foreground",
         "detected": "1 where prediction and reference share a voxel, else 0; NULL where the reference is empty",
         "ceiling": "Dice of a perfect model through the recipe; NULL where the case was not prepared",
+        "more_metrics": "metrics that were added, a JSON object by name; NULL where there are none",
     },
     """
     SELECT m.evaluation_id, e.model_id, e.subset, c.name AS case_name, m.region, m.status, m.dice, m.iou,
            m.volumetric_similarity, m.hausdorff_mm, m.hausdorff95_mm, m.mean_surface_distance_mm, m.prediction_ml,
-           m.reference_ml, o.run_id, d.name AS dataset, m.surface_dice, m.detected, g.value AS ceiling
+           m.reference_ml, o.run_id, d.name AS dataset, m.surface_dice, m.detected, g.value AS ceiling,
+           m.more_metrics
     FROM case_score m
     JOIN evaluation e ON e.id = m.evaluation_id
     JOIN model o ON o.id = e.model_id

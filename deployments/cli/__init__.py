@@ -1,5 +1,6 @@
 """The command line. Verbs import what they need when they run, so that `kits --help` answers at once."""
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -33,6 +34,7 @@ def main() -> None:
     if sys.platform == "win32":  # before any import of fcntl, which Windows does not have
         complain("error", _WINDOWS)
         sys.exit(1)
+    gc.set_threshold(10_000)  # as in `flows`
     reach_loopback_directly(os.environ)
     for verb in VERBS:
         import_module(f"deployments.cli.{verb}")

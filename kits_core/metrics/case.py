@@ -1,19 +1,17 @@
 """All scores of one case: every region and metric, each with its status."""
 
 import time
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kits_core.geometry.boxes import Slices, bounding_box
 from kits_core.labels import REGIONS, Region
-from kits_core.metrics import distance, overlap
+from kits_core.metrics import overlap
+from kits_core.metrics.metric import MaskPair, Metric, Spacing
 from kits_core.metrics.score import METRICS, Score, Status, metrics_of
-from kits_core.metrics.surface import surface_dice
 
 Labels = NDArray[np.uint8]
-Spacing = tuple[float, float, float]
 
 
 def score_case(prediction: Labels, reference: Labels, spacing_mm: Spacing) -> list[Score]:
@@ -49,13 +47,14 @@ def missing_case(reference: Labels, spacing_mm: Spacing) -> list[Score]:
     scores = []
     for region in REGIONS:
         start = time.perf_counter()
-        reference_ml = _ml(overlap.region_mask(reference, region), spacing_mm)
+        mask = overlap.region_mask(reference, region)
+        reference_ml = MaskPair(np.zeros_like(mask), mask, spacing_mm, region.tolerance_mm).ml(mask)
         seconds = time.perf_counter() - start
         for metric in metrics_of(region):
             value: float | None = 0.0 if metric.kind == "overlap" else None
             if metric.name == "reference_ml":
                 value = reference_ml
-            elif metric.name == "detected" and reference_ml:
+            elif metric.kind == "detection" and reference_ml:
                 value = 0.0
             scores.append(Score(region.name, metric.name, value, Status.MISSING, seconds))
     return scores
@@ -67,30 +66,20 @@ def _score_region(region: Region, prediction: Labels, reference: Labels, spacing
     box = _common_box(p, r)
     p, r = np.ascontiguousarray(p[box]), np.ascontiguousarray(r[box])
     status = _status(p, r)
-    values: dict[str, float | None] = {
-        "dice": overlap.dice(p, r),
-        "iou": overlap.iou(p, r),
-        "volumetric_similarity": overlap.volumetric_similarity(p, r),
-        "prediction_ml": _ml(p, spacing_mm),
-        "reference_ml": _ml(r, spacing_mm),
-    }
-    if region.tolerance_mm is not None:
-        values["surface_dice"] = surface_dice(p, r, spacing_mm, region.tolerance_mm)
-    if status in (Status.OK, Status.PREDICTION_EMPTY):
-        values["detected"] = float((p & r).any())
-    if status is Status.OK:
-        values |= _distances(p, r, spacing_mm)
+    pair = MaskPair(p, r, spacing_mm, region.tolerance_mm)
+    values = {m.name: m.measure(pair) for m in metrics_of(region) if _has_value(m, status)}
     seconds = time.perf_counter() - start
     return [Score(region.name, metric.name, values.get(metric.name), status, seconds) for metric in METRICS]
 
 
-def _distances(prediction: overlap.Mask, reference: overlap.Mask, spacing_mm: Spacing) -> Mapping[str, float]:
-    distances_mm = distance.surface_distances_mm(prediction, reference, spacing_mm)
-    return {
-        "hausdorff_mm": distance.hausdorff_mm(distances_mm),
-        "hausdorff95_mm": distance.hausdorff95_mm(distances_mm),
-        "mean_surface_distance_mm": distance.mean_surface_distance_mm(distances_mm),
-    }
+def _has_value(metric: Metric, status: Status) -> bool:
+    match metric.kind:
+        case "distance":
+            return status is Status.OK
+        case "detection":
+            return status in (Status.OK, Status.PREDICTION_EMPTY)
+        case _:
+            return True
 
 
 def _common_box(one: NDArray[np.generic], other: NDArray[np.generic]) -> Slices:
@@ -100,10 +89,6 @@ def _common_box(one: NDArray[np.generic], other: NDArray[np.generic]) -> Slices:
         return slice(0, 0), slice(0, 0), slice(0, 0)
     i, j, k = (slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
     return i, j, k
-
-
-def _ml(mask: overlap.Mask, spacing_mm: Spacing) -> float:
-    return np.count_nonzero(mask) * float(np.prod(spacing_mm)) / 1000
 
 
 def _status(prediction: overlap.Mask, reference: overlap.Mask) -> Status:

@@ -72,7 +72,7 @@ def test_case_overview(settings, small):
 
 def test_case_metric_wide(settings, small):
     rows = _rows(settings, "case_metric_wide", "case_name, region")
-    nothing = {metric.name: None for metric in METRICS} | {"ceiling": None}
+    nothing = {metric.name: None for metric in METRICS} | {"ceiling": None, "more_metrics": None}
     common = {"evaluation_id": small.evaluation, "model_id": small.model, "subset": "validation"}
     common |= {"run_id": small.run, "dataset": "site"}
     first, second = ({"case_name": name} for name in ("case_00001", "case_00002"))

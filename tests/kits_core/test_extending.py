@@ -1,6 +1,7 @@
 """What docs/extending.md says is so: the code of a part, in a module of that name, is all that it takes."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from flows.parameters import IngestParameters
 from kits_core.errors import CaseError
+from kits_core.metrics import definitions
 from kits_core.network import architectures, losses
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
@@ -17,7 +19,22 @@ from kits_core.source.opening import open_source
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 PARTS = {"A layout of datasets": (layouts, "bids"), "An architecture": (architectures, "small_unet"),
-         "A loss": (losses, "log_cosh_dice")}  # fmt: skip
+         "A loss": (losses, "log_cosh_dice"), "A metric": (definitions, "precision")}  # fmt: skip
+SCORED = """
+import sys
+import numpy as np
+from kits_core.metrics import definitions
+definitions.__path__.append(sys.argv[1])
+from kits_core.metrics.case import missing_case, score_case
+from deployments.reference.metrics import metrics_page
+reference = np.zeros((4, 4, 4), np.uint8)
+reference[1:3, 1:3, 1:3] = 2
+prediction = np.zeros_like(reference)
+prediction[1:3, 1:3] = 2
+for scores in (score_case(prediction, reference, (1.0, 1.0, 1.0)), missing_case(reference, (1.0, 1.0, 1.0))):
+    print(*((one.region, one.value) for one in scores if one.metric == "precision"))
+print("precision (`precision`)" in metrics_page())
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +89,16 @@ def test_a_module_is_all_that_an_architecture_and_a_loss_take():
     steps.end()
     assert 0 < float(loss) < np.log(np.cosh(1))
     assert all(not np.array_equal(old, new) for old, new in zip(before, model.trainable_variables, strict=True))
+
+
+def test_a_module_is_all_that_a_metric_takes(tmp_path):
+    """In a process of its own: which metrics there are is read once."""
+    folder = tmp_path / "modules" / definitions.__name__
+    done = subprocess.run([sys.executable, "-c", SCORED, folder], capture_output=True, text=True, check=True)
+    scored, missing, page = done.stdout.splitlines()
+    assert scored == "('kidney', 1.0) ('tumor', 0.5) ('foreground', 0.5) ('kidney_and_mass', 0.5) ('mass', 0.5)"
+    assert missing == scored.replace("1.0", "0.0").replace("0.5", "0.0")
+    assert page == "True"
 
 
 @pytest.mark.parametrize(

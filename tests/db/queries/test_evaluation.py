@@ -6,7 +6,9 @@ from db.engine import catalog_session
 from db.models import Case, CaseScore, Evaluation, RunStatus, Subset
 from db.queries import evaluation, training
 from kits_core.errors import KitsError
-from kits_core.metrics.score import Score, Status
+from kits_core.metrics import score
+from kits_core.metrics.metric import Metric
+from kits_core.metrics.score import METRICS, Score, Status
 
 SHA256 = ("image", "reference")
 
@@ -74,11 +76,31 @@ def test_scores_of_a_case_are_replaced_and_others_stay(settings, small):
         assert _count(session, CaseScore) == 2 + 3
 
 
-def test_a_metric_that_has_no_column_is_not_lost_in_silence(session, small):
-    with pytest.raises(TypeError, match="'roundness' is an invalid keyword"):
-        evaluation.record_scores(
-            session, small.evaluation, small.cases[1], [Score("tumor", "roundness", 1.0, Status.OK, 0.1)], sha256=SHA256
-        )
+def test_a_metric_that_is_added_is_lacking_until_a_case_is_scored_again(settings, small, monkeypatch):
+    roundness = Metric("roundness", "roundness", "overlap", "round", lambda _: 1.0, needs_tolerance=True)
+    for module in (score, evaluation):
+        monkeypatch.setattr(module, "METRICS", (*METRICS, roundness))
+    one, other = small.cases[1:3]
+    with catalog_session(settings) as session:
+        before = evaluation.score_frame(session, small.evaluation)
+        assert evaluation.lacking(session, small.evaluation) == {one: ["roundness"], other: ["roundness"]}
+        (said,) = evaluation.what_is_stale(session, small.evaluation)
+        assert said == f"evaluation {small.evaluation} lacks roundness of 2 cases; kits evaluate measures them"
+        scores = [Score("tumor", "dice", 0.5, Status.OK, 0.1), Score("tumor", "roundness", 0.75, Status.OK, 0.1),
+                  Score("kidney", "dice", 0.5, Status.OK, 0.1)]  # fmt: skip
+        evaluation.record_scores(session, small.evaluation, one, scores, sha256=SHA256)
+    with catalog_session(settings) as session:
+        assert evaluation.lacking(session, small.evaluation) == {other: ["roundness"]}
+        after = evaluation.score_frame(session, small.evaluation)
+        assert "roundness" not in set(before["metric"])
+        found = after[after["metric"] == "roundness"]
+        assert found[["region", "value"]].values.tolist() == [["tumor", 0.75]]
+        wide = session.scalar(text("SELECT more_metrics FROM case_metric_wide WHERE more_metrics IS NOT NULL"))
+        assert wide in ({"roundness": 0.75}, '{"roundness": 0.75}')
+    monkeypatch.undo()
+    with catalog_session(settings) as session:  # its module is gone: what it measured stays, and nothing is lacking
+        assert evaluation.lacking(session, small.evaluation) == {}
+        assert "roundness" not in set(evaluation.score_frame(session, small.evaluation)["metric"])
 
 
 def test_scored_cases_are_those_with_values(session, small):
