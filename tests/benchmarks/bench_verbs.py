@@ -1,11 +1,13 @@
 """CPU seconds of verbs: of the command itself, and of the home's Prefect server meanwhile; first and second call.
 
 Run as `python tests/benchmarks/bench_verbs.py`. Beside them stands what the command took from its start until its flow
-ran, which is what a user waits for before anything happens.
+ran, which is what a user waits for before anything happens. And what loading TensorFlow with Keras costs, by the
+platform and by `import keras`.
 """
 
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from prefect import Flow
 Flow.__call__ = lambda *_, **__: sys.exit(print(time.process_time(), file=sys.stderr))
 main()
 """
+BACKEND = "kits_core.network.backend"
 VERBS = ("--help", "prepare --shape 48", "ingest --source {source}", "prepare --shape 32", "split")
 
 
@@ -68,6 +71,17 @@ def main():
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         print(f"split, until its flow begins: {float(done.stderr.split()[-1]):.2f} CPU s")
         retire(home)
+    loading = {name: statistics.median(_loading_s(name) for _ in range(3)) for name in (BACKEND, "keras")}
+    print(f"loading the network's libraries, and import keras: {loading[BACKEND]:.2f} and {loading['keras']:.2f} CPU s")
+    print(f"that is {loading[BACKEND] / loading['keras']:.2f} times")
+
+
+def _loading_s(module):
+    """CPU seconds until a module is there, under TensorFlow."""
+    code = f"import time, {module}; print(time.process_time())"
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 if __name__ == "__main__":
