@@ -5,10 +5,10 @@
 
 40 real masks, painted at full resolution and prepared at 64³: of the first 30, 24 to train and 6 held out, drawn by the
 seed; the last 10 are scored too, and were never looked at when settings were chosen.
-FOLDER keeps what is painted and prepared, which takes minutes, for the next time. All ways see the same augmented samples in the
-same order. Each trains until it has used `--seconds` of CPU time, counted from its first step, compilation included; or
-`--steps` steps. The step size falls over just that long. Dice is that of the last weights, unselected, on the scans'
-original grids.
+FOLDER keeps what is painted and prepared, which takes minutes, for the next time. All ways see the same augmented
+samples in the same order. Each trains until it has used `--seconds` of CPU time, counted from its first step,
+compilation included; or `--steps` steps. The step size falls over just that long. Dice is that of the last weights,
+unselected, on the scans' original grids.
 
 `--presets`: those of `kits_core.network.presets`. `--config`: one more way, settings of `TrainingConfig`.
 `--others`: an interpreter with segmentation-models-3D: its `Unet('resnet18')`, its Dice loss, Adam from 1e-3 to 1e-5
