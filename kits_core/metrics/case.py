@@ -67,7 +67,7 @@ def _score_region(region: Region, prediction: Labels, reference: Labels, spacing
     p, r = np.ascontiguousarray(p[box]), np.ascontiguousarray(r[box])
     status = _status(p, r)
     pair = MaskPair(p, r, spacing_mm, region.tolerance_mm)
-    values = {m.name: m.measure(pair) for m in metrics_of(region) if _has_value(m, status)}
+    values = {m.name: float(m.measure(pair)) for m in metrics_of(region) if _has_value(m, status)}
     seconds = time.perf_counter() - start
     return [Score(region.name, metric.name, values.get(metric.name), status, seconds) for metric in METRICS]
 
