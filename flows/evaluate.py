@@ -187,7 +187,7 @@ def _over_time(dataset: str) -> str:
     return f"# {markdown(dataset)}: evaluations, the newest first\n\n{table(rows)}\n\n{_OF_THE_COLUMNS}\n"
 
 
-def _narrow_tables(scores: Rows) -> list[Rows]:
+def narrow_tables(scores: Rows) -> list[Rows]:
     """Scores as tables that fit beside the dashboard's side panel."""
     overlap, distances = two_tables(scores)
     dice = overlap[0].keys() - _BESIDE_DICE
@@ -205,7 +205,7 @@ def _markdown(written: Written) -> str:
         "Research only; not a medical device.",
         f"{link(written.path, 'The whole report')}: {markdown(written.path)}",
         *(f"**{markdown(sentence)}.**" for sentence in report.stale),
-        *(table(rows) for rows in _narrow_tables(score_rows(report.scores, report.ceilings))),
+        *(table(rows) for rows in narrow_tables(score_rows(report.scores, report.ceilings))),
         _OF_DISTANCES,
         table(official_rows(report.official)),
         markdown(comparability(report.official)),

@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.artifacts import link, markdown, table
-from flows.evaluate import Evaluated, evaluate
+from flows.evaluate import Evaluated, evaluate, narrow_tables
 from flows.ingest import ingest
 from flows.names import NAMES
 from flows.parameters import (
@@ -37,8 +37,9 @@ def pipeline(parameters: PipelineParameters) -> Evaluated:
         {"stage": "train", "result": f"model {trained.model_id}, validation Dice {trained.score:.3f}"},
         {"stage": "evaluate", "result": link(evaluated.report, f"report of evaluation {evaluated.evaluation_id}")},
     ]
+    tables = [table(stages), *map(table, narrow_tables(evaluated.scores))]
     create_markdown_artifact(
-        f"# {markdown(dataset)}: from source to report\n\n{table(stages)}\n\n{table(evaluated.scores)}\n",
+        "\n\n".join([f"# {markdown(dataset)}: from source to report", *tables]) + "\n",
         key="pipeline",
         description="What each stage came to",
     )

@@ -93,6 +93,9 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, artifact,
     assert f'<dt>Prefect run of the evaluation</dt><dd><a href="{dashboard}/runs/flow-run/{evaluation}" ' in page
     for key in ("report", "evaluation", "pipeline"):
         assert f"](/kits/open/reports/{done.report.name})" in artifact(key)["data"]
+    heads = [line for line in artifact("pipeline")["data"].splitlines() if line.startswith(("| stage", "| region"))]
+    assert len(heads) == 4
+    assert all(head.count("|") <= 9 for head in heads)  # more are cut off beside the dashboard's side panel
 
     _again_does_nothing_twice(done, parameters, rows)
 
