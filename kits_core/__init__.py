@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from kits_core.labels import REGIONS, Label, Region
     from kits_core.metrics.aggregate import diagonal_mm, official_summary, score_frame, summarise
     from kits_core.metrics.case import score_case
-    from kits_core.metrics.score import METRICS, Score
+    from kits_core.metrics.known import METRICS
+    from kits_core.metrics.score import Score
     from kits_core.network.checkpoint import load_network
     from kits_core.network.config import TrainingConfig
     from kits_core.phantom.dataset import write_phantoms
@@ -32,7 +33,7 @@ PLACES = {
     "KitsError": "kits_core.errors",
     "Label": "kits_core.labels",
     "LabelMap": "kits_core.label_map",
-    "METRICS": "kits_core.metrics.score",
+    "METRICS": "kits_core.metrics.known",
     "Plan": "kits_core.plan.plan",
     "PreparedCase": "kits_core.recipe.prepare",
     "REGIONS": "kits_core.labels",

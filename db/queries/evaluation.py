@@ -31,7 +31,8 @@ from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
 from kits_core.labels import REGIONS, Label
 from kits_core.metrics.aggregate import diagonal_mm
-from kits_core.metrics.score import METRICS, Score, Status, metrics_of
+from kits_core.metrics.known import METRICS, metrics_of
+from kits_core.metrics.score import Score, Status
 from kits_core.model_file import FLIPPED, PLAIN
 from kits_core.plan.measurement import Pair
 

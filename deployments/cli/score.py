@@ -186,7 +186,7 @@ def compare(
     Example: `kits compare 3 5`
     """
     from kits_core.metrics.compare import compare as compare_scores
-    from kits_core.metrics.score import BY_NAME
+    from kits_core.metrics.known import BY_NAME
     from kits_core.report.tables import comparison_rows, number, signed
 
     _check_one_dataset(first, second)

@@ -2,8 +2,9 @@
 
 from deployments.reference.markdown import code, page, table
 from kits_core.labels import OFFICIAL_REGIONS, REGIONS, Region
+from kits_core.metrics.known import METRICS
 from kits_core.metrics.metric import Metric
-from kits_core.metrics.score import METRICS, Status
+from kits_core.metrics.score import Status
 from kits_core.plan.measurement import MEASUREMENTS
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from kits_core.labels import OFFICIAL_REGIONS
-from kits_core.metrics.score import BY_NAME, Score, Status
+from kits_core.metrics.known import BY_NAME
+from kits_core.metrics.score import Score, Status
 
 _DRAWS = 2000
 

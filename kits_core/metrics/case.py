@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from kits_core.geometry.boxes import Slices, bounding_box
 from kits_core.labels import REGIONS, Region
 from kits_core.metrics import overlap
+from kits_core.metrics.known import METRICS, metrics_of
 from kits_core.metrics.metric import MaskPair, Metric, Spacing
-from kits_core.metrics.score import METRICS, Score, Status, metrics_of
+from kits_core.metrics.score import Score, Status
 
 Labels = NDArray[np.uint8]
 

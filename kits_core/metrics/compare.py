@@ -7,7 +7,7 @@ import pandas as pd
 
 from kits_core.errors import KitsError
 from kits_core.metrics.aggregate import bootstrap_interval
-from kits_core.metrics.score import BY_NAME
+from kits_core.metrics.known import BY_NAME
 
 _KEY = ["case", "region", "metric"]
 

@@ -1,11 +1,7 @@
-"""The metrics, and the status of a measured value. Imports nothing that computes."""
+"""A measured value and its status. Imports nothing that computes."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-from kits_core.labels import Region
-from kits_core.metrics.definitions import DEFINITIONS
-from kits_core.metrics.metric import Metric
 
 CSV_COLUMNS = ("case_id", "region", "metric", "value", "status")
 """Columns of a file of scores, one value a row."""
@@ -19,17 +15,6 @@ class Status(StrEnum):
     REFERENCE_EMPTY = "reference_empty"
     BOTH_EMPTY = "both_empty"
     MISSING = "missing"
-
-
-METRICS: tuple[Metric, ...] = tuple(sorted(DEFINITIONS.load().values(), key=lambda metric: (metric.order, metric.name)))
-"""Every metric, in the order in which they are shown. P and R: the voxels of prediction and reference."""
-
-BY_NAME = {metric.name: metric for metric in METRICS}
-
-
-def metrics_of(region: Region) -> tuple[Metric, ...]:
-    """The metrics that a region has: some need a tolerance."""
-    return tuple(m for m in METRICS if not m.needs_tolerance or region.tolerance_mm is not None)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from kits_core.metrics.aggregate import OfficialSummary, official_summary
-from kits_core.metrics.score import METRICS, Status
+from kits_core.metrics.known import METRICS
+from kits_core.metrics.score import Status
 from kits_core.pages import environment
 from kits_core.report import figures
 from kits_core.report.agreement import agreement_rows, tumors_sentence

@@ -8,7 +8,7 @@ import pandas as pd
 from kits_core.labels import KIDNEY, REGIONS, TUMOR
 from kits_core.metrics.aggregate import WINNER_DICE, WINNER_SURFACE_DICE, OfficialSummary, summarise
 from kits_core.metrics.compare import Comparison
-from kits_core.metrics.score import BY_NAME, METRICS
+from kits_core.metrics.known import BY_NAME, METRICS
 from kits_core.metrics.subgroup import SUBGROUPS
 
 NOTHING = "–"

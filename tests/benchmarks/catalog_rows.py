@@ -35,7 +35,7 @@ from db.models import (
 from db.models.base import now
 from kits_core import recipe
 from kits_core.labels import REGIONS, Region
-from kits_core.metrics.score import METRICS, metrics_of
+from kits_core.metrics.known import METRICS, metrics_of
 from kits_core.network.config import TrainingConfig
 
 Row = dict[str, Any]

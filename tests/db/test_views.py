@@ -9,7 +9,8 @@ from db.engine import catalog_session, open_catalog
 from db.models import Case, Evaluation, FileKind, PreparedCase, ScoredCase, Subset
 from db.queries import evaluation, ingest, prepare
 from db.views import VIEWS
-from kits_core.metrics.score import METRICS, Score, Status
+from kits_core.metrics.known import METRICS
+from kits_core.metrics.score import Score, Status
 
 SHA256 = ("image", "reference")
 

@@ -22,7 +22,7 @@ from flows.split import split
 from flows.train import train
 from kits_core.errors import KitsError
 from kits_core.inference.cleanup import Choice
-from kits_core.metrics.score import BY_NAME
+from kits_core.metrics.known import BY_NAME
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
 

@@ -6,9 +6,10 @@ from db.engine import catalog_session
 from db.models import Case, CaseScore, Evaluation, RunStatus, Subset
 from db.queries import evaluation, training
 from kits_core.errors import KitsError
-from kits_core.metrics import score
+from kits_core.metrics import known
+from kits_core.metrics.known import METRICS
 from kits_core.metrics.metric import Metric
-from kits_core.metrics.score import METRICS, Score, Status
+from kits_core.metrics.score import Score, Status
 
 SHA256 = ("image", "reference")
 
@@ -78,7 +79,7 @@ def test_scores_of_a_case_are_replaced_and_others_stay(settings, small):
 
 def test_a_metric_that_is_added_is_lacking_until_a_case_is_scored_again(settings, small, monkeypatch):
     roundness = Metric("roundness", "roundness", "overlap", "round", lambda _: 1.0, needs_tolerance=True)
-    for module in (score, evaluation):
+    for module in (known, evaluation):
         monkeypatch.setattr(module, "METRICS", (*METRICS, roundness))
     one, other = small.cases[1:3]
     with catalog_session(settings) as session:

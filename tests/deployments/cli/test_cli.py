@@ -3,7 +3,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 

@@ -15,7 +15,8 @@ import pytest
 from deployments.cli.score import _score_all
 from kits_core.labels import REGIONS
 from kits_core.metrics.folders import Pair
-from kits_core.metrics.score import Status, metrics_of
+from kits_core.metrics.known import metrics_of
+from kits_core.metrics.score import Status
 from kits_core.phantom.dataset import write_phantoms
 
 KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]

@@ -17,7 +17,7 @@ from deployments.reference import pages
 from deployments.reference.commands import commands
 from deployments.reference.messages import messages
 from deployments.reference.settings import flow_parameters
-from kits_core.metrics.score import METRICS
+from kits_core.metrics.known import METRICS
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
 from tasks.events import DATASET_CHANGED, MODEL_TRAINED

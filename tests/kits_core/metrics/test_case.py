@@ -3,7 +3,8 @@ import pytest
 
 from kits_core.labels import OFFICIAL_REGIONS, REGIONS
 from kits_core.metrics.case import missing_case, score_case
-from kits_core.metrics.score import Status, metrics_of
+from kits_core.metrics.known import metrics_of
+from kits_core.metrics.score import Status
 
 
 def _by_key(scores):
