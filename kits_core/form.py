@@ -1,6 +1,9 @@
 """How settings look in a form that is made from their JSON schema, as Prefect's dashboard makes one."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 _UNITS = {"mm": "mm", "hu": "HU", "seconds": "s"}
 
@@ -16,6 +19,12 @@ def title_of(name: str, _field: object) -> str:
     bare, unit = without_unit(name)
     words = bare.replace("_", " ").capitalize()
     return f"{words} ({unit})" if unit else words
+
+
+def choices_of(field: "FieldInfo") -> list[str]:
+    """What a field offers beside its type (`kits_core.registry`); nothing for most fields."""
+    extra = field.json_schema_extra
+    return [str(choice) for choice in extra.get("enum", [])] if isinstance(extra, dict) else []  # type: ignore[union-attr]
 
 
 def suit_a_form(schema: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
-from kits_core.form import without_unit
+from kits_core.form import choices_of, without_unit
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -99,8 +99,8 @@ def _sign(call: Callable[..., None], parameters: Sequence[inspect.Parameter]) ->
 def _option(name: str, info: "FieldInfo", panel: str | None) -> inspect.Parameter:
     kinds = [kind for kind in get_args(info.annotation) if kind is not NoneType]
     kind: Any = kinds[0] if NoneType in get_args(info.annotation) else info.annotation
-    if isinstance(info.json_schema_extra, dict) and "enum" in info.json_schema_extra:
-        kind = Literal[tuple(info.json_schema_extra["enum"])]  # type: ignore[arg-type]
+    if choices := choices_of(info):
+        kind = Literal[tuple(choices)]
     bare, unit = without_unit(name)
     word = _SPELLED.get(name, bare).replace("_", "-")
     spelled = f"--{word}/--no-{word}" if kind is bool and info.default else f"--{word}"

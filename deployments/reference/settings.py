@@ -17,6 +17,7 @@ from db.variables import OF_OTHERS, kits_variables
 from deployments.reference.markdown import code, page, prose, table
 from deployments.reference.sources import ROOT, called, constants, modules, text_of
 from flows import parameters
+from kits_core.form import choices_of
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe.recipe import Recipe
 
@@ -103,7 +104,8 @@ def _kind(field: FieldInfo) -> str:
         for name, text in _BOUNDS.items()
         if isinstance(value := getattr(constraint, name, None), int | float)
     ]
-    return ", ".join([_named(annotation), *bounds])
+    choices = " or ".join(map(code, choices_of(field)))
+    return ", ".join([choices or _named(annotation), *bounds])
 
 
 def _named(annotation: Any) -> str:
