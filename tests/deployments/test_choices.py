@@ -51,6 +51,6 @@ def test_a_form_lists_the_datasets_and_recipes_that_there_are(client, home):
     assert (fields()["dataset"]["enum"], fields()["prepared"]["enum"]) == (["site"], listed)
     found = client.read_deployment(made)
     validate({"parameters": {"prepared": listed[0]}}, found.parameter_openapi_schema, raise_on_error=True)
-    assert fields()["epochs"]["position"] == 2
+    assert fields()["epochs"]["position"] == 3
     assert client.read_deployment(made).updated == found.updated  # nothing new, nothing written
     client.delete_deployment(made)
