@@ -11,9 +11,10 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 CHOSEN = (
-    "test_unet.py",
+    "test_segmentation.py",
     "test_upsampled.py",
-    "test_loss.py",
+    "losses",
+    "architectures/test_architectures.py::test_every_architecture_can_be_saved_and_predicts_the_same[plain_unet]",
     "test_augment.py",
     "test_training.py::test_it_learns_and_keeps_the_best_epoch_and_not_the_last",
     "test_training.py::test_every_setting_learns[bfloat16]",
