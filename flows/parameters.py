@@ -238,7 +238,7 @@ class TrainParameters(_Parameters):
     recipe: Recipe | None = Field(None, description="The same, with all settings written out.")
     preset: Preset = Field(
         "reference",
-        description="Settings that go together: reference is a published recipe, strong learns the tumour better in "
+        description="Settings that go together: reference is a published recipe, strong learnt the tumour better in "
         "the same time. What is set by itself counts before it.",
     )
     config: TrainingConfig = Field(

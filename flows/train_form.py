@@ -50,8 +50,9 @@ def from_form(asked: Mapping[str, Any]) -> dict[str, Any]:
     values |= {name: value for name, value in shown.items() if name not in settings}
     config = values.get(CONFIG) or {}
     hidden = config.model_dump(exclude_unset=True) if isinstance(config, TrainingConfig) else config
-    if PRESETS.get(values.get(PRESET)):
-        values[CONFIG] = with_preset(values[PRESET], {**hidden, **chosen(settings)})
+    preset = values.get(PRESET)
+    if isinstance(preset, str) and PRESETS.get(preset):
+        values[CONFIG] = with_preset(preset, {**hidden, **chosen(settings)})
     elif settings:
         values[CONFIG] = {**hidden, **settings}
     if values.get("prepared") is not None:

@@ -13,6 +13,11 @@ from kits_core.metrics.overlap import Mask
 Spacing = tuple[float, float, float]
 
 
+def volume_ml(mask: Mask, spacing_mm: Spacing) -> float:
+    """The volume of a mask in ml."""
+    return np.count_nonzero(mask) * float(np.prod(spacing_mm)) / 1000
+
+
 @dataclass(frozen=True)
 class MaskPair:
     """A region in prediction and reference: masks of one shape, cut to a box around both; spacing per axis in mm.
@@ -31,10 +36,6 @@ class MaskPair:
         from kits_core.metrics.distance import surface_distances_mm  # noqa: PLC0415 - which loads SciPy
 
         return surface_distances_mm(self.prediction, self.reference, self.spacing_mm)
-
-    def ml(self, mask: Mask) -> float:
-        """The volume of a mask in ml."""
-        return np.count_nonzero(mask) * float(np.prod(self.spacing_mm)) / 1000
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from kits_core.network.config import TrainingConfig
 
 Preset = Literal["reference", "strong"]
 
-PRESETS: dict[str | None, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "reference": {},
     "strong": {
         "batch_size": 2,
@@ -17,10 +17,10 @@ PRESETS: dict[str | None, dict[str, Any]] = {
         "patience": 10_000,  # a falling step size that is stopped early has not done its work
     },
 }
-"""`reference`: the defaults, which are a published recipe's. `strong`: learns the tumour better in the same time."""
+"""`reference`: the defaults, which are a published recipe's. `strong`: learnt the tumour better in the same time."""
 
 
-def with_preset(name: Preset, settings: Mapping[str, Any]) -> dict[str, Any]:
+def with_preset(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """A preset's settings, and over them those that were chosen one by one."""
     return {**PRESETS[name], **settings}
 

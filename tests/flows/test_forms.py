@@ -162,8 +162,9 @@ def test_a_preset_gives_what_was_not_chosen():
     for asked in (sent, {"preset": "strong"}, given.model_dump(mode="json")):
         taken = TrainParameters.model_validate(asked)
         assert TrainParameters.model_validate(taken.model_dump(mode="json")) == taken
-    with pytest.raises(ValidationError, match="'reference' or 'strong'"):
-        TrainParameters(preset="stronger")
+    for wrong in ("stronger", [], None):
+        with pytest.raises(ValidationError, match="'reference' or 'strong'"):
+            TrainParameters.model_validate({"preset": wrong})
 
 
 def test_a_cascade_of_a_recipe_that_is_written_out_begins_with_the_whole_scan():

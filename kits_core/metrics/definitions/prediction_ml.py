@@ -1,11 +1,11 @@
 """Volume of the prediction."""
 
-from kits_core.metrics.metric import MaskPair, Metric
+from kits_core.metrics.metric import MaskPair, Metric, volume_ml
 
 
 def measure(pair: MaskPair) -> float:
     """In ml."""
-    return pair.ml(pair.prediction)
+    return volume_ml(pair.prediction, pair.spacing_mm)
 
 
 METRIC = Metric(
