@@ -2,7 +2,7 @@
 
 Isensee et al. 2021 (doi:10.1038/s41592-020-01008-z): two 3-wide convolutions a level, the grid halved by the first one
 of a level until a side has 4 to 7 voxels, at most five times; channels doubled at each level up to ten times the first
-one's (32 and 320 there). It computes at the image's full grid, so a step takes several times a `resnet18_unet`'s.
+one's (32 and 320 there). Its first level is at the image's full grid, where `resnet18_unet` begins at half of it.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 Isensee et al. 2024 (arXiv:2404.09556), `ResEnc`: levels, strides and channels of `plain_unet`, the encoder of basic
 residual blocks behind a convolution at the full grid, 1, 3, 4, 6, 6 and 6 of them a level; the decoder has one
-convolution a level. It takes more memory and time than `plain_unet`: for graphics cards.
+convolution a level.
 """
 
 from typing import Any
