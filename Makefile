@@ -23,7 +23,9 @@ demo: $(READY)
 # Two at a time: most tests wait for a process, a server or a disk. A file's tests stay together, and share what they set up.
 # Three at a time were not faster on two cores.
 # In UTF-8 whatever the locale: the tests read what other processes print.
+# They start hundreds of processes, each of which would compile the packages where PYTHONDONTWRITEBYTECODE is set.
 test: check
+	$(BIN)/python -m compileall -q kits_core db tasks flows deployments
 	PYTHONUTF8=1 $(BIN)/python -m pytest -n 2 --durations 20 --dist loadfile --no-loadscope-reorder
 
 # What needs no server, no database server and no training, and no test of many seconds: under two minutes on two cores.

@@ -12,18 +12,35 @@ import warnings
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
-from prefect.workers.process import ProcessWorker
+from prefect.utilities.processutils import command_to_string
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
 from db.at_work import flow_run_file
 from db.settings import current_settings
 from kits_core.at_work import hold
 from tasks.at_work import WORKER
 
+
+class OneProcess(ProcessJobConfiguration):
+    """A run is one process from its start.
+
+    Without a command, Prefect starts a process that prepares a folder and then becomes the run's, so that Prefect is
+    loaded twice for each run. The flows' code is here already.
+    """
+
+    def prepare_for_flow_run(self, *args: Any, **named: Any) -> None:
+        """Fill in what the run's process needs; a command that the pool or the deployment has stays."""
+        self.command = self.command or command_to_string([sys.executable, "-m", "prefect.engine"])
+        super().prepare_for_flow_run(*args, **named)
+
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # replaces Prefect's own worker
 
     class HoldingWorker(ProcessWorker):
         """Holds each run's file until the run's process has ended and Prefect has been told how."""
+
+        job_configuration = OneProcess
 
         async def _submit_run_and_capture_errors(self, flow_run: FlowRun, *args: Any, **named: Any) -> Any:
             with hold(flow_run_file(current_settings(), flow_run.id)):

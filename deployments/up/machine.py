@@ -10,14 +10,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 import httpx
+from prefect.context import SyncClientContext
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from sqlalchemy.exc import SQLAlchemyError
@@ -104,10 +104,13 @@ class Place:
         found.pop(SERVER_AUTH, None)
         return found | ({CLIENT_AUTH: self.auth} if self.auth else {})
 
-    def using(self) -> AbstractContextManager[Any]:
-        """Let Prefect's clients in this thread talk to the server for the block."""
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """Let Prefect's clients in this thread talk to the server for the block, by one connection."""
         auth = {PREFECT_API_AUTH_STRING: self.auth} if self.auth else {}
-        return temporary_settings({PREFECT_API_URL: self.api_url} | auth)
+        # A client reads the authorities of the web when it is made, which takes longer than most requests.
+        with temporary_settings({PREFECT_API_URL: self.api_url} | auth), SyncClientContext():
+            yield
 
 
 @dataclass
@@ -256,11 +259,14 @@ class Machine:
         while not self._end.wait(_NAME_EVERY_S):
             # The server, or the catalog's, may be away for a while; the next look sets right what there is.
             with suppress(httpx.HTTPError, PrefectException, KitsError, SQLAlchemyError), self.place.using():
-                name_waiting_runs()
-                if time.monotonic() > tidy_at:
-                    tidy_at = time.monotonic() + _TIDY_EVERY_S
-                    for line in self._tidy():
-                        self._lines.put(line)
+                while True:
+                    name_waiting_runs()
+                    if time.monotonic() > tidy_at:
+                        tidy_at = time.monotonic() + _TIDY_EVERY_S
+                        for line in self._tidy():
+                            self._lines.put(line)
+                    if self._end.wait(_NAME_EVERY_S):
+                        return
 
     def _tidy(self) -> list[str]:
         settings = Settings(home=self.place.home)

@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.measure import approximate_polygon, find_contours
+from skimage.measure import find_contours
 
 from kits_core.geometry import GridMap, Volume, resample_image, resample_labels
 from kits_core.geometry.body import body_box
@@ -107,6 +107,8 @@ def _rows(values: NDArray[np.uint8], axis: int, index: int) -> NDArray[np.uint8]
 
 def _path(mask: NDArray[np.bool_]) -> str:
     """The outlines of a mask as an SVG path; a pixel's centre lies at its middle."""
+    from skimage.measure import approximate_polygon  # noqa: PLC0415 - takes half a second, scipy.signal with it
+
     if not mask.any():
         return ""
     lines = [

@@ -9,7 +9,6 @@ from kits_core.metrics.aggregate import OfficialSummary, official_summary
 from kits_core.metrics.known import METRICS
 from kits_core.metrics.score import Status
 from kits_core.pages import environment
-from kits_core.report import figures
 from kits_core.report.agreement import agreement_rows, tumors_sentence
 from kits_core.report.data_url import data_url
 from kits_core.report.methods import Inference, Lineage, cleanup_sentence, comparability, methods_paragraph
@@ -69,6 +68,8 @@ class Report:
 
     def draw(self, look: Look) -> dict[str, bytes]:
         """Each figure that there are values for, by its name in `FIGURES`, as a file's content."""
+        from kits_core.report import figures  # noqa: PLC0415 - seaborn takes a second
+
         drawn = {
             "scores": figures.score_distribution(self.scores, self.ceilings, look),
             "tumor_volume_agreement": figures.tumor_volume_agreement(self.scores, look),

@@ -1,16 +1,14 @@
-"""What all figures share. Without seaborn, which takes a second to import."""
+"""What all figures share. Matplotlib is imported when something is drawn: it takes half a second."""
 
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import matplotlib as mpl
-from matplotlib import font_manager
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.ft2font import FT2Font
 
 _FAMILIES = (
     *("DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans Arabic"),
@@ -37,12 +35,16 @@ def style() -> dict[str, Any]:
 
 @cache
 def _installed() -> tuple[str, ...]:
+    from matplotlib import font_manager  # noqa: PLC0415
+
     known = set(font_manager.get_font_names())
     return tuple(family for family in _FAMILIES if family in known)
 
 
 @cache
-def _fonts() -> tuple[FT2Font, ...]:
+def _fonts() -> "tuple[FT2Font, ...]":
+    from matplotlib import font_manager  # noqa: PLC0415
+
     return tuple(font_manager.get_font(font_manager.findfont(family)) for family in _installed())
 
 
@@ -96,8 +98,10 @@ class Look:
         ratio = self.width_mm / 25.4 / width
         return width * ratio, height * (ratio if pictures else max(ratio, _PAPER_PT / _PAGE_PT))
 
-    def bytes_of(self, figure: Figure) -> bytes:
+    def bytes_of(self, figure: "Figure") -> bytes:
         """A figure as a file's content; the same figure gives the same bytes."""
+        import matplotlib as mpl  # noqa: PLC0415
+
         if self.width_mm is None:
             return png_of(figure)
         buffer, dated = BytesIO(), {"pdf": "CreationDate", "svg": "Date"}
@@ -110,15 +114,17 @@ class Look:
 PAGE = Look()
 
 
-def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
+def label_decades(axis: "Axis", limits: tuple[float, float]) -> None:
     """Plain numbers along a logarithmic axis, few enough that they do not run into each other."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
+
     ratio = limits[1] / limits[0]
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 200 else (1,), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
-def png_of(figure: Figure) -> bytes:
+def png_of(figure: "Figure") -> bytes:
     """A figure as PNG bytes."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=130)

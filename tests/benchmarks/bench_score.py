@@ -174,7 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--masks", type=Path, default=MASKS)
     parser.add_argument("--pairs", type=int, default=200)
-    parser.add_argument("--quick", action="store_true", help="three small masks, six pairs, six predictions")
+    parser.add_argument("--quick", action="store_true", help="the smallest mask, two pairs, two predictions")
     parser.add_argument("--only", choices=("parity", "cost", "folder"))
     given = parser.parse_args()
     folders = sorted(path.parent for path in given.masks.glob("case_*/segmentation.nii.gz"))
@@ -183,13 +183,13 @@ def main() -> None:
         return
     chosen = [given.masks / name for name in ("case_00010", "case_00003", "case_00000")]
     if given.quick:
-        folders = chosen = sorted(folders, key=lambda path: path.joinpath("segmentation.nii.gz").stat().st_size)[:3]
+        folders = chosen = sorted(folders, key=lambda path: path.joinpath("segmentation.nii.gz").stat().st_size)[:1]
     if given.only in (None, "parity"):
-        parity(folders, 6 if given.quick else given.pairs)
+        parity(folders, 2 if given.quick else given.pairs)
     if given.only in (None, "cost"):
         cost([folder for folder in chosen if folder.is_dir()], 1 if given.quick else 3)
     if given.only in (None, "folder"):
-        folder_of_predictions(folders, 6 if given.quick else PREDICTIONS)
+        folder_of_predictions(folders, 2 if given.quick else PREDICTIONS)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ RUN = {
     "bench_predict.py": "from a scan to its scores",
     "bench_prepare.py": "kits, with ceilings",
     "bench_scale.py": "20 cases of 32x32x32",
-    "bench_score.py": "kits score, 6 predictions",
+    "bench_score.py": "kits score, 2 predictions",
 }
 """Each with words of its last table."""
 

@@ -258,27 +258,53 @@ def test_what_dies_is_started_again(up):
         time.sleep(0.5)
 
 
-def test_an_end_by_ctrl_c_and_one_by_a_kill_leave_no_process_and_a_second_start_undoes_nothing(start_up, tmp_path):
-    for how, words in ((signal.SIGINT, ()), (signal.SIGKILL, ("--no-password",))):
-        running = start_up(tmp_path / "home", *words)
-        _check_who_is_let_in(running, password=not words)
-        processes = running.children()
-        assert len(processes) >= 3
-        night, inbox = ({d["name"]: d for d in running.ask("deployments/filter")}[name]
-                        for name in ("watch-kits23", "watch-inbox"))  # fmt: skip
-        ((schedule),) = night["schedules"]
-        if how is signal.SIGINT:
-            there = f"deployments/{night['id']}/schedules/{schedule['id']}"
-            running.http.patch(there, json={"active": True}).raise_for_status()
-            body = {"parameters": {"parameters": {"scans": ["/data/inbox"], "watch": True}}}
-            running.http.patch(f"deployments/{inbox['id']}", json=body).raise_for_status()
-        else:
-            assert schedule["active"]
-            assert inbox["parameters"]["parameters"]["scans"] == ["/data/inbox"]
-        running.end(how)
-        assert _gone(processes)
-        with pytest.raises(httpx.ConnectError):
-            running.ask("deployments/filter")
+def test_two_at_the_same_instant_are_one_its_end_leaves_no_process_and_a_second_start_undoes_nothing(
+    start_up, with_prefects_tables, tmp_path
+):
+    running = _one_of_two(start_up, with_prefects_tables(tmp_path / "home"))
+    _check_who_is_let_in(running, password=True)
+    night, inbox = _night_and_inbox(running)
+    ((schedule),) = night["schedules"]
+    there = f"deployments/{night['id']}/schedules/{schedule['id']}"
+    running.http.patch(there, json={"active": True}).raise_for_status()
+    body = {"parameters": {"parameters": {"scans": ["/data/inbox"], "watch": True}}}
+    running.http.patch(f"deployments/{inbox['id']}", json=body).raise_for_status()
+    _check_that_nothing_is_left(running, signal.SIGINT)
+
+    second = start_up(running.home, "--no-password")
+    _check_who_is_let_in(second, password=False)
+    night, inbox = _night_and_inbox(second)
+    assert night["schedules"][0]["active"]
+    assert inbox["parameters"]["parameters"]["scans"] == ["/data/inbox"]
+    _check_that_nothing_is_left(second, signal.SIGKILL)
+
+
+def _one_of_two(start_up, home):
+    """The one that goes on, of two that were started at the same instant."""
+    running, refused = [], []
+    with ThreadPoolExecutor(2) as pool:
+        for start in [pool.submit(start_up, home) for _ in range(2)]:
+            try:
+                running.append(start.result())
+            except AssertionError as ended:
+                refused.append(str(ended))
+    (one,), (told,) = running, refused
+    assert f"it is up already: http://127.0.0.1:{one.port}" in told
+    return one
+
+
+def _night_and_inbox(running):
+    deployments = {d["name"]: d for d in running.ask("deployments/filter")}
+    return deployments["watch-kits23"], deployments["watch-inbox"]
+
+
+def _check_that_nothing_is_left(running, how):
+    processes = running.children()
+    assert len(processes) >= 3
+    running.end(how)
+    assert _gone(processes)
+    with pytest.raises(httpx.ConnectError):
+        running.ask("deployments/filter")
 
 
 def _check_who_is_let_in(running, password):
@@ -299,20 +325,6 @@ def test_the_password_stands_in_its_file_alone_and_on_no_command_line(up, pipeli
     environments = {process.pid: process.environ() for process in up.children() if "worker" in str(process.cmdline())}
     assert {environment["PREFECT_API_AUTH_STRING"] for environment in environments.values()} == {secret}
     assert not [env for env in environments.values() if "PREFECT_SERVER_API_AUTH_STRING" in env]
-
-
-def test_two_at_the_same_instant_are_one(start_up, with_prefects_tables, tmp_path):
-    home = with_prefects_tables(tmp_path / "home")
-    running, refused = [], []
-    with ThreadPoolExecutor(2) as pool:
-        for start in [pool.submit(start_up, home) for _ in range(2)]:
-            try:
-                running.append(start.result())
-            except AssertionError as ended:
-                refused.append(str(ended))
-    (one,), (told,) = running, refused
-    assert f"it is up already: http://127.0.0.1:{one.port}" in told
-    one.end()
 
 
 def test_a_server_for_others_needs_a_password(start_up, tmp_path):
