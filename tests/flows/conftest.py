@@ -1,11 +1,13 @@
 import json
 import shutil
+from base64 import b64decode
 from functools import partial
 
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from matplotlib.figure import Figure
 from scipy.ndimage import binary_dilation
 from sqlalchemy import select, text
 
@@ -29,6 +31,23 @@ from tasks import source
 
 PAINTED_RECIPE = Recipe(shape=32)
 SMALL = {"shape": (24, 64, 64), "spacing_mm": (8.0, 5.0, 5.0)}
+_PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
+
+
+@pytest.fixture(autouse=True)
+def _unpainted(request, monkeypatch):
+    """Figures are made, but not painted as PNG, which takes most of a short flow's time; `test_pipeline.py` paints."""
+    if request.module.__name__.endswith("test_pipeline"):
+        return
+    painted = Figure.savefig
+
+    def save(figure, file, **settings):
+        if settings["format"] == "png":
+            file.write(_PIXEL)
+        else:
+            painted(figure, file, **settings)
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture(scope="session")
