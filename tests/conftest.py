@@ -4,8 +4,9 @@ import gc
 import os
 import shutil
 import sqlite3
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -38,6 +39,39 @@ def _offline(tmp_path_factory):
     os.environ["KITS_SERVER_IDLE_MINUTES"] = "0"  # no server outlives its test
     for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "KITS_HOME", "KITS_DATABASE_URL"):
         os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def _new_catalog(tmp_path_factory, _offline):
+    """An empty SQLite catalog that all migrations made."""
+    from db.engine import make_engine, upgrade
+
+    file = tmp_path_factory.mktemp("catalog") / "catalog.db"
+    engine = make_engine(f"sqlite:///{file}")
+    upgrade(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _copied_catalogs(_new_catalog):
+    """A new SQLite catalog of this process is a copy: all migrations take half a second a home.
+
+    `tests/db` and other processes have theirs made by the migrations.
+    """
+    from db import engine as engines
+
+    upgrade = engines.upgrade
+
+    def copy_or_upgrade(engine):
+        if engine.dialect.name == "sqlite" and not Path(engine.url.database).exists():
+            with TemporaryDirectory(dir=Path(engine.url.database).parent) as folder, suppress(FileExistsError):
+                os.link(shutil.copy(_new_catalog, folder), engine.url.database)
+        upgrade(engine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "upgrade", copy_or_upgrade)
+        yield
 
 
 @pytest.fixture

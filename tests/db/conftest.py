@@ -21,6 +21,11 @@ _ids = pytest.StashKey()
 _CONTENTS = ("empty", "small")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _copied_catalogs():
+    """None: these tests are about how catalogs are made."""
+
+
 @pytest.fixture(autouse=True)
 def engines(monkeypatch):
     """Every engine that a test makes through this project; closed at its end, so that databases can be dropped."""

@@ -1,13 +1,14 @@
 import json
 import shutil
 from base64 import b64decode
+from collections.abc import Iterator
 from functools import partial
+from inspect import isfunction
 
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from matplotlib.figure import Figure
 from scipy.ndimage import binary_dilation
 from sqlalchemy import select, text
 
@@ -26,6 +27,7 @@ from kits_core.inference.predict import Segmenter
 from kits_core.network.config import TrainingConfig
 from kits_core.phantom.dataset import write_phantoms
 from kits_core.recipe import Recipe
+from kits_core.report import figures, fingerprint
 from kits_core.source.transfer import TransferPolicy
 from tasks import source
 
@@ -34,20 +36,25 @@ SMALL = {"shape": (24, 64, 64), "spacing_mm": (8.0, 5.0, 5.0)}
 _PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 
 
+_DRAWN = ("test_pipeline", "test_export_predictions")
+
+
 @pytest.fixture(autouse=True)
-def _unpainted(request, monkeypatch):
-    """Figures are made, but not painted as PNG, which takes most of a short flow's time; `test_pipeline.py` paints."""
-    if request.module.__name__.endswith("test_pipeline"):
+def _undrawn(request, monkeypatch):
+    """Figures are a pixel, because they take most of a short flow's time; the modules `_DRAWN` have real ones."""
+    if request.module.__name__.endswith(_DRAWN):
         return
-    painted = Figure.savefig
+    for module in (figures, fingerprint):
+        for name, function in vars(module).items():
+            if isfunction(function) and not name.startswith("_") and function.__annotations__.get("return") is bytes:
+                monkeypatch.setattr(module, name, _pixel)
 
-    def save(figure, file, **settings):
-        if settings["format"] == "png":
-            file.write(_PIXEL)
-        else:
-            painted(figure, file, **settings)
 
-    monkeypatch.setattr(Figure, "savefig", save)
+def _pixel(*facts, **_named):
+    for fact in facts:
+        if isinstance(fact, Iterator):  # sections that are cut while they are drawn
+            list(fact)
+    return _PIXEL
 
 
 @pytest.fixture(scope="session")
