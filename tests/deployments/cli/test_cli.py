@@ -18,14 +18,6 @@ from deployments.cli.app import app
 from deployments.cli.options import make_options
 from kits_core.network.environment import environment
 
-KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]
-
-
-def _kits(*words, check=0):
-    run = subprocess.run([*KITS, *words], capture_output=True, text=True, check=False)
-    assert run.returncode == check, run.stderr
-    return run
-
 
 @pytest.fixture
 def some_rows(home):
@@ -35,11 +27,11 @@ def some_rows(home):
         record_problem(session, case.id, "ingest", "case_00007: expected a scan, got a web page", None)
 
 
-def test_help_answers_within_half_a_second_and_imports_nothing_heavy():
+def test_help_answers_within_half_a_second_and_imports_nothing_heavy(kits_process):
     seconds = []
     for _ in range(5):
         before = os.times()
-        help_text = _kits("--help").stdout
+        help_text = kits_process("--help").stdout
         after = os.times()
         seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
     for verb in ("demo", "ingest", "prepare", "split", "train", "evaluate", "report", "sql", "status", "tidy"):
@@ -54,9 +46,9 @@ def test_help_answers_within_half_a_second_and_imports_nothing_heavy():
     assert statistics.median(seconds) < 2
 
 
-def test_the_version_is_the_projects_which_runs_store_too():
+def test_the_version_is_the_projects_which_runs_store_too(kits_process):
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert _kits("--version").stdout == f"kits {project['version']}\n"
+    assert kits_process("--version").stdout == f"kits {project['version']}\n"
     assert environment()["kits-platform"] == project["version"]
 
 
@@ -67,66 +59,66 @@ def test_every_verb_has_a_help_text_with_an_example():
         assert name == "demo" or "Example:" in command.help, name
 
 
-def test_sql_prints_a_table_json_and_csv_and_cannot_write(some_rows, tmp_path):
+def test_sql_prints_a_table_json_and_csv_and_cannot_write(kits, kits_process, some_rows, tmp_path):
     query = "SELECT case_name, stage FROM open_problem"
-    assert "case_00007" in _kits("sql", query).stdout
-    assert json.loads(_kits("sql", query, "--json").stdout) == [{"case_name": "case_00007", "stage": "ingest"}]
-    _kits("sql", query, "--csv", str(tmp_path / "a.csv"))
+    assert "case_00007" in kits("sql", query).stdout
+    assert json.loads(kits("sql", query, "--json").stdout) == [{"case_name": "case_00007", "stage": "ingest"}]
+    kits("sql", query, "--csv", str(tmp_path / "a.csv"))
     assert (tmp_path / "a.csv").read_text().splitlines() == ["case_name,stage", "case_00007,ingest"]
     before = (tmp_path / "a.csv").read_bytes()
     for option in ("--csv", "--parquet"):
-        refused = _kits("sql", "SELECT 1", option, str(tmp_path / "a.csv"), check=1)
+        refused = kits("sql", "SELECT 1", option, str(tmp_path / "a.csv"), status=1)
         assert "a.csv: expected no file there yet, got one of 34 bytes, which is never replaced" in refused.stderr
     assert (tmp_path / "a.csv").read_bytes() == before
-    assert _kits("sql", query, "--csv", "/dev/stdout").stdout.startswith("case_name,stage\ncase_00007,ingest\n")
-    _kits("sql", query, "--parquet", str(tmp_path / "a.parquet"))
+    assert kits_process("sql", query, "--csv", "/dev/stdout").stdout.startswith("case_name,stage\ncase_00007,ingest\n")
+    kits("sql", query, "--parquet", str(tmp_path / "a.parquet"))
     assert pd.read_parquet(tmp_path / "a.parquet").to_dict("records") == [
         {"case_name": "case_00007", "stage": "ingest"}
     ]
-    _kits("sql", "SELECT * FROM leaderboard", "--parquet", str(tmp_path / "empty.parquet"))
+    kits("sql", "SELECT * FROM leaderboard", "--parquet", str(tmp_path / "empty.parquet"))
     assert "official_dice" in pd.read_parquet(tmp_path / "empty.parquet").columns
-    refused = _kits("sql", "DELETE FROM problem", check=1)
+    refused = kits("sql", "DELETE FROM problem", status=1)
     assert "open_problem" in refused.stderr
-    assert len(json.loads(_kits("sql", query, "--json").stdout)) == 1
+    assert len(json.loads(kits("sql", query, "--json").stdout)) == 1
 
 
-def test_brackets_in_answers_and_messages_are_no_styles(some_rows, tmp_path):
-    assert "[bold]x [/tmp/y]" in _kits("sql", "SELECT '[bold]x [/tmp/y]' AS a").stdout
-    assert "[/red]" in _kits("sql", 'SELECT * FROM "[/red]"', check=1).stderr
+def test_brackets_in_answers_and_messages_are_no_styles(kits, some_rows, tmp_path):
+    assert "[bold]x [/tmp/y]" in kits("sql", "SELECT '[bold]x [/tmp/y]' AS a").stdout
+    assert "[/red]" in kits("sql", 'SELECT * FROM "[/red]"', status=1).stderr
 
 
-def test_a_folder_that_is_not_there_is_said_before_the_work(some_rows, tmp_path):
-    refused = _kits("sql", "SELECT 1", "--csv", str(tmp_path / "nowhere" / "a.csv"), check=1)
+def test_a_folder_that_is_not_there_is_said_before_the_work(kits, some_rows, tmp_path):
+    refused = kits("sql", "SELECT 1", "--csv", str(tmp_path / "nowhere" / "a.csv"), status=1)
     assert "expected a folder to write to, got none at" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_sql_shows_the_views_and_their_columns():
-    assert "largest tumour diameter" in " ".join(_kits("sql", "--views").stdout.split())
+def test_sql_shows_the_views_and_their_columns(kits):
+    assert "largest tumour diameter" in " ".join(kits("sql", "--views").stdout.split())
 
 
-def test_status_tells_what_is_wrong_with_a_case(some_rows):
-    status = json.loads(_kits("status", "--json").stdout)
+def test_status_tells_what_is_wrong_with_a_case(kits, some_rows):
+    status = json.loads(kits("status", "--json").stdout)
     assert status["problems"][0]["error"] == "case_00007: expected a scan, got a web page"
-    assert "case_00007" in _kits("status").stdout
+    assert "case_00007" in kits("status").stdout
 
 
-def test_tidy_shows_what_a_kill_left_and_removes_it_when_told_to(home):
-    assert _kits("tidy").stdout == "nothing is left over\n"
+def test_tidy_shows_what_a_kill_left_and_removes_it_when_told_to(kits, home):
+    assert kits("tidy").stdout == "nothing is left over\n"
     left = home / "raw" / "data" / "case_00000" / ".staging-abc"
     left.mkdir(parents=True)
     (left / "imaging.nii").write_bytes(bytes(2_000_000))
-    assert "2.0 MB; kits tidy --yes removes them" in _kits("tidy").stdout
-    assert json.loads(_kits("tidy", "--json").stdout)[0] == {
+    assert "2.0 MB; kits tidy --yes removes them" in kits("tidy").stdout
+    assert json.loads(kits("tidy", "--json").stdout)[0] == {
         "path": str(left), "bytes": 2_000_000, "what": "files of an ingestion that was killed, not verified",
     }  # fmt: skip
     assert left.exists()
-    assert "2.0 MB, removed" in _kits("tidy", "--yes").stdout
+    assert "2.0 MB, removed" in kits("tidy", "--yes").stdout
     assert not left.exists()
 
 
-def test_status_of_an_empty_home(home):
-    assert "home:" in _kits("status").stdout
+def test_status_of_an_empty_home(kits_process, home):
+    assert "home:" in kits_process("status").stdout
 
 
 @pytest.mark.parametrize(
@@ -138,13 +130,13 @@ def test_status_of_an_empty_home(home):
         (["report"], 1, "expected an evaluation in the catalog, got none; run kits evaluate"),
     ],
 )
-def test_wrong_usage_and_failures_have_their_own_exit_status(home, words, status, message):
-    assert message in " ".join(_kits(*words, check=status).stderr.replace("│", " ").split())
+def test_wrong_usage_and_failures_have_their_own_exit_status(kits_process, home, words, status, message):
+    assert message in " ".join(kits_process(*words, status=status).stderr.replace("│", " ").split())
 
 
-def test_a_setting_out_of_bounds_is_wrong_usage(home, prefect_api, monkeypatch):
+def test_a_setting_out_of_bounds_is_wrong_usage(kits_process, home, prefect_api, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    refused = _kits("train", "--epochs", "0", check=2)
+    refused = kits_process("train", "--epochs", "0", status=2)
     assert "epochs: Input should be greater than or equal to 1, got 0" in refused.stderr
 
 
@@ -177,29 +169,29 @@ def test_a_wrong_setting_is_refused_before_a_server_is_started_or_a_home_made(ho
 @pytest.mark.slow
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
 def test_behind_a_proxy_that_does_not_reach_loopback_every_verb_works(
-    home, with_prefects_tables, monkeypatch, tmp_path, proxy
+    kits_process, with_prefects_tables, monkeypatch, tmp_path, proxy
 ):
     from kits_core.phantom.dataset import write_phantoms
 
-    with_prefects_tables(home)
+    monkeypatch.setenv("KITS_HOME", str(with_prefects_tables(tmp_path / "home")))
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
         monkeypatch.setenv(name, proxy)
     monkeypatch.setenv("no_proxy", "intranet.example")
     write_phantoms(tmp_path / "two", 2, 1, shape=(16, 48, 48), spacing_mm=(12.0, 6.0, 6.0))
-    done = json.loads(_kits("ingest", "--source", str(tmp_path / "two"), "--json").stdout)
+    done = json.loads(kits_process("ingest", "--source", str(tmp_path / "two"), "--json").stdout)
     assert done["brought_in"] == 2
 
 
 def test_the_result_is_json_on_standard_output_and_all_else_goes_to_standard_error(
-    home, prefect_api, monkeypatch, tmp_path
+    kits_process, home, prefect_api, monkeypatch, tmp_path
 ):
     from kits_core.phantom.dataset import write_phantoms
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     write_phantoms(tmp_path / "two", 2, 1, shape=(16, 48, 48), spacing_mm=(12.0, 6.0, 6.0))
-    done = json.loads(_kits("ingest", "--source", str(tmp_path / "two"), "--json").stdout)
+    done = json.loads(kits_process("ingest", "--source", str(tmp_path / "two"), "--json").stdout)
     assert done == {"dataset": "two", "chosen": 2, "brought_in": 2, "refused": 0, "vanished": 0, "notes": []}
-    made = json.loads(_kits("split", "--validation", "0.5", "--json").stdout)
+    made = json.loads(kits_process("split", "--validation", "0.5", "--json").stdout)
     assert (made["train"], made["validation"]) == (1, 1)
 
 

@@ -1,10 +1,7 @@
 """`kits plan` as people call it: a scan and a mask in, a plan out, and nothing of theirs replaced."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
@@ -15,8 +12,6 @@ from kits_core.phantom.dataset import write_phantoms
 
 pytestmark = pytest.mark.slow
 
-KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]
-
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
@@ -25,19 +20,10 @@ def case(tmp_path_factory):
     return root / "case_00000"
 
 
-@pytest.fixture
-def kits(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def run(*words, status=0):
-        home = {"KITS_HOME": str(tmp_path / "home")}
-        done = subprocess.run(
-            [*KITS, *map(str, words)], capture_output=True, text=True, check=False, env={**os.environ, **home}
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done
-
-    return run
+    monkeypatch.setenv("KITS_HOME", str(tmp_path / "home"))
 
 
 def _slicer(path, case, names):
@@ -50,9 +36,9 @@ def _slicer(path, case, names):
     return path
 
 
-def test_a_mask_becomes_a_plan_without_home_server_or_model(kits, case, tmp_path):
+def test_a_mask_becomes_a_plan_without_home_server_or_model(kits_process, case, tmp_path):
     scan, mask = case / "imaging.nii.gz", case / "segmentation.nii.gz"
-    done = kits("plan", scan, mask, "--out", "plans")
+    done = kits_process("plan", scan, mask, "--out", "plans")
     folder = tmp_path / "plans" / "case_00000"
     assert "plan: plans/case_00000/plan.html" in done.stdout
     assert "Not a medical device" in done.stdout

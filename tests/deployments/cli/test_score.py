@@ -19,8 +19,6 @@ from kits_core.metrics.known import metrics_of
 from kits_core.metrics.score import Status
 from kits_core.phantom.dataset import write_phantoms
 
-KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]
-
 
 @pytest.fixture(scope="module")
 def references(tmp_path_factory):
@@ -40,20 +38,13 @@ def predictions(references, tmp_path):
     return folder
 
 
-@pytest.fixture
-def kits(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def run(*words, status=0):
-        done = subprocess.run([*KITS, *map(str, words)], capture_output=True, text=True, check=False)
-        assert done.returncode == status, done.stdout + done.stderr
-        return done
 
-    return run
-
-
-def test_all_scored_in_a_table_and_a_long_csv_and_no_catalog_made(kits, predictions, references, tmp_path):
-    done = kits("score", predictions, references, "--csv", "scores.csv")
+def test_all_scored_in_a_table_and_a_long_csv_and_no_catalog_made(kits_process, predictions, references, tmp_path):
+    done = kits_process("score", predictions, references, "--csv", "scores.csv")
     assert "official: mean Dice 0." in done.stdout
     assert "0.835 and 0.723" in " ".join(done.stdout.split())
     with (tmp_path / "scores.csv").open() as file:
