@@ -14,7 +14,7 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -121,7 +121,7 @@ def main() -> None:
     with databases() as found:
         facts, rows = [], [{"question": title, "rows": 0} for title in questions()]
         for name, settings in found.items():
-            seconds, scores = _timed(lambda settings=settings: fill(open_catalog(settings), *sizes))
+            seconds, scores = _filled(settings, sizes)
             facts.append({"database": name, "scores": scores, "MB": megabytes(settings), "filled in, s": seconds})
             for row, sql in zip(rows, questions().values(), strict=True):
                 row[f"{name}, ms"], row["rows"] = measure(settings, sql)
@@ -131,10 +131,10 @@ def main() -> None:
         show_markdown("Questions to it", rows)
 
 
-def _timed(work: Callable[[], int]) -> tuple[float, int]:
+def _filled(settings: Settings, sizes: tuple[int, int, int]) -> tuple[float, int]:
     start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
+    scores = fill(open_catalog(settings), *sizes)
+    return time.perf_counter() - start, scores
 
 
 if __name__ == "__main__":

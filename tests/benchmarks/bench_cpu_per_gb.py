@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +64,9 @@ def main() -> None:
             size = write_scan(folder / "served" / "imaging.nii.gz", shape, 0, dtype)
             with serving(folder / "served") as server:
                 url = f"{server.address}/imaging.nii.gz"
-                found = in_turn(
-                    {
-                        "fetch, verify, convert": lambda url=url, at=folder, gb=size / 1e9: ours(url, at) / gb,
-                        "curl, sha256sum, gzip -d": lambda url=url, at=folder, gb=size / 1e9: theirs(url, at) / gb,
-                    },
-                    rounds,
-                )
+                ways = {"fetch, verify, convert": ours, "curl, sha256sum, gzip -d": theirs}
+                seconds = in_turn({way: partial(measure, url, folder) for way, measure in ways.items()}, rounds)
+        found = {way: [one / (size / 1e9) for one in each] for way, each in seconds.items()}
         kind = np.dtype(dtype).name
         compare(f"CPU of a {kind} source, {size / 1e6:.0f} MB archive, {os.cpu_count()} cores", "s/GB", found)
 

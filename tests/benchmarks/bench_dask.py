@@ -45,7 +45,7 @@ def _measure(rounds: int) -> dict[str, list[float]]:
 
     flow(1)
     # Its processes are told of the home by being started now.
-    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]  # Dask has no types
         address = cluster.scheduler_address
         flow(2, address)
         ways = {

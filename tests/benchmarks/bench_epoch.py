@@ -16,8 +16,11 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
 
@@ -64,27 +67,33 @@ def main() -> None:
 
 def _put_a_sleep_in_place_of_the_card() -> None:
     from kits_core.network import training
+    from kits_core.network.loader import Loader, TrainingCase
+    from kits_core.network.steps import Steps
+    from kits_core.network.validation import Validator
     from tasks import watch
 
-    def load(cases, *others):  # type: ignore[no-untyped-def]
-        return training_loader([cases[i % len(cases)] for i in range(_STEPS * 8)], *others)
+    def load(cases: Sequence[TrainingCase], *others: Any) -> Loader:
+        return Loader([cases[i % len(cases)] for i in range(_STEPS * 8)], *others)
 
     def step(*_: object) -> list[float]:
         time.sleep(_CARD_STEP_S)
         return [1.0]
 
-    def slow(call):  # type: ignore[no-untyped-def]
-        def slowly(*words, **named):  # type: ignore[no-untyped-def]
+    def slow(call: Callable[..., object]) -> Callable[..., object]:
+        def slowly(*words: object, **named: object) -> object:
             time.sleep(2)
             return call(*words, **named)
 
         return slowly
 
-    training_loader, training.Loader = training.Loader, load  # type: ignore[misc, assignment]
-    training.augmented = lambda *_: (None, None)
-    training.Steps.step = step  # type: ignore[method-assign, assignment]
     scores = {"kidney_dice": 0.5, "tumor_dice": 0.5, "score": 0.5}
-    training.Validator.scores = lambda *_: scores  # type: ignore[method-assign]
+    for place, name, stands_in in (
+        (training, "Loader", load),
+        (training, "augmented", lambda *_: (None, None)),
+        (Steps, "step", step),
+        (Validator, "scores", lambda *_: scores),
+    ):
+        setattr(place, name, stands_in)
     for name in ("create_progress_artifact", "update_progress_artifact", "create_markdown_artifact", "check_cancelled"):
         setattr(watch, name, slow(getattr(watch, name)))
 
@@ -110,12 +119,12 @@ def _train(root: Path, cases: int, shape: int, settings: dict[str, int]) -> list
     ends: list[tuple[float, float]] = []
     told = TrainingWatcher.epoch
 
-    def epoch(self, number, values):  # type: ignore[no-untyped-def]
+    def epoch(self: TrainingWatcher, number: int, values: Mapping[str, float]) -> None:
         ends.append((time.perf_counter(), values["step_seconds"]))
         told(self, number, values)
 
-    TrainingWatcher.epoch = epoch  # type: ignore[method-assign]
-    train(TrainParameters(recipe=recipe, config=TrainingConfig.model_validate(settings)))
+    with patch.object(TrainingWatcher, "epoch", epoch):
+        train(TrainParameters(recipe=recipe, config=TrainingConfig.model_validate(settings)))
     rows = []
     for number, ((before, _), (after, steps)) in enumerate(pairwise(ends), start=2):
         seconds = after - before

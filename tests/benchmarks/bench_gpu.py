@@ -24,12 +24,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:  # Keras's backend is chosen before this is loaded
+    from kits_core.network.loader import TrainingCase
 
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[2]))
@@ -58,7 +63,7 @@ def paint_pair(folder: Path, number: int) -> None:
     write_volume(image_path, Volume(turned[1].astype(np.int16), np.diag([*_SPACING_MM, 1.0])))
 
 
-def cases_in(folder: Path, first: int, count: int) -> list:
+def cases_in(folder: Path, first: int, count: int) -> "list[TrainingCase]":
     """`TrainingCase`s of painted pairs."""
     from kits_core.network.loader import TrainingCase
 
@@ -112,7 +117,7 @@ def measure_step(folder: Path, precision: str) -> dict[str, float]:
     return found
 
 
-def _each(work: object, wait: object) -> float:
+def _each(work: Callable[[], Any], wait: Callable[[Any], object]) -> float:
     """Seconds of one of many calls that follow each other, the median of three rounds."""
     wait(work())
     rounds = []
@@ -168,17 +173,27 @@ def measure_epochs(folder: Path, epochs: int, limit_s: float) -> dict[str, float
     from kits_core.network.training import train
     from kits_core.recipe import Recipe
 
-    values: list[dict[str, float]] = []
+    told: list[dict[str, float]] = []
 
-    class Watcher:
+    class Told:
         def note(self, text: str) -> None:
             print(text, flush=True)
 
-        resumed = budget = step = validated = lambda self, *_: None
+        def resumed(self, history: object) -> None:
+            pass
 
-        def epoch(self, epoch: int, told: dict[str, float]) -> None:
-            values.append(dict(told))
-            print(f"epoch {epoch}: " + ", ".join(f"{k} {v:.4g}" for k, v in told.items()), flush=True)
+        def budget(self, budget: object) -> None:
+            pass
+
+        def step(self, step: int, steps: int, loss: float) -> None:
+            pass
+
+        def validated(self, cases: int, of: int) -> None:
+            pass
+
+        def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+            told.append(dict(values))
+            print(f"epoch {epoch}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()), flush=True)
             if time.perf_counter() - start > limit_s:
                 raise _EnoughError
 
@@ -192,19 +207,19 @@ def measure_epochs(folder: Path, epochs: int, limit_s: float) -> dict[str, float
             train_cases=cases_in(folder, 0, TRAIN),
             validation_cases=cases_in(folder, TRAIN, VALIDATION),
             folder=Path(name) / "run",
-            watcher=Watcher(),
+            watcher=Told(),
         )
     seconds = time.perf_counter() - start
     busy.terminate()
     shares = [int(line) for line in busy.communicate()[0].split()]
-    later, best = values[1:] or values, max(values, key=lambda told: told["score"])
+    later, best = told[1:] or told, max(told, key=lambda values: values["score"])
     return {
-        "epochs": len(values),
+        "epochs": len(told),
         "seconds": seconds,
-        "first epoch, s": values[0]["seconds"],
+        "first epoch, s": told[0]["seconds"],
         "an epoch, s": statistics.median(v["seconds"] for v in later),
         "its steps, s": statistics.median(v["step_seconds"] for v in later),
-        "outside of epochs, s": seconds - sum(v["seconds"] for v in values),
+        "outside of epochs, s": seconds - sum(v["seconds"] for v in told),
         "card busy, %": float(np.mean(shares[len(shares) // 5 :] or [0])),
         "kidney Dice": best["kidney_dice"],
         "tumour Dice": best["tumor_dice"],
@@ -256,14 +271,14 @@ def main() -> None:
     with ProcessPoolExecutor() as pool:
         list(pool.map(paint_pair, [given.painted] * (TRAIN + VALIDATION), range(TRAIN + VALIDATION), chunksize=4))
     print(f"{TRAIN + VALIDATION} painted cases: {time.perf_counter() - start:.0f} s", flush=True)
+    runs: dict[str, list[tuple[str, ...]]] = {
+        "step": [("step", str(given.painted), each) for each in given.precisions],
+        "torch": [("torch", each) for each in given.precisions],
+        "none": [],
+        "epochs": [("epochs", str(given.painted), str(given.epochs), str(given.seconds))],
+    }
     for part in given.parts:
-        runs = {
-            "step": [("step", str(given.painted), each) for each in given.precisions],
-            "torch": [("torch", each) for each in given.precisions],
-            "none": [],
-            "epochs": [("epochs", str(given.painted), str(given.epochs), str(given.seconds))],
-        }[part]
-        for words in runs:
+        for words in runs[part]:
             start = time.perf_counter()
             found = _in_a_process(*words)
             print(f"== {' '.join(words)} ({time.perf_counter() - start:.0f} s in all)", flush=True)

@@ -176,8 +176,8 @@ def main() -> None:
         for _ in range(rounds):
             for layout, folder in folders.items():
                 code = [sys.executable, "-c", _MEASURE, str(folder)]
-                seconds, peak = subprocess.run(code, capture_output=True, text=True, check=True).stdout.split()
-                found[layout].append((float(seconds), float(peak)))
+                words = subprocess.run(code, capture_output=True, text=True, check=True).stdout.split()
+                found[layout].append((float(words[0]), float(words[1])))
     rows: list[dict[str, object]] = []
     base = float(np.median([seconds for seconds, _ in found["kits (.nii.gz)"]]))
     for layout, values in found.items():

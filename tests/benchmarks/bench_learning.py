@@ -207,6 +207,7 @@ def ways_of(given: argparse.Namespace) -> dict[str, tuple[str, str, tuple[str, .
     settings: dict[str, Any] = {name: PRESETS[name] for name in given.presets}
     if given.config is not None:
         settings[given.config] = json.loads(given.config)
+    ways: dict[str, tuple[str, str, tuple[str, ...]]]
     ways = {name: (sys.executable, _OURS, (json.dumps(one),)) for name, one in settings.items()}
     if given.others:
         ways["segmentation-models-3D"] = (given.others, _SEGMENTATION_MODELS, ())
@@ -259,9 +260,8 @@ def main() -> None:
 def _row(way: str, values: np.ndarray) -> dict[str, object]:
     mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1 if len(values) > 1 else 0)
     heads = ("kidney", "tumour", "kidney, new cases", "tumour, new cases")
-    return {"way": way} | {
-        head: f"{one:.3f} ({other:.3f})" for head, one, other in zip(heads, mean, spread, strict=True)
-    }
+    shown = {head: f"{one:.3f} ({other:.3f})" for head, one, other in zip(heads, mean, spread, strict=True)}
+    return {"way": way, **shown}
 
 
 if __name__ == "__main__":

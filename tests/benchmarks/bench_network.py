@@ -40,12 +40,21 @@ shape, steps, xla = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 """
 
 _OURS = """
+from kits_core.network.backend import ops
 from kits_core.network.config import TrainingConfig
+from kits_core.network.steps import steps_of
 from kits_core.network.training import build_model
 from kits_core.recipe import Recipe
-model = build_model(TrainingConfig(), Recipe(shape=shape))
+config = TrainingConfig(batch_size=1)
+model = build_model(config, Recipe(shape=shape))
+ours = steps_of(model, config)
 x, y = data(shape)
-tell(each(lambda: model.train_on_batch(x, y), steps + 1), model.predict_on_batch, x, steps)
+def step():
+    return float(ours.step(ops.convert_to_tensor(x), ops.convert_to_tensor(y))[0])
+ours.begin()
+ends = each(step, steps + 1)
+ours.end()
+tell(ends, model.predict_on_batch, x, steps)
 """
 
 _THEIRS = """

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 STEPS = 3
 
 
-def measure(shape, filters, batch_size, threads):
+def measure(shape: int, filters: int, batch_size: int, threads: int) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds a step by kind of operation, `(training, prediction)`; for a process of its own."""
     import tensorflow as tf
 
@@ -43,7 +44,7 @@ def measure(shape, filters, batch_size, threads):
     return _profiled(lambda: steps.step(images, labels)), _profiled(lambda: model.predict_on_batch(images))
 
 
-def _profiled(call):
+def _profiled(call: Callable[[], object]) -> dict[str, float]:
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -58,7 +59,7 @@ def _profiled(call):
         (path,) = Path(folder).rglob("*.xplane.pb")
         space = xplane_pb2.XSpace()
         space.ParseFromString(path.read_bytes())
-    seconds = defaultdict(float)
+    seconds: dict[str, float] = defaultdict(float)
     for plane in space.planes:
         for event in (event for line in plane.lines for event in line.events):
             if kind := plane.event_metadata[event.metadata_id].display_name:
@@ -66,7 +67,8 @@ def _profiled(call):
     return seconds
 
 
-def main():
+def main() -> None:
+    """Print a table of operations for a training step, and one for a prediction."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--shape", type=int, default=64)
     parser.add_argument("--filters", type=int, default=64)
@@ -76,7 +78,7 @@ def main():
     if asked.threads:
         print(json.dumps(measure(asked.shape, asked.filters, asked.batch_size, asked.threads)))
         return
-    cores = os.cpu_count()
+    cores = os.cpu_count() or 1
     found = {}
     for threads in (1, cores):
         command = [sys.executable, __file__, *sys.argv[1:], "--threads", str(threads)]
@@ -89,7 +91,7 @@ def main():
         print(f"\n{what}, {asked.shape}³, {asked.filters} filters, batch of {asked.batch_size}: operations of "
               f"{sum(one.values()):.2f} s on one thread, {total:.2f} s on {cores}")  # fmt: skip
         print(f"{'operation':<38}{'1 thread':>10}{f'{cores} threads':>12}{'share':>8}{'faster':>8}")
-        for kind in sorted(many, key=many.get, reverse=True)[:14]:
+        for kind in sorted(many, key=many.__getitem__, reverse=True)[:14]:
             alone = one.get(kind, 0.0)
             print(f"{kind:<38}{alone:>9.3f}s{many[kind]:>11.3f}s{many[kind] / total:>8.1%}{alone / many[kind]:>7.2f}x")
 

@@ -13,7 +13,9 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from common import ROUNDS, compare, in_turn, serving, show, write_dataset
 
@@ -29,7 +31,8 @@ def plain(address: str, folder: Path) -> float:
     from kits_core.report.fingerprint import distributions, outliers
     from kits_core.source.clinical import read_clinical
     from kits_core.source.convert import convert_image, convert_segmentation
-    from kits_core.source.growing import read_on_arrival
+    from kits_core.source.growing import Growing, read_on_arrival
+    from kits_core.source.location import Location
     from kits_core.source.opening import open_source
     from kits_core.source.transfer import Transfer, TransferPolicy
     from kits_core.source.verify import check_hounsfield, check_pair
@@ -39,10 +42,13 @@ def plain(address: str, folder: Path) -> float:
     with Transfer(policy) as transfer, ThreadPoolExecutor(2 * _WORKERS) as pool:
         source = open_source(address, transfer=transfer)
 
+        def arrive(location: Location, archive: Path, growing: Growing) -> object:
+            return transfer.fetch(location, archive, growing=growing)
+
         def bring_in(case: str) -> dict[str, object]:
             located = source.locate(case)
             archives = folder / case
-            found = []
+            found: list[Any] = []
             for location, name, convert in (
                 (located.segmentation, "segmentation", convert_segmentation),
                 (located.image, "imaging", convert_image),
@@ -52,8 +58,8 @@ def plain(address: str, folder: Path) -> float:
                 archive = archives / f"{name}.nii.gz"
                 _, converted = read_on_arrival(
                     archive,
-                    lambda growing, at=location, to=archive: transfer.fetch(at, to, growing=growing),
-                    lambda growing, to=archives / f"{name}.nii", convert=convert: convert(growing, to),
+                    partial(arrive, location, archive),
+                    partial(convert, target=archives / f"{name}.nii"),
                 )
                 assert converted is not None
                 found.append(converted)

@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -41,8 +42,8 @@ def main() -> None:
             return np.asarray(nib.load(path).dataobj).copy()  # a copy: a memory map alone has read nothing
 
         for title, packed, plain in (
-            ("64³ patch", [seconds(lambda c=c: patch(archive, c)) for c in corners],
-             [seconds(lambda c=c: patch(converted, c)) for c in corners]),
+            ("64³ patch", [seconds(partial(patch, archive, c)) for c in corners],
+             [seconds(partial(patch, converted, c)) for c in corners]),
             ("whole volume", [seconds(lambda: whole(archive)) for _ in corners],
              [seconds(lambda: whole(converted)) for _ in corners]),
         ):  # fmt: skip

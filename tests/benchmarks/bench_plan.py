@@ -101,7 +101,8 @@ def main() -> None:
             root, case = Path(name), nearest(slices)
             paint_masks(MASKS, root / "in", [case], seed=1)
             (root / "out").mkdir()
-            found, peaks = {}, []
+            found: dict[str, float] = {}
+            peaks: list[float] = []
             for code in (_SEGMENT, _PLAN):
                 words = [sys.executable, "-c", code + _PEAK, str(root / "in" / case), str(root / "out")]
                 words += ["64" if given.quick else "128", "flips" if given.flips else "once"]

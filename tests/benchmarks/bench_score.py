@@ -104,7 +104,8 @@ def parity(folders: Sequence[Path], pairs: int) -> None:
         for name, prediction in spoilt(reference, seed):
             if done == pairs:
                 break
-            ours = {(s.region, s.metric): s.value for s in score_case(prediction, reference, spacing)}
+            scores = score_case(prediction, reference, spacing)
+            ours = {(s.region, s.metric): s.value for s in scores if s.value is not None}
             for (region, metric), value in official(prediction, reference, spacing).items():
                 title = "Dice" if metric == "dice" else "surface Dice"
                 largest[title] = max(largest[title], abs(ours[region, metric] - value))

@@ -8,6 +8,7 @@ there the convolutions' own scratch space comes on top.
 
 import argparse
 import os
+from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -21,26 +22,16 @@ def memory(shape: int, micro_batch: int, policy: str) -> dict[str, float]:
     import numpy as np
 
     from kits_core.network.config import TrainingConfig
+    from kits_core.network.steps import steps_of
     from kits_core.network.training import build_model
     from kits_core.recipe import Recipe
 
-    model = build_model(TrainingConfig(micro_batch=micro_batch), Recipe(shape=shape), policy)
-    model.optimizer.build(model.trainable_variables)
-    x = jax.ShapeDtypeStruct((micro_batch, shape, shape, shape, 1), np.float32)
-    y = jax.ShapeDtypeStruct((micro_batch, shape, shape, shape, 1), np.uint8)
-
-    def loss_of(trainable, fixed, x, y):  # type: ignore[no-untyped-def]
-        found, fixed = model.stateless_call(trainable, fixed, x, training=True)
-        return model.compute_loss(x, y, found), fixed
-
-    def step(trainable, fixed, moments, x, y):  # type: ignore[no-untyped-def]
-        (loss, fixed), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, fixed, x, y)
-        trainable, moments = model.optimizer.stateless_apply(moments, gradients, trainable)
-        return loss, trainable, fixed, moments
-
-    state = [[v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)]
-    moments = [v.value for v in model.optimizer.variables]
-    compiled = jax.jit(step, donate_argnums=(0, 1, 2)).lower(*state, moments, x, y).compile()
+    config = TrainingConfig(micro_batch=micro_batch)
+    steps: Any = steps_of(build_model(config, Recipe(shape=shape), policy), config)
+    steps.begin()
+    x = jax.ShapeDtypeStruct((micro_batch, shape, shape, shape, 1), np.float32)  # type: ignore[no-untyped-call]  # JAX has no types for it
+    y = jax.ShapeDtypeStruct((micro_batch, shape, shape, shape, 1), np.uint8)  # type: ignore[no-untyped-call]  # as above
+    compiled = steps._one.lower(steps._state, x, y).compile()
     account = compiled.memory_analysis()
     found = {"weights and moments, GB": account.argument_size_in_bytes, "temporaries, GB": account.temp_size_in_bytes}
     return {name: size / 1e9 for name, size in found.items()}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -33,12 +34,12 @@ BACKEND = "kits_core.network.backend"
 VERBS = ("--help", "prepare --shape 48", "ingest --source {source}", "prepare --shape 32", "split")
 
 
-def _children_s():
+def _children_s() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def _server_s(home):
+def _server_s(home: Path) -> float:
     note = read_note(prefect_home(home) / "server.json")
     try:
         times = psutil.Process(note.pid).cpu_times() if note else None
@@ -47,14 +48,15 @@ def _server_s(home):
     return times.user + times.system if times else 0.0
 
 
-def _measure(words, home, environment):
+def _measure(words: Sequence[str], home: Path, environment: Mapping[str, str]) -> tuple[float, float, float]:
     server, own, start = _server_s(home), _children_s(), time.perf_counter()
     subprocess.run([*KITS, *words], env=environment, capture_output=True, check=False)
     wall_s = time.perf_counter() - start
     return _children_s() - own, _server_s(home) - server, wall_s
 
 
-def main():
+def main() -> None:
+    """Print a line a call."""
     with tempfile.TemporaryDirectory() as name:
         folder, home = Path(name), Path(name) / "home"
         write_phantoms(folder / "source", 6, 3, shape=(24, 64, 64), spacing_mm=(8.0, 5.0, 5.0))
@@ -76,7 +78,7 @@ def main():
     print(f"that is {loading[BACKEND] / loading['keras']:.2f} times")
 
 
-def _loading_s(module):
+def _loading_s(module: str) -> float:
     """CPU seconds until a module is there, under TensorFlow."""
     code = f"import time, {module}; print(time.process_time())"
     environment = os.environ | {"KERAS_BACKEND": "tensorflow"}

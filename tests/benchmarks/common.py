@@ -119,7 +119,7 @@ def medians(found: dict[str, list[float]]) -> dict[str, float]:
     return {way: statistics.median(values) for way, values in found.items()}
 
 
-def show(title: str, rows: Sequence[dict[str, object]]) -> None:
+def show(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     """A table for people, and the same as a line of JSON."""
     table = Table(title=title, title_justify="left")
     for name in rows[0]:

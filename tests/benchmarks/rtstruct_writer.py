@@ -1,12 +1,16 @@
 """Writes RTSTRUCTs by pydicom."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 
-def rtstruct(first, contours):
+def rtstruct(first: Dataset, contours: Mapping[str, Iterable[tuple[str, NDArray[Any] | Sequence[Any]]]]) -> Dataset:
     """A data set of `{name: [(type, points in LPS mm), …]}` that refers to a slice's series."""
     data = Dataset()
     data.file_meta = FileMetaDataset()

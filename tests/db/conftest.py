@@ -1,6 +1,7 @@
 """A catalog on each database: SQLite in a folder, PostgreSQL in a cluster that lives as long as the tests."""
 
 import shutil
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
@@ -167,13 +168,17 @@ def _make_small(settings):
 
 def _predict_scans(session, model):
     """One scan that was planned, and one that was refused."""
-    common = {"models": [model], "locator": None, "flow_run_id": "flow-6", "kind": "dicom", "flips": False}
-    scans = [
-        prediction.start_prediction(
-            session, f"key-{name}", **common, scan=name, source=f"/in/{name}", series_uid="1.2", folder=f"/out/{name}"
-        )
-        for name in ("good", "bad")
-    ]
+    start = partial(
+        prediction.start_prediction,
+        session,
+        models=[model],
+        locator=None,
+        flow_run_id="flow-6",
+        kind="dicom",
+        flips=False,
+        series_uid="1.2",
+    )
+    scans = [start(f"key-{name}", scan=name, source=f"/in/{name}", folder=f"/out/{name}") for name in ("good", "bad")]
     prediction.record_plan(session, scans[0].id, SMALL_PLAN, {"sha256": "scan", "flags": [{"code": "kidney_cut"}]})
     prediction.end_prediction(session, scans[1].id, "no kidney")
 

@@ -19,7 +19,8 @@ def _begin(settings, small):
 
 def _status(settings):
     with catalog_session(settings) as session:
-        rows = [session.scalars(select(TrainingRun)).one(), session.scalars(select(Evaluation)).first()]
+        run, evaluation = session.scalars(select(TrainingRun)).one(), session.scalars(select(Evaluation)).first()
+        rows: list[TrainingRun | Evaluation] = [run, evaluation]
         return [(row.status.value, row.ended_at is not None) for row in rows]
 
 
@@ -45,7 +46,12 @@ def test_rows_that_nobody_is_at_are_ended_once(settings, small, cancelled):
     hold(flow_run_file(settings, "train")).close()
     hold(turn_file(settings, f"evaluation-{small.evaluation}")).close()
     asked = []
-    ended = end_dead_rows(settings, lambda run: asked.append(run) or cancelled)
+
+    def was_cancelled(run):
+        asked.append(run)
+        return cancelled
+
+    ended = end_dead_rows(settings, was_cancelled)
     assert ended == [f"run {small.run}", f"evaluation {small.evaluation}"]
     assert asked == ["train", "evaluate"]
     assert _status(settings) == [("cancelled" if cancelled else "crashed", True)] * 2

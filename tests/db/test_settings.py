@@ -107,7 +107,7 @@ def test_a_path_comes_back_from_the_catalog_even_in_a_moved_home(tmp_path):
 
 def test_settings_cannot_be_changed(tmp_path):
     with pytest.raises(ValidationError, match="frozen"):
-        Settings(home=tmp_path).home = tmp_path
+        Settings(home=tmp_path).home = tmp_path  # type: ignore[misc]  # mypy refuses it too
 
 
 def test_a_home_that_was_open_is_closed_and_that_is_said(monkeypatch, tmp_path, caplog):

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -195,7 +196,6 @@ def test_settings_of_an_older_release_are_found_again_under_the_same_rows(old):
         found = ensure_recipe(session, recipe.hash, recipe.to_stored(), None)
         assert (found.id, found.read()) == (1, recipe)
         assert session.get_one(models.Recipe, 2).hash == "0123456789abcdef"
-        asked = {"recipe_id": 1, "split_id": 1, "prepared": [], "flow_run_id": None}
         for number, seed in ((1, 23), (2, 24)):
             config = config.model_copy(update={"seed": seed})
             run = session.get_one(models.TrainingRun, number)
@@ -203,7 +203,8 @@ def test_settings_of_an_older_release_are_found_again_under_the_same_rows(old):
         run = session.get_one(models.TrainingRun, 2)
         run.data_hash = data_hash([])
         session.flush()
-        assert find_or_open_run(session, config=config.to_stored(), config_hash=config.hash, **asked).id == 2
+        asked = partial(find_or_open_run, session, recipe_id=1, split_id=1, prepared=[], flow_run_id=None)
+        assert asked(config=config.to_stored(), config_hash=config.hash).id == 2
 
 
 def test_of_two_rows_with_the_same_settings_the_newest_gets_the_name(old):

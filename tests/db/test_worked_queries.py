@@ -4,12 +4,13 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from db.engine import catalog_session
-from db.models import Case, FileKind, PreparedCase, Problem, RunStatus, SplitMember, Subset, TrainingRun
+from db.models import Case, CaseStatus, FileKind, PreparedCase, Problem, RunStatus, SplitMember, Subset, TrainingRun
 from db.models.base import now
 from db.queries import evaluation, ingest, training
 from db.read_only import run_query
@@ -31,7 +32,7 @@ def asked(settings, small):
         ingest.merge_clinical(session, site, [_record(0, "P-1", "1a", None), _record(1, "P-1", "1b", "2")])
         ingest.merge_clinical(session, site, [_record(2, "P-2", "3", "4", malignant=False)])
         late = ingest.ensure_case(session, site, "case_00004", phase="arterial")
-        late.status = "ingested"
+        late.status = CaseStatus.INGESTED
         _prepared(session, small)
         _runs(session, small)
         _problems(session, small)
@@ -123,7 +124,7 @@ def _of_regions(dice):
     return scores + [Score("tumor", metric, value, status, 0.1) for metric, value in others.items()]
 
 
-ANSWERS = {
+ANSWERS: dict[str, list[tuple[Any, ...]]] = {
     "Which cases failed in the last 24": [("site", "case_00003", "ingest", 1, "the scan is cut off")],
     "Which cases fail again and again": [("site", "case_00003", "ingest", 2, 3, ANY)],
     "How long do problems hold": [("ingest", 2, 1, 1.0), ("prepare", 1, 0, 3.0)],

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import text
@@ -30,7 +31,7 @@ def probed(monkeypatch):
     def say(status=0, stderr="", lines=(), **changed):
         out = "\n".join([*lines, json.dumps(PROBED | changed)])
         done = subprocess.CompletedProcess([], status, out, stderr)
-        monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: done)
+        monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
 
     return say
 
@@ -101,8 +102,8 @@ def test_a_driver_that_does_not_answer_is_a_problem_and_no_card(monkeypatch):
     def hang(*_, **__):
         raise subprocess.TimeoutExpired("nvidia-smi", 30)
 
-    monkeypatch.setattr(doctor.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
-    monkeypatch.setattr(doctor.subprocess, "run", hang)
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(subprocess, "run", hang)
     found = Findings()
     assert doctor._graphics_cards(found) == []
     assert "expected a list of graphics cards, got: Command 'nvidia-smi' timed out" in found.problems[0]
@@ -142,8 +143,8 @@ def test_a_server_and_a_database_that_do_not_answer_are_named_without_their_secr
 def test_little_room_and_two_tensorflows_are_problems(home, monkeypatch, probed):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10e9, used=9.9e9, free=0.1e9))
     monkeypatch.setattr(doctor, "version", lambda _: "1.0")
-    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=1e9, total=8e9))
-    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1e9, total=8e9))
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     probed()
     found = examine(Settings())
     for told in ("0.1 GB are free", "both tensorflow and tensorflow-cpu", "1.0 GB of memory are free"):

@@ -13,12 +13,14 @@ from playwright.sync_api import expect
 from prefect import flow
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from deployments.gate import Gate, own_origins
 from deployments.home_note import auth_string
 from deployments.pages import Pages
 from deployments.password import login_link
 
+_PREFECT = Subprotocol("prefect")
 OPEN = {("GET", "/health"), ("GET", "/ready")}
 """What says nothing but that the server is there."""
 
@@ -109,13 +111,13 @@ def test_a_socket_needs_the_password_and_is_none_for_pages_of_others(prefect_api
     with pytest.raises((InvalidStatus, ConnectionClosed)), connect(address, proxy=None) as socket:
         socket.recv(timeout=20)
     for token in (None, "kits:wrong"):
-        with connect(address, subprotocols=["prefect"], proxy=None) as socket:
+        with connect(address, subprotocols=[_PREFECT], proxy=None) as socket:
             socket.send(json.dumps({"type": "auth", "token": token}))
             with pytest.raises(ConnectionClosed):
                 socket.recv(timeout=20)
     with pytest.raises(InvalidStatus, match="403"):
-        connect(address, subprotocols=["prefect"], origin="http://127.0.0.1:9", proxy=None)
-    with connect(address, subprotocols=["prefect"], proxy=None) as socket:
+        connect(address, subprotocols=[_PREFECT], origin=Origin("http://127.0.0.1:9"), proxy=None)
+    with connect(address, subprotocols=[_PREFECT], proxy=None) as socket:
         socket.send(json.dumps({"type": "auth", "token": password}))
         assert json.loads(socket.recv(timeout=20)) == {"type": "auth_success"}
 

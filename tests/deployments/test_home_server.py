@@ -125,6 +125,7 @@ def test_only_who_is_alone_looks_for_what_was_left_and_others_wait_for_it(place)
     order = []
 
     def tidy(_):
+        thread.start()
         order.append("tidies")
         time.sleep(1)
         order.append("is done")
@@ -134,7 +135,7 @@ def test_only_who_is_alone_looks_for_what_was_left_and_others_wait_for_it(place)
             order.append("second begins")
 
     thread = threading.Thread(target=second)
-    with home_server(place, 0, alone=lambda url: (thread.start(), tidy(url))):
+    with home_server(place, 0, alone=tidy):
         thread.join(30)
     assert order == ["tidies", "is done", "second begins"]
 

@@ -6,6 +6,7 @@ commands that begin so. Several may stand one below the other.
 
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,25 +32,25 @@ class Block:
     skipped: dict[str, str] = field(default_factory=dict)
 
     @property
-    def commands(self):
+    def commands(self) -> list[str]:
         """What is typed into a shell, a command a line; comments and shown output are left out."""
         prompts = [line[2:] for line in self.text.splitlines() if line.startswith("$ ")]
         lines = [line.partition("  #")[0].strip() for line in prompts or self.text.splitlines()]
         return [line for line in lines if line and not line.startswith("#")]
 
     @property
-    def shown(self):
+    def shown(self) -> str:
         """The first line of the output that the page shows, without its spaces; "" where it shows none."""
         if not self.text.startswith("$ "):
             return ""
         output = [line for line in self.text.splitlines() if line.strip() and not line.startswith("$ ")]
         return " ".join(output[0].split()) if output else ""
 
-    def runs(self, command):
+    def runs(self, command: str) -> bool:
         return not any(command.startswith(start) for start in self.skipped)
 
 
-def blocks_of(path):
+def blocks_of(path: Path | str) -> list[Block]:
     """The blocks of a Markdown file that are code: of a shell, or Python."""
     page = Path(path).read_text(encoding="utf-8")
     found = []
@@ -65,7 +66,7 @@ def blocks_of(path):
     return [block for block in found if block.language in {"sh", "python"}]
 
 
-def verbs_in(command):
+def verbs_in(command: str) -> Iterator[tuple[dict[str, str], list[str]]]:
     """The words of each call of kits in a line of a shell, with what is set before it."""
     for part in re.split(r"&&|;(?=\s)|\|", command):
         try:

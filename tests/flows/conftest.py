@@ -32,7 +32,6 @@ from kits_core.source.transfer import TransferPolicy
 from tasks import source
 
 PAINTED_RECIPE = Recipe(shape=32)
-SMALL = {"shape": (24, 64, 64), "spacing_mm": (8.0, 5.0, 5.0)}
 _PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 
 
@@ -61,7 +60,7 @@ def _pixel(*facts, **_named):
 def phantoms(tmp_path_factory):
     """Eight small phantom patients in the official layout."""
     root = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(root, 8, 3, **SMALL)
+    write_phantoms(root, 8, 3, shape=(24, 64, 64), spacing_mm=(8.0, 5.0, 5.0))
     return root
 
 

@@ -136,8 +136,10 @@ def test_undone_the_next_ingestion_brings_the_sources_own_back(source, hand, tmp
     assert "expected a corrected reference, got none" in kits("correct", "case_00000", "--undo", status=1)
     with reading() as session:
         case = find_case(session, None, "case_00000")
-        located = CaseLocations("case_00000", *(Location(str(reference.with_name(f"{n}.nii.gz"))) for n in _FILES))
-        image, segmentation = _files(located, case, corrections_of("phantoms", ["case_00000"]))
+        places = [Location(str(reference.with_name(f"{n}.nii.gz"))) for n in _FILES]
+        image, segmentation = _files(
+            CaseLocations("case_00000", places[0], places[1]), case, corrections_of("phantoms", ["case_00000"])
+        )
     assert image.known is not None
     assert segmentation.known is None  # of the corrected mask, which the source never had
     again = _ingest(source)

@@ -17,7 +17,7 @@ from kits_core.errors import KitsError
 from kits_core.recipe import Recipe
 
 distributed = pytest.importorskip("distributed")
-pytest.importorskip("prefect_dask")
+prefect_dask = pytest.importorskip("prefect_dask")
 
 pytestmark = [
     pytest.mark.usefixtures("prefect_api", "home"),
@@ -91,6 +91,7 @@ def test_others_on_this_machine_cannot_use_the_cluster_of_a_flow(home, monkeypat
     monkeypatch.setenv("KITS_DASK", "local")
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     with task_runner() as runner:
+        assert isinstance(runner, prefect_dask.DaskTaskRunner)
         address = runner.client.scheduler.address
         assert address.startswith("tls://127.0.0.1:")
         for scheme in ("tls", "tcp"):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from prefect.logging.handlers import APILogWorker
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from db.settings import Settings
 from kits_core.labels import Label
@@ -58,7 +59,7 @@ def series(scan, write_series, tmp_path):
         data = dcmread(file)
         for keyword, value in PATIENT.items():
             setattr(data, keyword, value)
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"{ROOT}.3.{number}"
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = UID(f"{ROOT}.3.{number}")
         data.FrameOfReferenceUID = f"{ROOT}.4"
         data.save_as(folder / f"Quirina_{number:03d}.dcm")
         file.unlink()

@@ -1,17 +1,23 @@
 import threading
 import time
+from typing import Any
 
 import pytest
 from prefect import flow, task
 
-from flows.fan_out import fan_out, task_runner
+from flows.fan_out import Outcome, fan_out, task_runner
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
 
 @flow(task_runner=task_runner())
-def _flow(items, submit, workers):
+def _flow(items, submit, workers) -> list[Outcome[Any]]:
     return fan_out("test", items, submit, workers=workers)
+
+
+def _chain(item, first, second):
+    one = first.submit(item)
+    return [one, second.submit(item, wait_for=[one])]
 
 
 def test_at_most_so_many_items_at_once_and_outcomes_in_order():
@@ -45,7 +51,7 @@ def test_a_failed_item_stops_no_other_and_a_broken_chain_is_told_by_its_first_er
     def second(item):
         ran.append(item)
 
-    outcomes = _flow([0, 1, 2], lambda item: [one := first.submit(item), second.submit(item, wait_for=[one])], 2)
+    outcomes = _flow([0, 1, 2], lambda item: _chain(item, first, second), 2)
     assert [str(outcome.error) for outcome in outcomes] == ["None", "no good", "None"]
     assert sorted(ran) == [0, 2]
 
@@ -61,9 +67,15 @@ def test_the_next_item_starts_while_the_second_task_of_one_still_runs():
         with lock:
             running[name] -= 1
 
-    first = task(lambda _item: busy("first", 0.01), name="first")
-    second = task(lambda _item: busy("second", 0.3), name="second")
-    _flow(list(range(8)), lambda item: [one := first.submit(item), second.submit(item, wait_for=[one])], 2)
+    @task
+    def first(_item):
+        busy("first", 0.01)
+
+    @task
+    def second(_item):
+        busy("second", 0.3)
+
+    _flow(list(range(8)), lambda item: _chain(item, first, second), 2)
     assert most == {"first": 2, "second": 4}
 
 

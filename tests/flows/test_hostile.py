@@ -33,12 +33,17 @@ def chromium():
     if program is None:
         pytest.skip("no Chromium on this machine")
     met = []
+
+    def dismiss(dialog):
+        met.append("dialog")
+        dialog.dismiss()
+
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
         browser = playwright.chromium.launch(executable_path=program, args=flags)
         page = browser.new_page()
         page.on("request", lambda request: met.append(request.url))
-        page.on("dialog", lambda dialog: (met.append("dialog"), dialog.dismiss()))
+        page.on("dialog", dismiss)
         page.route(re.compile(r"^https?://(?!127\.0\.0\.1)"), lambda route: route.abort())
         yield page
         browser.close()

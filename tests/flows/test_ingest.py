@@ -20,6 +20,7 @@ from kits_core.phantom.server import DatasetServer
 from kits_core.source.download import guard_file
 from kits_core.source.probe import PROBE_BYTES
 from tasks import ingest as ingest_tasks
+from tasks.incoming import incoming_folder
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "home")
 
@@ -106,7 +107,7 @@ def test_a_row_has_the_hash_of_the_archive_that_was_converted(phantoms, rows, mo
     checked = ingest_tasks._check
 
     def another_ingestion_notes_its_own(case, converted, newest):
-        for note in ingest_tasks.incoming_folder(case).glob("*.nii.gz.json"):
+        for note in incoming_folder(case).glob("*.nii.gz.json"):
             note.write_text(json.dumps({**json.loads(note.read_text()), "sha256": "0" * 64}))
         checked(case, converted, newest)
 

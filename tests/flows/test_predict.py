@@ -146,7 +146,7 @@ def test_a_fault_of_ours_is_that_scans_and_says_so(begun, scan, rows, tmp_path, 
 @pytest.mark.usefixtures("begun")
 def test_a_scan_without_a_kidney_is_an_error_that_says_so(painted, scan, rows, tmp_path, monkeypatch):
     def nothing(_self, images):
-        return np.broadcast_to(np.float32([1, 0, 0]), (*images.shape[:4], 3))
+        return np.broadcast_to(np.array([1, 0, 0], np.float32), (*images.shape[:4], 3))
 
     monkeypatch.setattr(painted, "predict_on_batch", nothing)
     with pytest.raises(KitsError, match="case_00000: expected a kidney in the segmentation, got nothing labelled"):

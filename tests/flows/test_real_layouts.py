@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from pydicom import dcmread
 from pydicom.sr.codedict import codes
+from pydicom.uid import UID
 from rtstruct_writer import rtstruct
 from skimage.measure import find_contours
 from sqlalchemy import select
@@ -90,7 +91,7 @@ def _series(painted, root, write_series, number, case):
     first, second = (np.array(one.ImagePositionPatient, float) for one in slices[:2])
     for k, one in enumerate(slices):  # every image of the hospital has a UID of its own
         one.SliceThickness = f"{np.linalg.norm(second - first):.6g}"
-        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}.4.{k + 1}"
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}.4.{k + 1}")
         one.save_as(folder / f"{k:04d}.dcm")
     return slices, labels
 

@@ -81,9 +81,9 @@ def mutant(kind: str, rng: np.random.Generator, folder: Path) -> tuple[Path, str
 
 def _damage_header(block: bytearray, size: int, kind: Any, rng: np.random.Generator) -> str:
     if rng.random() < 0.25:
-        place, value = int(rng.integers(size)), int(rng.integers(256))
-        block[place] = value
-        return f"byte {place} is {value}"
+        place, byte = int(rng.integers(size)), int(rng.integers(256))
+        block[place] = byte
+        return f"byte {place} is {byte}"
     header = kind(bytes(block[:size]), check=False)
     name = str(rng.choice(header.keys()))
     field = header[name]

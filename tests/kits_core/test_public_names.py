@@ -28,7 +28,9 @@ def test_a_name_is_the_one_that_its_module_defines(module, name):
 def test_types_and_places_name_the_same(module):
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     (typed,) = [node for node in tree.body if isinstance(node, ast.If)]
-    imported = {alias.name: one.module for one in typed.body for alias in one.names}
+    lines = [one for one in typed.body if isinstance(one, ast.ImportFrom)]
+    assert lines == typed.body
+    imported = {alias.name: one.module for one in lines for alias in one.names}
     assert imported == module.PLACES
     assert sorted(module.__all__) == sorted(module.PLACES)
     assert set(module.__all__) <= set(dir(module))

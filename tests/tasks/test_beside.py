@@ -1,6 +1,7 @@
 import threading
 import time
 from contextvars import ContextVar
+from functools import partial
 
 import pytest
 
@@ -11,30 +12,43 @@ from tasks.beside import Beside
 WHO = ContextVar("who", default="nobody")
 
 
+def _fail(error):
+    pytest.fail(str(error))
+
+
 def test_jobs_are_done_in_turn_in_the_context_of_whoever_made_it():
     WHO.set("a flow run")
     done = []
-    thread = Beside("test", pytest.fail)
+    thread = Beside("test", _fail)
+
+    def job(number):
+        done.append((number, WHO.get(), threading.current_thread().name))
+
     for number in range(5):
-        thread.put(number, lambda number=number: done.append((number, WHO.get(), threading.current_thread().name)))
+        thread.put(number, partial(job, number))
     thread.close(10)
     assert done == [(number, "a flow run", "test") for number in range(5)]
 
 
 def test_a_newer_job_takes_the_place_of_one_of_its_key_that_has_not_begun():
     begun, go_on, done = threading.Event(), threading.Event(), []
-    thread = Beside("test", pytest.fail)
-    thread.put("first", lambda: begun.set() or go_on.wait(10))
+    thread = Beside("test", _fail)
+
+    def first():
+        begun.set()
+        go_on.wait(10)
+
+    thread.put("first", first)
     begun.wait(10)
     for number in range(100):
-        thread.put("progress", lambda number=number: done.append(number))
+        thread.put("progress", partial(done.append, number))
     go_on.set()
     thread.close(10)
     assert done == [99]
 
 
 def test_what_hangs_holds_nobody_up():
-    thread = Beside("test", pytest.fail)
+    thread = Beside("test", _fail)
     thread.put("hangs", lambda: threading.Event().wait(60))
     start = time.monotonic()
     for number in range(1000):
@@ -65,7 +79,7 @@ def test_where_jobs_are_tried_again_none_is_lost_and_their_order_stays(monkeypat
 
     thread = Beside("test", told.append, retry=True)
     for epoch in (1, 2, 3):
-        thread.put(epoch, lambda epoch=epoch: record(epoch))
+        thread.put(epoch, partial(record, epoch))
     thread.close(10)
     assert done == [1, 2, 3]
     assert len(told) == 1  # said once, however often it is tried

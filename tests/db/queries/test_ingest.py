@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from sqlalchemy import func, select
 
@@ -140,7 +142,7 @@ def test_label_volumes_are_replaced(settings, small):
 
 
 def test_clinical_records_are_replaced_and_strangers_are_left_out(settings, small):
-    records = [
+    records: list[dict[str, Any]] = [
         {"case_id": "case_00001", "sex": "male", "malignant": True, "extra": {"comorbidities": {"copd": False}}},
         {"case_id": "case_00588", "sex": "male", "extra": {}},
     ]

@@ -173,7 +173,7 @@ def test_all_that_rests_on_a_case(settings, small, view_rows):
         return [(row["kind"], row["number"], row["how"]) for row in rows]
 
     with catalog_session(settings) as session:
-        prepared = dict(session.execute(select(PreparedCase.case_id, PreparedCase.id)).all())
+        prepared = dict(session.execute(select(PreparedCase.case_id, PreparedCase.id)).tuples().all())
     common = [("split", small.split, "drawn"), ("training_run", small.run, "read")]
     predictions = [("prediction", number, "by its model") for number in (1, 2)]
     for number, how in ((0, "by its model"), (1, "scored")):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import typer
 from pydantic import ValidationError
+from typer.core import TyperGroup
 
 from db.engine import catalog_session
 from db.queries.ingest import ensure_case, ensure_dataset, record_problem
@@ -55,7 +56,9 @@ def test_the_version_is_the_projects_which_runs_store_too(kits_process):
 def test_every_verb_has_a_help_text_with_an_example():
     from deployments.cli import catalog, data, demo, model  # noqa: F401
 
-    for name, command in typer.main.get_command(app).commands.items():
+    verbs = typer.main.get_command(app)
+    assert isinstance(verbs, TyperGroup)
+    for name, command in verbs.commands.items():
         assert name == "demo" or "Example:" in command.help, name
 
 

@@ -71,7 +71,7 @@ def test_killed_three_times_and_started_again_it_ends_well_and_fetches_no_finish
 
 def _everything_is_whole(home):
     with open_catalog(Settings()).connect() as connection:
-        files = connection.exec_driver_sql("SELECT path, sha256 FROM case_file").all()
+        files = list(connection.exec_driver_sql("SELECT path, sha256 FROM case_file"))
         files += connection.exec_driver_sql("SELECT image_path, image_sha256 FROM prepared_case").all()
         files += connection.exec_driver_sql("SELECT label_path, label_sha256 FROM prepared_case").all()
         files += connection.exec_driver_sql("SELECT path, sha256 FROM model").all()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import BaseModel
 
 from deployments import running
 from deployments.cli import main
@@ -19,7 +20,7 @@ from flows.parameters import (
 from kits_core.network.config import SECTION_OF, TrainingConfig
 from kits_core.recipe import Recipe
 
-MODELS = {
+MODELS: dict[str, tuple[list[type[BaseModel]], set[str]]] = {
     "ingest": ([IngestParameters], {"labels"}),  # by --label and --label-map
     "prepare": ([PrepareParameters, Recipe], {"recipe", "locator"}),
     "split": ([SplitParameters], set()),

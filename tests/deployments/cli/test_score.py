@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -98,7 +100,7 @@ class Deadly(str):
 def test_a_process_that_dies_costs_its_own_pair(references):
     good = [Pair(case.name, case / "segmentation.nii.gz", case / "segmentation.nii.gz")
             for case in sorted(references.glob("case_*"))]  # fmt: skip
-    bad = [replace(good[1], prediction=Deadly("x")), replace(good[2], case=Deadly("case_00002"))]
+    bad = [replace(good[1], prediction=cast("Path", Deadly("x"))), replace(good[2], case=Deadly("case_00002"))]
     done = {pair.case: pair for pair in _score_all([good[0], *bad, good[3]], 2, resample=False)}
     assert done["case_00000"].problem is done["case_00003"].problem is None
     assert {score.status for score in done["case_00001"].scores} == {Status.MISSING}

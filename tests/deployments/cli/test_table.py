@@ -42,9 +42,10 @@ PROBLEMS = [
 
 
 def shown(rows, width, title=None):
-    console = Console(file=io.StringIO(), width=width)
+    file = io.StringIO()
+    console = Console(file=file, width=width)
     console.print(layout(rows, title, width), crop=False)
-    return console.file.getvalue()
+    return file.getvalue()
 
 
 def words_of(rows):
@@ -113,12 +114,13 @@ def test_a_line_stays_free_after_blocks_so_that_the_next_title_stands_apart():
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_what_verbs_print_keeps_to_it(width, monkeypatch):
-    console = Console(file=io.StringIO(), width=width)
+    file = io.StringIO()
+    console = Console(file=file, width=width)
     monkeypatch.setattr(output, "out", console)
     row = {"region": "kidney and mass", "cases": "98", "Dice": "0.907", "95 % interval": "0.881–0.923"}
     row |= {"ceiling": "0.991", "surface Dice": "0.871", "HD95, mm": "12.1", "cases without a distance": "1"}
     output.show_scores([row | {"HD95 with these as the diagonal, mm": "24.5"}], "98 cases")
-    text = console.file.getvalue()
+    text = file.getvalue()
     assert all(len(line) <= width for line in text.splitlines())
     for word in ("interval", "ceiling", "0.881–0.923", "diagonal", "without"):
         assert word in text.replace(":", " ").split()
@@ -127,11 +129,12 @@ def test_what_verbs_print_keeps_to_it(width, monkeypatch):
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_facts_stand_beside_their_names_where_every_word_fits_there(width, monkeypatch):
-    console = Console(file=io.StringIO(), width=width)
+    file = io.StringIO()
+    console = Console(file=file, width=width)
     monkeypatch.setattr(output, "out", console)
     path = "/home/" + 50 * "x"
     output.show_facts({"training step": "0.5 s at the demo's size: 64³, 12 filters, batch of 2", "home": path})
-    text = console.file.getvalue()
+    text = file.getvalue()
     assert path in text
     assert ("home:" in text) == (width == 40)
     assert "12 filters" in " ".join(text.split())

@@ -72,7 +72,8 @@ def test_a_missing_prediction_scores_zero_everywhere():
 
 
 def test_where_in_the_array_and_in_which_memory_order_changes_nothing():
-    wide = [np.pad(labels, ((3, 9), (0, 4), (7, 0))) for labels in (np.minimum(_labels(), 1)[::-1], _labels())]
+    one, two = (np.pad(labels, ((3, 9), (0, 4), (7, 0))) for labels in (np.minimum(_labels(), 1)[::-1], _labels()))
+    turned = np.asfortranarray(one), np.asfortranarray(two)
     plain = score_case(np.minimum(_labels(), 1)[::-1], _labels(), (2.0, 1.0, 1.5))
-    for found in (score_case(*wide, (2.0, 1.0, 1.5)), score_case(*map(np.asfortranarray, wide), (2.0, 1.0, 1.5))):
+    for found in (score_case(one, two, (2.0, 1.0, 1.5)), score_case(*turned, (2.0, 1.0, 1.5))):
         assert [(s.region, s.metric, s.value) for s in found] == [(s.region, s.metric, s.value) for s in plain]

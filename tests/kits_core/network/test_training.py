@@ -90,7 +90,12 @@ def test_adams_variables_are_made_before_the_first_step_which_is_traced_once_the
     model = build_model(CONFIG, RECIPE)
     assert model.optimizer.built
     traced, original = [], Steps._loss_on
-    monkeypatch.setattr(Steps, "_loss_on", lambda *given: traced.append(1) or original(*given))
+
+    def loss_on(*given):
+        traced.append(1)
+        return original(*given)
+
+    monkeypatch.setattr(Steps, "_loss_on", loss_on)
     steps, image = steps_of(model, CONFIG), keras.ops.zeros((2, 32, 32, 32, 1))
     for _ in range(2):
         steps.begin()
@@ -186,9 +191,7 @@ def test_from_a_damaged_state_it_goes_back_to_the_one_before_and_comes_to_the_sa
 
 def test_the_best_of_the_state_before_is_kept_too(prepared, tmp_path, monkeypatch):
     scores = iter([0.5, 0.6, 0.7])
-    monkeypatch.setattr(
-        training.Validator, "scores", lambda *_: {"kidney_dice": 0, "tumor_dice": 0, "score": next(scores)}
-    )
+    monkeypatch.setattr(Validator, "scores", lambda *_: {"kidney_dice": 0, "tumor_dice": 0, "score": next(scores)})
     names = lambda: sorted(path.name for path in tmp_path.glob("best_epoch_*"))  # noqa: E731
     found = {}
     with pytest.raises(Killed):
@@ -307,7 +310,7 @@ def test_a_finished_training_is_not_trained_again(unbroken, prepared):
 
 def test_patience_stops_it_and_the_budget_came_after_three_steps(prepared, tmp_path, monkeypatch):
     same = {"kidney_dice": 0.5, "tumor_dice": 0.5, "score": 0.5}
-    monkeypatch.setattr(training.Validator, "scores", lambda *_: same)
+    monkeypatch.setattr(Validator, "scores", lambda *_: same)
     watcher = _Told()
     model = _train(prepared, tmp_path, CONFIG.model_copy(update={"patience": 1}), watcher)
     assert model.epoch == 1
@@ -330,10 +333,9 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_cases_and_spares_the_las
     before = (tmp_path / "state" / "epoch_00004.keras").read_bytes()
 
     def poisoned(batch, recipe):
-        images, labels = original(batch, recipe)
+        images, labels = augmented(batch, recipe)
         return images * np.nan, labels
 
-    original = training.augmented
     monkeypatch.setattr(training, "augmented", poisoned)
     with pytest.raises(KitsError, match=r"epoch 5, step 1 \(case_\d{5}, case_\d{5}\): expected a finite loss"):
         _train(prepared, tmp_path, CONFIG.model_copy(update={"epochs": 5, "patience": 5}))
@@ -524,10 +526,10 @@ def test_what_is_there_already_needs_no_room(unbroken, prepared, tmp_path, monke
     there = sum(path.stat().st_size for path in tmp_path.rglob("*.keras"))
     needed = 5 * 12 * unbroken[0].parameters - there + disk.RESERVE_BYTES
     usage, more = shutil.disk_usage(tmp_path), CONFIG.model_copy(update={"epochs": CONFIG.epochs + 1})
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
     with pytest.raises(KitsError, match=r"expected room for checkpoints .*make room"):
         _train(prepared, tmp_path, more)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=needed))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed))
     assert _train(prepared, tmp_path, more).score >= unbroken[0].score
 
 

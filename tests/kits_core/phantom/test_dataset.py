@@ -1,6 +1,7 @@
 import gzip
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -14,7 +15,7 @@ from kits_core.phantom.dataset import kits_affine, paint_masks, write_case, writ
 from kits_core.source.clinical import read_clinical
 
 _SHARED = Path(__file__).parents[3].parent / "shared" / "kits23" / "dataset"
-_SMALL = {"shape": (12, 32, 32), "spacing_mm": (14.0, 9.0, 9.0)}
+_write = partial(write_phantoms, shape=(12, 32, 32), spacing_mm=(14.0, 9.0, 9.0))
 
 
 def _bytes(root):
@@ -22,7 +23,7 @@ def _bytes(root):
 
 
 def test_a_folder_in_the_official_layout(tmp_path):
-    names = write_phantoms(tmp_path, 3, seed=23, **_SMALL)
+    names = _write(tmp_path, 3, seed=23)
     assert names == ["case_00000", "case_00001", "case_00002"]
     assert sorted(_bytes(tmp_path)) == sorted(
         [f"{n}/{f}" for n in names for f in ("imaging.nii.gz", "segmentation.nii.gz")] + ["SHA256SUMS", "kits23.json"]
@@ -39,9 +40,9 @@ def test_a_folder_in_the_official_layout(tmp_path):
 
 
 def test_bytes_depend_on_seed_and_index_alone(tmp_path):
-    write_phantoms(tmp_path / "a", 2, seed=1, workers=1, **_SMALL)
-    write_phantoms(tmp_path / "b", 3, seed=1, workers=3, **_SMALL)
-    write_phantoms(tmp_path / "c", 2, seed=2, **_SMALL)
+    _write(tmp_path / "a", 2, seed=1, workers=1)
+    _write(tmp_path / "b", 3, seed=1, workers=3)
+    _write(tmp_path / "c", 2, seed=2)
     a, b, c = (_bytes(tmp_path / x) for x in "abc")
     assert all(a[f] == b[f] for f in a if f.startswith("case"))
     assert a["case_00001/imaging.nii.gz"] != c["case_00001/imaging.nii.gz"]
@@ -51,14 +52,14 @@ def test_bytes_depend_on_seed_and_index_alone(tmp_path):
 
 
 def test_whole_cases_are_kept_and_others_made_again(tmp_path):
-    write_phantoms(tmp_path, 2, seed=1, **_SMALL)
+    _write(tmp_path, 2, seed=1)
     kept = (tmp_path / "case_00000/imaging.nii.gz").stat().st_mtime_ns
     before = _bytes(tmp_path)
     (tmp_path / "case_00001/imaging.nii.gz").unlink()
-    write_phantoms(tmp_path, 2, seed=1, **_SMALL)
+    _write(tmp_path, 2, seed=1)
     assert _bytes(tmp_path) == before
     assert (tmp_path / "case_00000/imaging.nii.gz").stat().st_mtime_ns == kept
-    write_phantoms(tmp_path, 2, seed=9, **_SMALL)
+    _write(tmp_path, 2, seed=9)
     assert _bytes(tmp_path)["case_00000/imaging.nii.gz"] != before["case_00000/imaging.nii.gz"]
 
 
@@ -74,7 +75,7 @@ def test_default_phantoms_are_anisotropic_varied_and_quick(tmp_path):
 
 
 def test_records_have_the_official_structure(tmp_path):
-    write_phantoms(tmp_path, 6, seed=3, **_SMALL)
+    _write(tmp_path, 6, seed=3)
     records = json.loads((tmp_path / "kits23.json").read_text())
     typed = read_clinical(tmp_path / "kits23.json").records
     assert len({r["sex"] for r in typed}) > 1
@@ -110,7 +111,7 @@ def test_names_and_counts_are_checked(tmp_path):
 
 
 def test_masks_become_a_folder_to_ingest(tmp_path):
-    write_phantoms(tmp_path / "masks", 2, seed=1, **_SMALL)
+    _write(tmp_path / "masks", 2, seed=1)
     for file in (tmp_path / "masks").glob("*/imaging.nii.gz"):
         file.unlink()
     assert paint_masks(tmp_path / "masks", tmp_path / "out", ["case_00001"], seed=4) == ["case_00001"]

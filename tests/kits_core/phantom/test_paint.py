@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -91,7 +92,9 @@ def test_noise_is_10_to_15_hu_and_correlated():
 
 def test_wrong_input_is_refused():
     rng = np.random.default_rng(0)
-    for labels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.int16), np.full((4, 4, 4), 4, np.uint8)):
+    flat, wide, more = np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.int16), np.full((4, 4, 4), 4, np.uint8)
+    wrong: list[Any] = [flat, wide, more]
+    for labels in wrong:
         with pytest.raises(KitsError, match="3-D uint8"):
             paint(labels, (1, 1, 1), rng)
     with pytest.raises(KitsError, match="above 0"):
@@ -104,7 +107,8 @@ def test_a_real_mask_is_painted_at_full_resolution():
         pytest.skip(f"needs the real masks at {_MASKS}")
     mask = nib.load(file)
     labels = np.ascontiguousarray(np.asarray(mask.dataobj, dtype=np.uint8)[10:20])
-    hu = paint(labels, tuple(float(s) for s in mask.header.get_zooms()), np.random.default_rng(0))
+    z, y, x = (float(size) for size in mask.header.get_zooms())
+    hu = paint(labels, (z, y, x), np.random.default_rng(0))
     assert 90 < hu[labels == Label.KIDNEY].mean() < 190
     assert 20 < hu[labels == Label.TUMOR].mean() < 130
     body = hu > -300

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from kits_core.geometry import Volume
+from kits_core.labels import Label
 from kits_core.plan.anatomy import find_anatomy
 
 SPACING = (2.0, 2.0, 2.0)
@@ -20,7 +21,7 @@ def test_larger_indices_are_the_patients_right_wherever_the_scan_lies(phantom):
     left = found.kidneys[0]
     assert len(left.tumors) == 1
     # Patient coordinates of DICOM grow to the left: 840 mm to the right are -840.
-    centre = left.patch.to_lps(np.argwhere(left.mask(1)) * np.array(left.patch.spacing_mm)).mean(axis=0)
+    centre = left.patch.to_lps(np.argwhere(left.mask(Label.KIDNEY)) * np.array(left.patch.spacing_mm)).mean(axis=0)
     assert centre == pytest.approx([-840, 0, 0], abs=2)
     assert found.remarks == ()
 

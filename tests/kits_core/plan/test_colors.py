@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from kits_core.plan.anatomy import _MOST_TUMORS
 from kits_core.plan.colors import BACKGROUND, CYST, KIDNEY, TUMORS, css, tumor_color
 
 # Machado, Oliveira & Fernandes 2009, severity 1.
-EYES = {
+EYES: dict[str, ArrayLike] = {
     "all cones": np.eye(3),
     "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],

@@ -1,5 +1,7 @@
 """DICOM's basic profile on what is written, and the texts of a header that must not be shown."""
 
+from functools import partial
+
 import highdicom as hd
 import numpy as np
 from pydicom import Dataset
@@ -23,9 +25,9 @@ def test_a_segmentation_says_nothing_of_who_and_when(dicom, stored, tmp_path):
     labels = np.zeros(volume.shape, np.uint8)
     labels[4:8, 4:8, 2:5] = 1
     path = tmp_path / "seg.dcm"
-    made_by = {"algorithm": "model", "version": "1"}
+    write = partial(write_dicom_seg, path, labels, volume.affine, scan, algorithm="model", version="1")
     hidden = Hidden("P-1", lambda uid: f"2.25.{len(uid)}{uid[-12:].replace('.', '')}")
-    assert write_dicom_seg(path, labels, volume.affine, scan, **made_by, hidden=hidden) == ()
+    assert write(hidden=hidden) == ()
     content = path.read_bytes()
     for text in (b"Doe", b"19500101", b"ACC8842", b"20200101", scan.series_uid.encode()):
         assert text not in content
@@ -37,7 +39,7 @@ def test_a_segmentation_says_nothing_of_who_and_when(dicom, stored, tmp_path):
     assert found.ReferencedSeriesSequence[0].SeriesInstanceUID == hidden.uid(scan.series_uid)
     assert int(found.pixel_array.sum()) == 48
 
-    write_dicom_seg(path, labels, volume.affine, scan, **made_by)
+    write()
     assert b"Doe^Jane" in path.read_bytes()
 
 

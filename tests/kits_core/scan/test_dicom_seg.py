@@ -4,6 +4,7 @@ import highdicom
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.config import disable_value_validation
 from pydicom.datadict import dictionary_VR
@@ -79,8 +80,8 @@ def test_every_slice_refers_to_its_source_and_has_its_mask(tmp_path, dicom, stor
     # By its own positions, without the references, the segmentation lies in the same place.
     placed = seg.get_volume(combine_segments=True)
     ras = np.diag([-1, -1, 1, 1]) @ placed.affine  # axes (slice, row, column)
-    there = nib.affines.apply_affine(ras, np.argwhere(placed.array == Label.TUMOR))
-    here = nib.affines.apply_affine(volume.affine, np.argwhere(labels == Label.TUMOR))
+    there = apply_affine(ras, np.argwhere(placed.array == Label.TUMOR))
+    here = apply_affine(volume.affine, np.argwhere(labels == Label.TUMOR))
     np.testing.assert_allclose(np.sort(there, axis=0), np.sort(here, axis=0), atol=1e-3)
 
 

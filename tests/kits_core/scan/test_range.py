@@ -26,9 +26,9 @@ _USUAL = {
 
 def _reference(cases=391, **spans):
     """Cases like the usual one, but evenly from the first to the last value where a span is given."""
+    ends = {name: spans.get(name, (usual, usual)) for name, usual in _USUAL.items()}
     return Reference.of(
-        {name: np.linspace(*spans.get(name, (usual, usual)), cases)[n] for name, usual in _USUAL.items()}
-        for n in range(cases)
+        {name: np.linspace(first, last, cases)[n] for name, (first, last) in ends.items()} for n in range(cases)
     )
 
 

@@ -58,6 +58,11 @@ def _save(path, data, affine, **metadata):
     return path
 
 
+def _read(path, scan, names):
+    found, volume = scan
+    return read_mask(path, found, volume, names)
+
+
 def _segments(*named):
     """Slicer's names: (name, value) or (name, value, layer) each."""
     metadata = {}
@@ -71,7 +76,7 @@ def _segments(*named):
 def test_every_layout_of_a_mask_comes_onto_the_scans_voxels(tmp_path, scan, name):
     for order, flips in product(permutations(range(3)), product((False, True), repeat=3)):
         path = _save(tmp_path / name, *_turned(_labels(), AFFINE, order, flips))
-        found = read_mask(path, *scan, LabelMap())
+        found = _read(path, scan, LabelMap())
         assert np.array_equal(found.volume.data, _labels()), (order, flips)
         assert found.volume.data.dtype == np.uint8
         assert found.notes == ()
@@ -81,12 +86,12 @@ def test_every_layout_of_a_mask_comes_onto_the_scans_voxels(tmp_path, scan, name
 def test_a_mask_of_a_part_of_the_scan_and_one_that_reaches_beyond(tmp_path, scan, name):
     part, moved = _labels()[1:11, 2:, :9], AFFINE.copy()
     moved[:3, 3] = (AFFINE @ [1, 2, 0, 1])[:3]
-    found = read_mask(_save(tmp_path / name, part, moved), *scan, LabelMap())
+    found = _read(_save(tmp_path / name, part, moved), scan, LabelMap())
     assert np.array_equal(found.volume.data, _labels())
     wide, further = np.pad(_labels(), ((3, 0), (0, 0), (0, 4))), AFFINE.copy()
     wide[0, 0, 0] = 1
     further[:3, 3] = (AFFINE @ [-3, 0, 0, 1])[:3]
-    found = read_mask(_save(tmp_path / name, wide, further), *scan, LabelMap())
+    found = _read(_save(tmp_path / name, wide, further), scan, LabelMap())
     assert np.array_equal(found.volume.data, _labels())
     assert found.notes == (f"{name} reaches beyond the scan",)
 
@@ -100,41 +105,41 @@ def test_voxels_that_lie_elsewhere_are_refused(tmp_path, scan, shift):
         with pytest.raises(
             CaseError, match=r"ct: expected .* on the scan's voxels, 14 x 12 x 10 voxels of 0\.8 x 0\.9"
         ):
-            read_mask(path, *scan, LabelMap())
+            _read(path, scan, LabelMap())
 
 
 def test_a_mask_that_lies_beside_the_scan_altogether_is_refused(tmp_path, scan):
     moved = AFFINE.copy()
     moved[:3, 3] = (AFFINE @ [100, 0, 0, 1])[:3]
     with pytest.raises(CaseError, match=r"a kidney, tumour or cyst of m\.nii in the scan, got none"):
-        read_mask(_save(tmp_path / "m.nii", _labels(), moved), *scan, LabelMap())
+        _read(_save(tmp_path / "m.nii", _labels(), moved), scan, LabelMap())
 
 
 @pytest.mark.parametrize("name", ["m.nii.gz", "m.nrrd"])
 def test_values_are_kits_s_unless_they_are_named(tmp_path, scan, name):
     path = _save(tmp_path / name, _labels((4, 2, 9)), AFFINE)
     names = LabelMap.parse(["4=kidney", "*=background"])
-    found = read_mask(path, *scan, names)
+    found = _read(path, scan, names)
     expected = _labels((1, 2, 0))
     assert np.array_equal(found.volume.data, expected)
     assert {value: label.name for value, label in found.meanings.items()} == {
         "2": "TUMOR", "4": "KIDNEY", "9": "BACKGROUND",
     }  # fmt: skip
     with pytest.raises(CaseError, match=r"also 9; say what each is with --label \"VALUE="):
-        read_mask(path, *scan, LabelMap.parse(["4=kidney"]))
+        _read(path, scan, LabelMap.parse(["4=kidney"]))
     with pytest.raises(CaseError, match=r"--label \"VALUE="):
-        read_mask(path, *scan, LabelMap())
+        _read(path, scan, LabelMap())
 
 
 def test_segments_of_3d_slicer_are_mapped_by_name(tmp_path, scan):
     labels = _labels((5, 7, 9))
     told = _segments(("Left kidney", 5), ("Renal mass", 7), ("Cyst", 9), ("empty", 11))
     path = _save(tmp_path / "m.seg.nrrd", labels, AFFINE, **told)
-    found = read_mask(path, *scan, LabelMap.parse(["renal mass=tumor"]))
+    found = _read(path, scan, LabelMap.parse(["renal mass=tumor"]))
     assert np.array_equal(found.volume.data, _labels())
     assert found.notes == ("nothing of 'empty' lies in the scan",)
     with pytest.raises(CaseError, match="also 'Renal mass'"):
-        read_mask(path, *scan, LabelMap())
+        _read(path, scan, LabelMap())
 
 
 def test_segments_that_overlap_lie_in_layers(tmp_path, scan):
@@ -142,11 +147,11 @@ def test_segments_that_overlap_lie_in_layers(tmp_path, scan):
     kidney[2:9, 2:9, 2:7], tumor[5:12, 5:10, 3:9] = 1, 1
     layers = np.stack([kidney, tumor], axis=-1)
     path = _save(tmp_path / "m.seg.nrrd", layers, AFFINE, **_segments(("tumor", 1, 1), ("kidney", 1, 0)))
-    found = read_mask(path, *scan, LabelMap())
+    found = _read(path, scan, LabelMap())
     assert np.array_equal(found.volume.data, np.where(tumor == 1, 2, kidney))
     broken = _save(tmp_path / "n.seg.nrrd", kidney, AFFINE, **_segments(("kidney", 1, 3)))
     with pytest.raises(CaseError, match=r"segments in one of 1 layers in n\.seg\.nrrd, got 'kidney' in another"):
-        read_mask(broken, *scan, LabelMap())
+        _read(broken, scan, LabelMap())
 
 
 def test_dicom_is_read_by_its_content(tmp_path, series, helpers):
