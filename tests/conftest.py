@@ -44,7 +44,8 @@ def _offline(tmp_path_factory):
 @pytest.fixture(scope="session")
 def _new_catalog(tmp_path_factory, _offline):
     """An empty SQLite catalog that all migrations made."""
-    from db.engine import make_engine, upgrade
+    from db.engine import make_engine
+    from db.migrate import upgrade
 
     file = tmp_path_factory.mktemp("catalog") / "catalog.db"
     engine = make_engine(f"sqlite:///{file}")
@@ -59,9 +60,7 @@ def _copied_catalogs(_new_catalog):
 
     `tests/db` and other processes have theirs made by the migrations.
     """
-    from db import engine as engines
-
-    upgrade = engines.upgrade
+    from db.migrate import upgrade
 
     def copy_or_upgrade(engine):
         if engine.dialect.name == "sqlite" and not Path(engine.url.database).exists():
@@ -70,7 +69,7 @@ def _copied_catalogs(_new_catalog):
         upgrade(engine)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "upgrade", copy_or_upgrade)
+        patch.setattr("db.engine.upgrade", copy_or_upgrade)
         yield
 
 
