@@ -9,6 +9,10 @@ from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
+from sqlalchemy import text
+
+from db.engine import make_engine
+from db.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +66,11 @@ def _until(condition, seconds=60):
 
 
 def _asked(up):
-    return json.loads(up.kits("sql", RUNS, "--json"))
+    engine = make_engine(Settings(home=up.home).catalog_url)
+    with engine.connect().execution_options(reads_only=True) as connection:
+        found = [dict(row) for row in connection.execute(text(RUNS)).mappings()]
+    engine.dispose()
+    return found
 
 
 def _rows(up):
@@ -167,12 +175,13 @@ def test_an_evaluation_that_is_killed_says_so_and_the_next_one_completes_it(up):
     run = _until(
         lambda: [r["flow_run_id"] for r in _asked(up) if (r["kind"], r["status"]) == ("evaluation", "running")]
     )[0]
+    (process,) = _processes_of(up, run)
+    process.suspend()  # it would be done before it is looked at
     told = json.loads(up.kits("status", "--json"))["going on"]
     (going,) = [row for row in told if row["what"].startswith("evaluation")]
     assert going["dataset"]
     assert going["settings"].endswith("validation")
     assert "by the automation kits: evaluate what was trained" in going["by"]
-    (process,) = _processes_of(up, run)
     process.kill()
     up.wait_for(run, "Crashed", seconds=40, may_fail=True)
     _until(lambda: _rows(up)[run] == "crashed", 40)
