@@ -116,10 +116,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--others", default=sys.executable, help="an interpreter with the other packages")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--quick", action="store_true", help="one round, on a small phantom")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = _case(Path(name))
+        folder = _case(Path(name), small=given.quick)
         found: dict[str, list[tuple[float, float]]] = {}
         for _ in range(1 if given.quick else given.rounds):
             for title, way in _WAYS.items():
@@ -137,12 +137,13 @@ def main() -> None:
     show("one case from .nii.gz to a pair of 128³", rows)
 
 
-def _case(root: Path) -> Path:
-    if (_MASKS / _CASE).is_dir():
+def _case(root: Path, *, small: bool) -> Path:
+    if not small and (_MASKS / _CASE).is_dir():
         paint_masks(_MASKS, root, [_CASE], seed=1)
     else:
-        write_scan(root / _CASE / "imaging.nii.gz", (97, 512, 512), 0, np.int16)
-        write_labels(root / _CASE / "segmentation.nii.gz", (97, 512, 512))
+        shape = (24, 128, 128) if small else (97, 512, 512)
+        write_scan(root / _CASE / "imaging.nii.gz", shape, 0, np.int16)
+        write_labels(root / _CASE / "segmentation.nii.gz", shape)
     return root / _CASE
 
 

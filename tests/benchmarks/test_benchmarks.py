@@ -47,7 +47,7 @@ LEFT_OUT = {
     "bench_verbs.py": _SERVERS,
 }
 
-_NEEDS_MASKS = ("bench_plan.py", "bench_prepare.py", "bench_score.py")
+_NEEDS_MASKS = ("bench_score.py",)
 _NO_SMALLER = ("bench_patch_read.py",)
 
 
