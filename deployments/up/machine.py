@@ -19,7 +19,12 @@ from queue import SimpleQueue
 import httpx
 from prefect.context import SyncClientContext
 from prefect.exceptions import PrefectException
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    temporary_settings,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.settings import Settings
@@ -107,9 +112,12 @@ class Place:
     @contextmanager
     def using(self) -> Iterator[None]:
         """Let Prefect's clients in this thread talk to the server for the block, by one connection."""
-        auth = {PREFECT_API_AUTH_STRING: self.auth} if self.auth else {}
+        # The server is this Prefect's own; asked here for its version, one that is away would be a `RuntimeError`.
+        settings = {PREFECT_API_URL: self.api_url, PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}
+        if self.auth:
+            settings[PREFECT_API_AUTH_STRING] = self.auth
         # A client reads the authorities of the web when it is made, which takes longer than most requests.
-        with temporary_settings({PREFECT_API_URL: self.api_url} | auth), SyncClientContext():
+        with temporary_settings(settings), SyncClientContext():
             yield
 
 
