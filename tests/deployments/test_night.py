@@ -136,7 +136,7 @@ def test_a_database_that_starts_again_while_cases_are_prepared(up, ingested, row
 def test_a_worker_that_is_killed_with_its_training(up, ingested, rows):
     up.wait_for(up.start("prepare", {"recipe": RECIPE}), "Completed")
     up.wait_for(up.start("split", {}), "Completed")
-    asked = {"recipe": RECIPE, "config": {"epochs": 6, "batch_size": 2, "filters": 8}}
+    asked = {"recipe": RECIPE, "config": {"epochs": 6, "batch_size": 2, "architecture": "plain_unet", "filters": 8}}
     first = up.start("train", asked)
     _until(lambda: len(rows("SELECT DISTINCT epoch FROM epoch_metric")) >= 2, every=0.05)
     worker = next(child for child in up.children() if child.cmdline()[-3:-1] == ["gpu", "gpu-0"])

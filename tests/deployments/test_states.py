@@ -16,7 +16,8 @@ from db.settings import Settings
 
 pytestmark = pytest.mark.slow
 
-CONFIG = {"epochs": 2000, "patience": 2000, "batch_size": 2, "filters": 4, "learning_rate": 3e-3}
+NETWORK = {"architecture": "plain_unet", "filters": 4}  # half of the default network's weights, and of its start
+CONFIG = NETWORK | {"epochs": 2000, "patience": 2000, "batch_size": 2, "learning_rate": 3e-3}
 RUNS = (
     "SELECT 'training' AS kind, status, flow_run_id FROM training_run UNION ALL "
     "SELECT 'evaluation', status, flow_run_id FROM evaluation"
@@ -192,7 +193,20 @@ def test_an_evaluation_that_is_killed_says_so_and_the_next_one_completes_it(up):
 
 
 def test_a_command_that_is_killed_is_found_while_up_is_up(up):
-    words = ["--shape", "32", "--epochs", "2000", "--patience", "2000", "--batch-size", "2", "--filters", "4"]
+    words = [
+        "--shape",
+        "32",
+        "--epochs",
+        "2000",
+        "--patience",
+        "2000",
+        "--batch-size",
+        "2",
+        "--architecture",
+        "plain_unet",
+        "--filters",
+        "4",
+    ]
     command = subprocess.Popen([*up.KITS, "train", *words], env=up.environment, stderr=subprocess.DEVNULL)
     _until(lambda: "running" in _rows(up).values())
     ((run, _),) = [(run, status) for run, status in _rows(up).items() if status == "running"]

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 RECIPE = {"shape": 32}
 SCREENSHOTS = Path(__file__).parents[2] / "test-output" / "dashboard"
-CONFIG = {"epochs": 1, "batch_size": 2, "filters": 4, "learning_rate": 3e-3}
+CONFIG = {"epochs": 1, "batch_size": 2, "architecture": "plain_unet", "filters": 4, "learning_rate": 3e-3}
 
 
 def _gone(processes, seconds=40):

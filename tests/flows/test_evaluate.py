@@ -29,7 +29,7 @@ from kits_core.recipe import Recipe
 pytestmark = pytest.mark.slow
 
 RECIPE = Recipe(shape=32)
-CONFIG = TrainingConfig(epochs=1, batch_size=2, filters=4, learning_rate=3e-3)
+CONFIG = TrainingConfig(epochs=1, batch_size=2, architecture="plain_unet", filters=4, learning_rate=3e-3)
 KITS = [sys.executable, "-c", "from deployments.cli import main; main()"]
 
 

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.slow
 
 RECIPE = Recipe(shape=32)
 KIDNEYS = Recipe(frame="kidneys", shape=32)
-CONFIG = TrainingConfig(epochs=1, batch_size=2, filters=4, learning_rate=3e-3)
+CONFIG = TrainingConfig(epochs=1, batch_size=2, architecture="plain_unet", filters=4, learning_rate=3e-3)
 MAIN = "from deployments.cli import main\nmain()"
 SETTINGS = ("--shape", "32", "--batch-size", "2", "--filters", "4", "--learning-rate", "3e-3")
 
@@ -324,7 +324,9 @@ def test_it_begins_with_the_weights_of_a_model_whose_network_and_recipe_it_takes
     assert tuned.run_id != trained.run_id
     assert tuned.score == pytest.approx(trained.score, abs=0.05)
     config, recipe = rows(f"SELECT config, recipe_id FROM training_run WHERE id = {tuned.run_id}")[0]
-    wanted = tune.config.model_copy(update={"filters": CONFIG.filters, "begins_with": trained.sha256})
+    wanted = tune.config.model_copy(
+        update={"architecture": CONFIG.architecture, "filters": CONFIG.filters, "begins_with": trained.sha256}
+    )
     assert TrainingConfig.from_stored(json.loads(config)) == wanted
     assert rows(f"SELECT recipe_id FROM training_run WHERE id = {trained.run_id}") == [(recipe,)]
     assert train(tune.model_copy(update={"from_model": str(trained.model_id)})) == [tuned]
