@@ -15,11 +15,11 @@ from kits_core.files import sha256_of
 
 pytestmark = pytest.mark.slow
 
-# The demo itself, made short: the same verbs, flows, server and network.
+# The demo itself, made short: the same verbs, flows and server, a smaller network.
 SHORT = """
 from deployments.cli import demo, main
 from kits_core.network import small
-demo.CASES, small.CONFIG = 6, small.CONFIG.model_copy(update={"epochs": 3})
+demo.CASES, small.CONFIG = 6, small.CONFIG.model_copy(update={"epochs": 3, "architecture": "plain_unet", "filters": 4})
 main()
 """
 
