@@ -28,8 +28,6 @@ from kits_core.source.transfer import TransferPolicy
 from tasks import source
 
 PAINTED_RECIPE = Recipe(shape=32)
-
-
 _DRAWN = ("test_pipeline", "test_export_predictions")
 
 
