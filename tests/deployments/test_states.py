@@ -193,8 +193,8 @@ def test_an_evaluation_that_is_killed_says_so_and_the_next_one_completes_it(up):
 
 
 def test_a_command_that_is_killed_is_found_while_up_is_up(up):
-    words = "--shape 32 --epochs 2000 --patience 2000 --batch-size 2 --architecture plain_unet --filters 4".split()
-    command = subprocess.Popen([*up.KITS, "train", *words], env=up.environment, stderr=subprocess.DEVNULL)
+    words = [word for name, value in CONFIG.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = subprocess.Popen([*up.KITS, "train", "--shape", "32", *words], env=up.environment, stderr=subprocess.DEVNULL)
     _until(lambda: "running" in _rows(up).values())
     ((run, _),) = [(run, status) for run, status in _rows(up).items() if status == "running"]
     command.kill()
