@@ -193,8 +193,9 @@ def test_an_evaluation_that_is_killed_says_so_and_the_next_one_completes_it(up):
 
 
 def test_a_command_that_is_killed_is_found_while_up_is_up(up):
-    words = [word for name, value in CONFIG.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    command = subprocess.Popen([*up.KITS, "train", "--shape", "32", *words], env=up.environment, stderr=subprocess.DEVNULL)
+    words = ["--shape", "32"]
+    words += [word for name, value in CONFIG.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = subprocess.Popen([*up.KITS, "train", *words], env=up.environment, stderr=subprocess.DEVNULL)
     _until(lambda: "running" in _rows(up).values())
     ((run, _),) = [(run, status) for run, status in _rows(up).items() if status == "running"]
     command.kill()
