@@ -7,6 +7,7 @@ from typing import Any
 from kits_core.network.architectures import ARCHITECTURES
 from kits_core.network.backend import keras, layers
 from kits_core.network.convolution import Conv3D
+from kits_core.network.initial import SeededNormal
 from kits_core.network.style import Normalisation, Style, layer_seed
 
 KITS_PRIORS = (0.9919, 0.0063, 0.0018)
@@ -107,12 +108,11 @@ class SegmentationNetwork(keras.Model):
 
 def _head(x: Any, priors: Sequence[float], style: Style, suffix: str) -> Any:
     """Class probabilities, in float32 whatever the policy of the rest, which is that of the products summed up."""
-    seed = layer_seed(style.seed, f"logits{suffix}")
     logits = Conv3D(
         len(priors),
         3,
         arithmetic=x.dtype,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=seed),
+        kernel_initializer=SeededNormal(layer_seed(style.seed, f"logits{suffix}"), stddev=0.01),
         bias_initializer=_LogPriors(priors),
         dtype="float32",
         name=f"logits{suffix}",

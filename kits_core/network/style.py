@@ -5,8 +5,9 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kits_core.network.backend import keras, layers
+from kits_core.network.backend import layers
 from kits_core.network.convolution import Conv3D
+from kits_core.network.initial import SeededNormal
 from kits_core.network.upsampled import UpsampledConv3D
 
 Normalisation = Literal["batch", "group", "instance"]
@@ -38,7 +39,7 @@ class Style:
             kernel,
             strides=strides,
             use_bias=False,
-            kernel_initializer=keras.initializers.HeNormal(seed=layer_seed(self.seed, name)),
+            kernel_initializer=SeededNormal(layer_seed(self.seed, name)),
             dtype=self.policy,
             name=f"{name}_conv",
         )(x)
@@ -53,7 +54,7 @@ class Style:
         """A 3-wide convolution of what `UpsampledConv3D` enlarges and joins, a normalisation, and a ReLU."""
         x = UpsampledConv3D(
             filters,
-            kernel_initializer=keras.initializers.HeNormal(seed=layer_seed(self.seed, name)),
+            kernel_initializer=SeededNormal(layer_seed(self.seed, name)),
             dtype=self.policy,
             name=f"{name}_conv",
         )(inputs)

@@ -70,3 +70,34 @@ def test_only_what_is_used_is_loaded_and_the_rest_can_be_loaded_by_others_and_la
     """TensorFlow and Keras load JAX, pandas and more for parts of theirs that nobody uses here."""
     done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines() == ["matplotlib", "True"]
+
+
+COMPILING = """
+import kits_core.network.backend as backend
+if {card}:
+    backend.find_gpus = lambda: [backend.Gpu("a card", (9, 0))]
+    backend.keep_compiled()
+import jax
+print(jax.jit(lambda x: 2 * x + 1)(3.0))
+"""
+
+
+@pytest.mark.parametrize("card", [False, True])
+@pytest.mark.parametrize("own", [False, True])
+def test_what_jax_compiles_for_a_card_is_kept_for_the_user_alone(tmp_path, card, own):
+    pytest.importorskip("jax", reason="JAX is not installed")
+    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    if own:
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "own")
+    code = COMPILING.format(card=card)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "7.0"
+    kept = sorted({path.parent for path in tmp_path.rglob("*-cache")})
+    if own:
+        assert kept == [tmp_path / "own"]
+    elif card:
+        (folder,) = kept
+        assert folder.stat().st_mode & 0o777 == 0o700
+    else:
+        assert kept == []

@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 CHOSEN = (
     "test_segmentation.py",
+    "test_initial.py",
     "test_upsampled.py",
     "losses",
     "architectures/test_architectures.py::test_every_architecture_can_be_saved_and_predicts_the_same[plain_unet]",
