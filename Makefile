@@ -56,7 +56,7 @@ bench: $(READY)
 # Names, versions and hashes, for every platform and Python that pyproject.toml allows; no address of an index.
 # The second lock starts from the first, so that they differ in what a graphics card needs alone.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
-	--extra dask --extra dev --extra docs
+	--extra dask --extra mlflow --extra wandb --extra dev --extra docs
 lock: $(READY)
 	$(COMPILE) --upgrade --extra cpu --output-file $(LOCK_cpu) pyproject.toml
 	cp $(LOCK_cpu) $(LOCK_gpu)

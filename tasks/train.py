@@ -1,7 +1,7 @@
 """One training, its epochs and its model in the catalog. Keras is imported inside the task that trains."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +29,8 @@ from tasks.fine_tune import beginning_with, check_held_out
 from tasks.models import check_checkpoint
 from tasks.policy import CATALOG, TRAINING
 from tasks.progress import say
-from tasks.training_files import Sides, files_of, prepared_of, sides_of
+from tasks.trackers import Tracked, followers
+from tasks.training_files import Sides, TrainingFiles, files_of, prepared_of, sides_of
 from tasks.watch import TrainingWatcher
 
 if TYPE_CHECKING:
@@ -191,6 +192,8 @@ def find_folds(dataset: str | None, split_id: int | None) -> tuple[int, int]:
         return split.id, split.folds
 
 
+_TRACKED_FACTS = ("backend", "cpu", "gpus", "keras", "tensorflow", "tensorflow-cpu", "jax", "kits-platform", "revision")
+
 _OTHER_CPU = (
     "run {}: its {} was {} and is now {}; from here on its curve is not, bit for bit, that of an unbroken run "
     "(the catalog has both)"
@@ -217,12 +220,14 @@ def train_network(run_id: int, champion_dice: float, extends: int | None = None)
             config, recipe = run.read_config(), run.recipe.read()
             write_text_atomically(folder / "environment.json", json.dumps(run.environment, indent=2))
         with reading() as session:
-            files = files_of(session, settings, session.get_one(TrainingRun, run_id))
+            run = session.get_one(TrainingRun, run_id)
+            files = files_of(session, settings, run)
             base = _base(session, config, folder)
+            tracked = _tracked(run, folder, files)
         for side in files.values():
             for file in side:
                 file.check()
-        with TrainingWatcher(run_id, config.epochs, folder) as watcher:
+        with TrainingWatcher(run_id, config.epochs, folder, followers(tracked, say)) as watcher:
             for name in ("cpu", "cpu_kernels"):
                 if name in changed:
                     watcher.note(_OTHER_CPU.format(run_id, name.replace("_", " "), *changed[name]))
@@ -236,6 +241,22 @@ def train_network(run_id: int, champion_dice: float, extends: int | None = None)
                 base=base,
             )
         return _register(run_id, model, champion_dice)
+
+
+def _tracked(run: TrainingRun, folder: Path, files: Mapping[Subset, Sequence[TrainingFiles]]) -> Tracked:
+    """What MLflow and the like get to know: settings, sizes and versions; no case, and no path."""
+    dataset = run.split.dataset.name
+    settings = {
+        "dataset": dataset,
+        "recipe": run.recipe.read().name,
+        "split": run.split_id,
+        "training_cases": len(files[Subset.TRAIN]),
+        "validation_cases": len(files[Subset.VALIDATION]),
+        "data_hash": run.data_hash,
+        **run.read_config().model_dump(mode="json"),
+        **{name: run.environment[name] for name in _TRACKED_FACTS if name in run.environment},
+    }
+    return Tracked(f"{dataset} · run {run.id}", folder, settings)
 
 
 def _base(session: Session, config: TrainingConfig, folder: Path) -> Path | None:

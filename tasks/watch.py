@@ -18,6 +18,7 @@ from tasks.beside import Beside
 from tasks.cancel import CancelledRunError, check_cancelled
 from tasks.catalog import catalog, reading
 from tasks.progress import report_progress, say
+from tasks.trackers import Ending, Follower
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -30,19 +31,22 @@ _DASHBOARD_S = 10.0
 """How long a finished training waits for a dashboard that does not answer."""
 _RECORDS_S = 600.0
 """How long it waits for the catalog; after that it fails, and the next call writes what is missing."""
+_TRACKER_S = 60.0
+"""How long it waits for MLflow or Weights & Biases."""
 _ENDING_S = 3.0
-"""How long a training that was stopped waits for either."""
+"""How long a training that was stopped waits for each."""
 
 
 class TrainingWatcher:
     """The watcher that `kits_core.network.training.train` reports to. Used as a context manager, inside of a task.
 
-    The Prefect server has a thread of its own here, and the catalog and TensorBoard another one. Each may be slow, hang
-    or be gone: the training goes on. An epoch that could not be written is tried again until the training ends.
+    The Prefect server has a thread of its own here, the catalog and TensorBoard another one, and each tracker too. Each
+    may be slow, hang or be gone: the training goes on. An epoch that could not be written is tried again until the
+    training ends.
     """
 
-    def __init__(self, run_id: int, epochs: int, folder: Path) -> None:
-        self._run_id, self._epochs, self._folder = run_id, epochs, folder
+    def __init__(self, run_id: int, epochs: int, folder: Path, trackers: Sequence[Follower] = ()) -> None:
+        self._run_id, self._epochs, self._folder, self._trackers = run_id, epochs, folder, trackers
         self._note = "starting"
         self._log = get_run_logger()
         self._artifact: UUID | None = None
@@ -68,6 +72,8 @@ class TrainingWatcher:
         except Exception:
             if kind is None:
                 raise
+        finally:
+            self._end_trackers(kind)
 
     def note(self, text: str) -> None:
         """See `kits_core.network.training.Watcher`."""
@@ -78,6 +84,7 @@ class TrainingWatcher:
         """See `kits_core.network.training.Watcher`."""
         for epoch, values in enumerate(history, start=1):
             self._records.put(("epoch", epoch), partial(self._record, epoch, values))
+            self._tell_trackers(epoch, values)
 
     def budget(self, budget: "Budget") -> None:
         """See `kits_core.network.training.Watcher`."""
@@ -112,6 +119,7 @@ class TrainingWatcher:
         steps = self._steps
         self._records.put(("epoch", epoch), partial(self._record, epoch, values))
         self._records.put(("board", epoch), lambda: self._show_on_board(steps, values))
+        self._tell_trackers(epoch, values)
         if time.monotonic() - self._drawn > _DRAW_EVERY_S:
             self._drawn = time.monotonic()
             self._dashboard.put("curve", self._draw)
@@ -126,6 +134,17 @@ class TrainingWatcher:
             self._looked = time.monotonic()
             self._dashboard.put("cancelled", self._ask)
             self._dashboard.put("progress", self._show_progress)
+
+    def _tell_trackers(self, epoch: int, values: Mapping[str, float]) -> None:
+        for tracker in self._trackers:
+            tracker.epoch(epoch, values)
+
+    def _end_trackers(self, kind: type[BaseException] | None) -> None:
+        cancelled = kind is not None and issubclass(kind, CancelledRunError)
+        ending: Ending = "completed" if kind is None else "cancelled" if cancelled else "failed"
+        for tracker in self._trackers:
+            if error := tracker.end(ending, _TRACKER_S if kind is None else _ENDING_S):
+                self._log.warning("%s was not told all of the training (%s); the catalog has it", tracker.name, error)
 
     # === What the dashboard's thread does ===
 

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from mlflow import MlflowClient
 
 from db.models import Base
 from db.settings import Settings
@@ -35,9 +36,10 @@ class Heard:
 
 
 @pytest.fixture
-def ran(phantoms, prefect_api, home):
+def ran(phantoms, prefect_api, home, tmp_path, monkeypatch):
     """One run of the whole pipeline on small phantoms: its result and what it reported."""
     heard = Heard()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     with DatasetServer(phantoms) as server, listening(heard):
         parameters = PipelineParameters(source=server.address, dataset="phantoms", recipe=RECIPE, config=CONFIG)
         yield pipeline(parameters), heard, parameters
@@ -97,7 +99,22 @@ def test_from_a_source_to_a_report_and_every_table_has_rows(ran, rows, artifact,
     assert len(heads) == 4
     assert all(head.count("|") <= 9 for head in heads)  # more are cut off beside the dashboard's side panel
 
+    _mlflow_has_the_training_and_no_case(rows)
     _again_does_nothing_twice(done, parameters, rows)
+
+
+def _mlflow_has_the_training_and_no_case(rows):
+    client = MlflowClient()
+    (found,) = client.search_runs([client.get_experiment_by_name("kits").experiment_id])
+    assert found.info.status == "FINISHED"
+    assert found.data.params["training_cases"] == "6"
+    assert found.data.params["filters"] == str(CONFIG.filters)
+    for name in ("loss", "tumor_dice"):
+        stored = rows(f"SELECT epoch, value FROM epoch_metric WHERE name = '{name}' ORDER BY epoch")
+        assert [(metric.step, metric.value) for metric in client.get_metric_history(found.info.run_id, name)] == stored
+    said = str(found.to_dictionary())
+    assert "case_0" not in said
+    assert str(Settings().home) not in said
 
 
 def _the_models_folder_tells_where_it_comes_from(rows):
