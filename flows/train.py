@@ -1,5 +1,8 @@
 """Train networks on a split."""
 
+from collections.abc import Sequence
+from statistics import mean, stdev
+
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Cancelled
@@ -121,16 +124,33 @@ def _cascade(parameters: TrainParameters, recipe: Recipe) -> list[Trained]:
 
 def _each_fold(parameters: TrainParameters, recipe: Recipe) -> list[Trained]:
     split_id, folds = find_folds(parameters.dataset, parameters.split)
-    trained: list[Trained] = []
+    of_folds: list[list[Trained]] = []
     for fold in range(folds):
         config = parameters.config.model_copy(update={"fold": fold})
         one = parameters.model_copy(update={"split": split_id, "config": config, "all_folds": False})
-        trained += _train_fold(one, recipe)
-    rows = [{"run": t.run_id, "model": t.model_id, "validation Dice": f"{t.score:.3f}"} for t in trained]
-    create_markdown_artifact(
-        f"# {folds} folds of split {split_id}\n\n{table(rows)}\n", key="folds", description="A cross-validation"
-    )
-    return trained
+        of_folds.append(_train_fold(one, recipe))
+    page = f"# {folds} folds of split {split_id}\n\n{_folds_table(of_folds)}\n"
+    create_markdown_artifact(page, key="folds", description="A cross-validation")
+    return [trained for of_fold in of_folds for trained in of_fold]
+
+
+def _folds_table(of_folds: Sequence[Sequence[Trained]]) -> str:
+    """Validation Dice of each fold's models; mean and standard deviation over the folds, of a cascade's last one."""
+    rows = [
+        {
+            "fold": str(fold),
+            "run": str(trained.run_id),
+            "model": str(trained.model_id),
+            "kidney Dice": f"{trained.kidney_dice:.3f}",
+            "tumour Dice": f"{trained.tumor_dice:.3f}",
+        }
+        for fold, of_fold in enumerate(of_folds)
+        for trained in of_fold
+    ]
+    dice = [(of_fold[-1].kidney_dice, of_fold[-1].tumor_dice) for of_fold in of_folds]
+    kidney, tumour = (f"{mean(values):.3f} (SD {stdev(values):.3f})" for values in zip(*dice, strict=True))
+    rows.append({"fold": "mean", "run": "", "model": "", "kidney Dice": kidney, "tumour Dice": tumour})
+    return table(rows)
 
 
 def _markdown(plan: TrainingPlan, trained: Trained) -> str:

@@ -1,11 +1,43 @@
 """The application that verbs register with, and the options that several of them share."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-app = typer.Typer(
+
+class _PlainFlags:
+    """Help that shows no `<bool>` behind an option that takes no value: who types one is refused."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters, `--help` too."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in found:
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = ""
+        return found
+
+
+class _Command(_PlainFlags, TyperCommand):
+    """A verb."""
+
+
+class Group(_PlainFlags, TyperGroup):
+    """Verbs under one name."""
+
+
+class App(typer.Typer):
+    """A collection of verbs whose help is as `_PlainFlags` has it."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
+        """See `typer.Typer.command`."""
+        return super().command(name, cls=_Command, **settings)
+
+
+app = App(
     name="kits",
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",

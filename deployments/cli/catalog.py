@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.app import AsJson, app
+from deployments.cli.app import App, AsJson, Group, app
 from deployments.cli.differences import OF_RUNS, differing, in_words
 from deployments.cli.files import check_new_file, write_csv
 from deployments.cli.output import complain, out, print_json, say, show_table
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _STALE = "made from files of cases that were replaced since; prepare, train or evaluate again"
 
-catalog = typer.Typer(help="Who may read the catalog.\n\nExample: `kits catalog grant reader`", no_args_is_help=True)
+catalog = App(cls=Group, help="Who may read the catalog.\n\nExample: `kits catalog grant reader`", no_args_is_help=True)
 app.add_typer(catalog, name="catalog")
 
 

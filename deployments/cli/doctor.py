@@ -33,7 +33,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 _MEASURED = {
     "reading_mb_per_s": ("reading", "{} MB/s from the home's disk"),
-    "training_step_s": ("training step", "{:.2g} s at the demo's size: 64³, 12 filters, one case"),
+    "training_step_s": ("training step", "{:.2g} s at the demo's size: 64³, 16 filters, one case"),
     "first_step_s": ("first step", "{:.2g} s: it is compiled"),
 }
 

@@ -33,8 +33,10 @@ WAYS = ("champion", "trained on without corrections", "trained on with correctio
 
 def options(settings: Any) -> list[str]:
     """Settings that differ from the defaults, as the command line takes them."""
-    given = settings.model_dump(mode="json", exclude_defaults=True)
-    return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    words = []
+    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
+        words += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)]
+    return words
 
 
 def scores(folder: Path, seed: int, later: int, epochs: int) -> list[tuple[float, float]]:

@@ -468,8 +468,12 @@ def test_a_network_of_the_kidneys_with_and_without_a_locator(begun, rows, monkey
     assert rows("SELECT id FROM model WHERE is_champion") == [(around.model_id,)]
 
 
-def test_every_fold_is_held_out_once(begun, kits, rows):
-    _, second = train(TrainParameters(recipe=RECIPE, config=CONFIG, all_folds=True))
+def test_every_fold_is_held_out_once(begun, kits, rows, artifact):
+    first, second = train(TrainParameters(recipe=RECIPE, config=CONFIG, all_folds=True))
+    page = artifact("folds")["data"]
+    mean = (first.kidney_dice + second.kidney_dice) / 2
+    assert f"| 1 | {second.run_id} | {second.model_id} | {second.kidney_dice:.3f} |" in page
+    assert f"| mean |  |  | {mean:.3f} (SD " in page
     runs = json.loads(kits("status", "--json"))["runs"]
     assert [row["differs in"] for row in runs] == ["fold 0", "fold 1"]
     assert rows("SELECT json_extract(config, '$.fold') FROM training_run ORDER BY id") == [(0,), (1,)]

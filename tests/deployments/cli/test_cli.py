@@ -62,6 +62,16 @@ def test_every_verb_has_a_help_text_with_an_example():
         assert name == "demo" or "Example:" in command.help, name
 
 
+def test_help_shows_no_value_behind_a_flag(kits):
+    from deployments.cli import catalog, data, demo, model  # noqa: F401
+
+    for words in (["--help"], ["train", "--help"], ["catalog", "--help"], ["catalog", "grant", "--help"]):
+        shown = kits(*words).stdout
+        assert "--help" in shown
+        assert "<bool>" not in shown
+    assert "<float>" in kits("train", "--help").stdout
+
+
 def test_sql_prints_a_table_json_and_csv_and_cannot_write(kits, kits_process, some_rows, tmp_path):
     query = "SELECT case_name, stage FROM open_problem"
     assert "case_00007" in kits("sql", query).stdout
