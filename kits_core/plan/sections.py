@@ -19,7 +19,6 @@ _MOST_SLICES = 64
 _AROUND_MM = 20.0
 _LOW_HU, _HIGH_HU = -160.0, 240.0  # the usual soft-tissue window of abdominal CT: width 400, level 40
 _QUALITY = 72
-_WITHIN_PIXELS = 0.35
 
 PLANES = (("axial", 2, ("R", "L")), ("coronal", 1, ("R", "L")), ("sagittal", 0, ("P", "A")))
 """Name, axis (RAS) across it, and what lies to its left and right: radiological convention, up is front or head."""
@@ -107,14 +106,21 @@ def _rows(values: NDArray[np.uint8], axis: int, index: int) -> NDArray[np.uint8]
 
 def _path(mask: NDArray[np.bool_]) -> str:
     """The outlines of a mask as an SVG path; a pixel's centre lies at its middle."""
-    from skimage.measure import approximate_polygon  # noqa: PLC0415 - takes half a second, scipy.signal with it
-
     if not mask.any():
         return ""
-    lines = [
-        approximate_polygon(line, _WITHIN_PIXELS) - 0.5 for line in find_contours(np.pad(mask, 1).astype(float), 0.5)
-    ]
+    lines = [_corners(line) - 0.5 for line in find_contours(np.pad(mask, 1).astype(float), 0.5)]
     return "".join("M" + "L".join(f"{column:.1f},{row:.1f}" for row, column in line) + "Z" for line in lines)
+
+
+def _corners(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A contour's points, float64 `(n, 2)`, without those between two steps in the same direction.
+
+    Nothing of the outline is lost. `skimage.measure.approximate_polygon`, within a third of a pixel, keeps a fifth
+    fewer points, and its loop in Python takes 130 times as long: 3 of the 11 s of a small plan.
+    """
+    steps = np.diff(line, axis=0)
+    turns = np.any(steps[1:] != steps[:-1], axis=1)
+    return line[np.concatenate([[True], turns, [True]])]
 
 
 def _gray(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
