@@ -85,10 +85,13 @@ class Trained:
 
 
 def find_recipe(dataset: str | None, recipe_id: int | None) -> Recipe:
-    """The recipe of a number, or the one that trainings of a dataset take by themselves."""
+    """The recipe of a number, or the one that trainings of a dataset take by themselves, which is then said."""
     with reading() as session:
         row = ingest_queries.find_dataset(session, dataset)
-        return prepare_queries.find_recipe(session, row.id, recipe_id)
+        recipe = prepare_queries.find_recipe(session, row.id, recipe_id)
+        if recipe_id is None:
+            say(f"takes the cases of {row.name} as they were prepared by {recipe.name}")
+    return recipe
 
 
 @task(name="plan-training", **CATALOG)

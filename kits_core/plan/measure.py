@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import ConvexHull
@@ -11,7 +12,7 @@ from skimage.measure import find_contours
 from kits_core.labels import Label
 from kits_core.plan.anatomy import Kidney, Points, Tumor
 from kits_core.plan.measurement import MARGINS_MM, Value
-from kits_core.plan.shape import Shape, gap_mm, rounded_shape_of, shape_of
+from kits_core.plan.shape import Shape, nearest_gap_mm, rounded_shape_of, shape_of
 from kits_core.plan.sinus import Outline, find_sinus, outline_of
 
 _SAMPLES = 100_000
@@ -44,6 +45,11 @@ class Surroundings:
     sinus: Shape | None
     tumors: dict[int, Shape]
     reach: dict[int, Shape]
+
+    @cached_property
+    def tissue_points(self) -> Points:
+        """The middles of all voxels of kidney tissue: float64 `(n, 3)`, grid mm."""
+        return np.argwhere(self.kidney.mask(Label.KIDNEY)) * np.array(self.kidney.patch.spacing_mm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +142,8 @@ def _distances(tumor: Tumor, around: Surroundings) -> Iterator[Value]:
         ("cyst_distance_mm", [around.cyst], "no cyst of the same kidney"),
         ("tumor_distance_mm", others, "no other tumour of the same kidney"),
     ):
-        gaps = [gap_mm(shape, other) for other in shapes if other is not None]
-        yield Value(name, min(gaps)) if gaps else Value(name, None, why_none)
+        there = [other for other in shapes if other is not None]
+        yield Value(name, nearest_gap_mm(shape, there)) if there else Value(name, None, why_none)
 
 
 def _place(inside: Points, around: Surroundings) -> Iterator[Value]:
@@ -168,9 +174,11 @@ def _forward(outline: Outline, sinus: Shape | None) -> Points:
 
 def _left(shape: Shape, around: Surroundings) -> Iterator[Value]:
     patch = around.kidney.patch
-    tissue = np.argwhere(around.kidney.mask(Label.KIDNEY)) * np.array(patch.spacing_mm)
-    near = shape.at(tissue) <= max(MARGINS_MM) + 5
-    distances, _ = shape.mesh.kdtree.query(tissue[near])
+    tissue, (low, high) = around.tissue_points, np.asarray(shape.mesh.bounds)
+    reach = max(MARGINS_MM)
+    near = tissue[((tissue >= low - reach) & (tissue <= high + reach)).all(axis=1)]
+    near = near[shape.at(near) <= reach + 5]
+    distances, _ = shape.mesh.kdtree.query(near)
     for margin in MARGINS_MM:
         lost = np.count_nonzero(distances <= margin) if margin else 0
         name = f"parenchyma_left_{margin}mm_ml"

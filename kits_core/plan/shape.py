@@ -1,5 +1,6 @@
 """A mask of voxels as the smooth closed surface that it stands for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -116,6 +117,22 @@ def shape_of(mask: Mask, spacing_mm: Spacing, *, round_mm: float = 0.0) -> Shape
 def rounded_shape_of(mask: Mask, spacing_mm: Spacing) -> Shape:
     """As `shape_of`, but smoother: for tumours, and for masks that were drawn slice by slice."""
     return shape_of(mask, spacing_mm, round_mm=max(_ROUND_MM, 0.8 * max(spacing_mm)))
+
+
+def nearest_gap_mm(shape: Shape, others: Sequence[Shape]) -> float:
+    """The smallest distance between a surface and some others, at least one, mm; 0 where it touches or overlaps one."""
+    nearest = np.inf
+    boxed = [(_box_gap_mm(shape, other), other) for other in others]
+    for least, other in sorted(boxed, key=lambda found: found[0]):
+        if least >= nearest:  # nor can those behind it be nearer
+            break
+        nearest = min(nearest, gap_mm(shape, other))
+    return float(nearest)
+
+
+def _box_gap_mm(a: Shape, b: Shape) -> float:
+    (a_low, a_high), (b_low, b_high) = np.asarray(a.mesh.bounds), np.asarray(b.mesh.bounds)
+    return float(np.linalg.norm(np.maximum(0.0, np.maximum(a_low - b_high, b_low - a_high))))
 
 
 def gap_mm(a: Shape, b: Shape) -> float:

@@ -39,6 +39,7 @@ from kits_core.network import environment, training, validation
 from kits_core.network.backend import cpu_kernels
 from kits_core.network.config import TrainingConfig
 from kits_core.recipe import Recipe
+from tasks.progress import listening
 from tasks.train import train_network
 
 pytestmark = pytest.mark.slow
@@ -468,6 +469,17 @@ def test_a_network_of_the_kidneys_with_and_without_a_locator(begun, rows, monkey
     assert rows("SELECT id FROM model WHERE is_champion") == [(around.model_id,)]
 
 
+class _Heard:
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def update(self, stage, done, total, note):
+        pass
+
+
 def test_every_fold_is_held_out_once(begun, kits, rows, artifact):
     first, second = train(TrainParameters(recipe=RECIPE, config=CONFIG, all_folds=True))
     page = artifact("folds")["data"]
@@ -485,8 +497,10 @@ def test_every_fold_is_held_out_once(begun, kits, rows, artifact):
     with pytest.raises(KitsError, match="expected fold 2, got 2 folds"):
         train(TrainParameters(recipe=RECIPE, config=CONFIG.model_copy(update={"fold": 2})))
     split(SplitParameters(seed=99))
-    with pytest.raises(KitsError, match="expected folds, got none"):
-        train(TrainParameters(recipe=RECIPE, config=CONFIG, all_folds=True))
+    heard = _Heard()
+    with listening(heard), pytest.raises(KitsError, match="expected folds, got none"):
+        train(TrainParameters(config=CONFIG, all_folds=True))
+    assert heard.said == ["takes the cases of phantoms as they were prepared by volume 32"]
 
 
 def test_what_cannot_be_trained_on_is_refused_with_the_reason(begun, rows):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from kits_core.plan.shape import gap_mm, rounded_shape_of, shape_of
+from kits_core.plan.shape import gap_mm, nearest_gap_mm, rounded_shape_of, shape_of
 
 
 def _blob(seed, share):
@@ -66,6 +66,18 @@ def test_the_gap_between_two_surfaces_and_none_where_they_touch():
     assert gap_mm(first, apart) == pytest.approx(11, abs=0.5)
     assert gap_mm(first, touching) == 0
     assert gap_mm(first, within) == 0
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 60)] * 3, st.integers(2, 6)), min_size=2, max_size=6))
+def test_the_nearest_of_some_is_found_without_a_look_at_all(balls):
+    grid = np.indices((70, 70, 70))
+
+    def shape(x, y, z, radius):
+        return shape_of(((grid - np.array([x, y, z])[:, None, None, None]) ** 2).sum(axis=0) <= radius**2, (1, 1, 1))
+
+    first, *others = (shape(*ball) for ball in balls)
+    assert nearest_gap_mm(first, others) == min(gap_mm(first, other) for other in others)
 
 
 def test_nothing_has_no_surface():
