@@ -69,8 +69,9 @@ class TrainingWatcher:
         self._dashboard.close(_DASHBOARD_S if kind is None else _ENDING_S)
         try:
             self._records.close(_RECORDS_S if kind is None else _ENDING_S)
-        except Exception:
+        except Exception as error:
             if kind is None:
+                kind = type(error)
                 raise
         finally:
             self._end_trackers(kind)
