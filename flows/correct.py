@@ -3,15 +3,14 @@
 import getpass
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.states import Completed
 
 from db.settings import current_settings
 from flows.artifacts import link, listed, markdown
 from flows.names import NAMES
+from flows.outcomes import completed, counted
 from flows.parameters import CorrectParameters, LaidParameters
 from kits_core.errors import KitsError
 from kits_core.label_map import LabelMap
@@ -105,10 +104,7 @@ def correct_laid(parameters: LaidParameters) -> CorrectedLaid:
             else:
                 done.taken.append(laid.name)
                 put_away(settings, laid, "done", _sentences(taken))
-    if done.refused:
-        message = f"Completed with problems: {len(done.refused)} refused (first: {done.refused[0]})"
-        return cast("CorrectedLaid", Completed(message=message, data=done))
-    return done
+    return completed(done, counted(done.refused, "refused"))
 
 
 def _sentences(taken: Corrected) -> str:

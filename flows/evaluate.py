@@ -1,21 +1,21 @@
 """Score a model on original grids and report the result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
-from prefect.states import Completed
 
 from db.queries.evaluation import scores_over_time
 from flows.artifacts import link, markdown, picture, table
-from flows.fan_out import Outcome, fan_out, task_runner
+from flows.fan_out import fan_out, task_runner
 from flows.names import NAMES
+from flows.outcomes import Reason, completed, reasons, stop_on
 from flows.parameters import EvaluateParameters
-from kits_core.errors import CaseError, KitsError, why
+from kits_core.errors import KitsError
 from kits_core.report.methods import comparability
 from kits_core.report.tables import Rows, case_rows, official_rows, score_rows, two_tables
 from tasks.at_work import FLOW
@@ -62,8 +62,6 @@ _OF_DISTANCES = (
     "image, mm."
 )
 
-Outcomes = list[Outcome[CaseToEvaluate]]
-
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -103,22 +101,23 @@ def _evaluate(plan: EvaluationPlan) -> Evaluated:
     predicted = fan_out(
         "predict", plan.missing, lambda case: _predict(case, plan), workers=_PREDICTED_AT_ONCE, name=_name
     )
-    refused = [outcome.item for outcome in predicted if isinstance(outcome.error, CaseError)]
-    _stop_on_errors(plan, [outcome for outcome in predicted if outcome.item not in refused])
+    found = reasons(predicted, _name)
+    _stop_on(plan, [reason for reason in found if not reason.refused])
+    refused = {reason.case for reason in found}
     if refused and len(refused) == plan.cases:
-        raise KitsError(f"expected some case to be predicted, got none of {plan.cases} (first: {predicted[0].error})")
+        raise KitsError(f"expected some case to be predicted, got none of {plan.cases} (first: {found[0].text})")
     chosen = plan.cleanup
     if chosen is None:
         chosen = choose_cleanup(plan, [outcome.result for outcome in predicted if outcome.error is None])
     rules = chosen.rules
 
     def score(case: CaseToEvaluate) -> list[PrefectFuture[None]]:
-        return [score_missing_case.submit(case, plan) if case in refused else score_case.submit(case, plan, rules)]
+        return [score_missing_case.submit(case, plan) if case.name in refused else score_case.submit(case, plan, rules)]
 
-    _stop_on_errors(plan, fan_out("evaluate", plan.missing, score, workers=plan.workers, name=_name))
+    _stop_on(plan, reasons(fan_out("evaluate", plan.missing, score, workers=plan.workers, name=_name), _name))
     written = write_report(plan.evaluation_id, plan.workers)
     complete_evaluation(plan.evaluation_id, written.path)
-    return _tell(plan, written, sorted(case.name for case in refused))
+    return _tell(plan, written, sorted(refused))
 
 
 def _tell(plan: EvaluationPlan, written: Written, missing: list[str]) -> Evaluated:
@@ -141,8 +140,7 @@ def _tell(plan: EvaluationPlan, written: Written, missing: list[str]) -> Evaluat
         return done
     problems = f"{len(missing)} of {plan.cases} cases have no prediction and count as zero: {', '.join(missing)}"
     get_run_logger().warning("%s", problems)
-    # Prefect takes the state for the run and hands its data to the caller.
-    return cast("Evaluated", Completed(message=f"Completed with problems: {problems}", data=done))
+    return completed(done, problems)
 
 
 def _predict(case: CaseToEvaluate, plan: EvaluationPlan) -> list[PrefectFuture[Any]]:
@@ -156,13 +154,8 @@ def _name(case: CaseToEvaluate) -> str:
     return case.name
 
 
-def _stop_on_errors(plan: EvaluationPlan, outcomes: Outcomes) -> None:
-    reasons = [why(outcome.item.name, outcome.error) for outcome in outcomes if outcome.error]
-    if reasons:
-        raise KitsError(
-            f"evaluation {plan.evaluation_id}: expected scores of {plan.cases} cases, got none of {len(reasons)} "
-            f"(first: {reasons[0]}); mend these and run evaluate again, which goes on from here"
-        )
+def _stop_on(plan: EvaluationPlan, found: Sequence[Reason]) -> None:
+    stop_on(found, f"evaluation {plan.evaluation_id}", f"scores of {plan.cases} cases", "evaluate")
 
 
 def _some_cases(pictured: Mapping[str, Mapping[str, bytes]]) -> list[str]:

@@ -1,17 +1,16 @@
 """Bring a source's cases into the home and the catalog."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.states import Completed
 
 from flows.artifacts import listed, markdown, overview, picture, table
 from flows.fan_out import fan_out, threads
 from flows.names import NAMES
+from flows.outcomes import Reason, completed, counted, reasons, section, stop_on_too_many
 from flows.parameters import IngestParameters
-from kits_core.errors import KitsError, why
 from kits_core.source.preset import LICENCE, NAME
 from kits_core.source.transfer import TransferError
 from tasks.at_work import FLOW
@@ -81,9 +80,9 @@ def ingest(parameters: IngestParameters) -> Ingested:
         )
     if listing.clinical is not None and notes is None:
         notes = ingest_clinical_records(asked, listing.clinical, listing.dataset)
-    failed = [(outcome.item.name, why(outcome.item.name, outcome.error)) for outcome in outcomes if outcome.error]
+    failed = reasons(outcomes, lambda case: case.name)
     of_files = [f"{outcome.item.name}, {note}" for outcome in outcomes if not outcome.error for note in outcome.result]
-    refused = [*listing.refused, *failed]
+    refused = [*(Reason(case, text, refused=True) for case, text in listing.refused), *failed]
     done = Ingested(
         listing.dataset,
         listing.chosen,
@@ -98,18 +97,10 @@ def ingest(parameters: IngestParameters) -> Ingested:
     if done.brought_in:
         _leave_fingerprint(listing.dataset)
         dataset_changed(listing.dataset, source=parameters.source, brought_in=done.brought_in)
-    if done.refused > parameters.allowed_failures * listing.chosen:
-        raise KitsError(
-            f"{listing.dataset}: expected at most {parameters.allowed_failures:.0%} of {listing.chosen} cases in "
-            f"quarantine, got {len(refused)} (first: {refused[0][1]}); see kits status, mend what it names and run "
-            "ingest again"
-        )
-    if refused:
-        # Prefect takes the state for the run and hands its data to the caller.
-        problems = f"{len(refused)} of {listing.chosen} cases in quarantine (first: {refused[0][1]})"
-        message = f"Completed with problems: {problems}"
-        return cast("Ingested", Completed(message=message, data=done))
-    return done
+    of = listing.chosen
+    allowed = parameters.allowed_failures
+    stop_on_too_many(refused, listing.dataset, of, allowed=allowed, became="in quarantine", verb="ingest")
+    return completed(done, counted([reason.text for reason in refused], f"of {of} cases in quarantine"))
 
 
 def _write_clinical(asked: SourceRequest, listing: Listing) -> list[str] | None:
@@ -160,7 +151,7 @@ def _counts(values: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in values.items())
 
 
-def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]]) -> str:
+def _markdown(listing: Listing, done: Ingested, refused: Sequence[Reason]) -> str:
     kept = listing.chosen - len(listing.missing) - len(listing.refused)
     counts = {
         "cases": done.chosen,
@@ -171,8 +162,7 @@ def _markdown(listing: Listing, done: Ingested, refused: list[tuple[str, str]]) 
     }
     text = f"# Ingested {markdown(listing.dataset)}\n\nFrom {markdown(listing.source)}\n\n{overview(counts)}\n\n"
     text += f"{markdown(listing.budget.describe())}\n"
-    if refused:
-        text += f"\n## In quarantine\n\n{table([{'case': name, 'reason': reason} for name, reason in refused])}\n"
+    text += section("In quarantine", refused)
     if done.notes:
         text += f"\n## Notes\n\n{listed(done.notes)}\n"
     if listing.vanished:

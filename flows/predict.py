@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
-from prefect.states import Completed
 
 from flows.artifacts import link, listed, table
 from flows.fan_out import fan_out, threads
 from flows.names import NAMES
+from flows.outcomes import completed, counted, reasons
 from flows.parameters import PredictParameters
-from kits_core.errors import KitsError, why
+from kits_core.errors import KitsError
 from kits_core.plan.files import PAGE
 from tasks.at_work import FLOW
 from tasks.predict import (
@@ -75,10 +75,7 @@ def predict(parameters: PredictParameters) -> Predicted:
         create_markdown_artifact(_markdown(done), key="predict", description="Plans of scans")
     if done.refused and not (done.planned or done.done):
         raise KitsError("expected a plan of a scan, got none: " + "; ".join(done.refused))
-    if done.refused:
-        message = f"Completed with problems: {len(done.refused)} refused (first: {done.refused[0]})"
-        return cast("Predicted", Completed(message=message, data=done))
-    return done
+    return completed(done, counted(done.refused, "refused"))
 
 
 def _work(plan: PredictionPlan) -> Predicted:
@@ -100,9 +97,8 @@ def _work(plan: PredictionPlan) -> Predicted:
         for outcome in outcomes
         if not outcome.error
     ]
-    failed = [why(outcome.item.scan.name, outcome.error) for outcome in outcomes if outcome.error]
-    refused = [*plan.refused, *failed]
-    return Predicted(planned, plan.done, refused)
+    failed = [reason.text for reason in reasons(outcomes, lambda item: item.scan.name)]
+    return Predicted(planned, plan.done, [*plan.refused, *failed])
 
 
 def _markdown(done: Predicted) -> str:

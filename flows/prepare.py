@@ -1,25 +1,24 @@
 """Make network inputs from ingested cases."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import pandas as pd
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.states import Completed
 
 from db.queries.prepare import prepared_of
 from flows.artifacts import markdown, overview, picture, table
-from flows.fan_out import Outcome, fan_out, task_runner
+from flows.fan_out import fan_out, task_runner
 from flows.names import NAMES
+from flows.outcomes import Reason, completed, counted, reasons, section, stop_on, stop_on_too_many
 from flows.parameters import PrepareParameters
-from kits_core.errors import CaseError, KitsError, why
+from kits_core.errors import KitsError
 from kits_core.labels import KIDNEY, TUMOR
 from tasks.at_work import FLOW
 from tasks.catalog import catalog
 from tasks.models import recipe_for
 from tasks.prepare import (
-    CaseToPrepare,
     PreparationPlan,
     check_room_for_all,
     draw_ceilings,
@@ -28,8 +27,6 @@ from tasks.prepare import (
 )
 
 _WORST = 10
-
-Reasons = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -65,57 +62,41 @@ def prepare(parameters: PrepareParameters) -> Preparation:
         workers=parameters.workers,
         name=lambda case: case.name,
     )
-    refused, failed = _reasons(outcomes)
+    found = reasons(outcomes, lambda case: case.name)
+    refused = [reason for reason in found if reason.refused]
+    failed = [reason for reason in found if not reason.refused]
     facts = _facts(plan)
     done = Preparation(
         dataset=plan.dataset,
         recipe_hash=recipe.hash,
         prepared=len(facts),
-        made_now=len(outcomes) - len(refused) - len(failed),
+        made_now=len(outcomes) - len(found),
         refused=len(refused),
     )
-    text = _markdown(plan, parameters, done, facts) + _listed("Refused", refused) + _listed("Failed", failed)
+    text = _markdown(plan, parameters, done, facts) + section("Refused", refused) + section("Failed", failed)
     create_markdown_artifact(text, key="prepare", description="What a preparation did")
     _stop_on_problems(plan, parameters, facts, refused, failed)
-    if refused:
-        # Prefect takes the state for the run and hands its data to the caller.
-        message = f"Completed with problems: {len(refused)} of {plan.ingested} cases refused (first: {refused[0][1]})"
-        return cast("Preparation", Completed(message=message, data=done))
-    return done
-
-
-def _reasons(outcomes: list[Outcome[CaseToPrepare]]) -> tuple[Reasons, Reasons]:
-    """Cases that were refused, and cases that failed for any other reason, each with the error."""
-    refused = [outcome for outcome in outcomes if isinstance(outcome.error, CaseError)]
-    failed = [outcome for outcome in outcomes if outcome.error and not isinstance(outcome.error, CaseError)]
-    named = [
-        [(done.item.name, why(done.item.name, done.error)) for done in some if done.error] for some in (refused, failed)
-    ]
-    return named[0], named[1]
+    return completed(done, counted([reason.text for reason in refused], f"of {plan.ingested} cases refused"))
 
 
 def _stop_on_problems(
-    plan: PreparationPlan, parameters: PrepareParameters, facts: pd.DataFrame, refused: Reasons, failed: Reasons
+    plan: PreparationPlan,
+    parameters: PrepareParameters,
+    facts: pd.DataFrame,
+    refused: Sequence[Reason],
+    failed: Sequence[Reason],
 ) -> None:
-    if failed:
-        raise KitsError(
-            f"{plan.dataset}: expected network inputs of {plan.ingested} cases, got none of {len(failed)} "
-            f"(first: {failed[0][1]}); mend these and run prepare again, which goes on from here"
-        )
+    stop_on(failed, plan.dataset, f"network inputs of {plan.ingested} cases", "prepare")
     lost = facts[facts["tumour kept"] < parameters.least_tumor_kept]
     if not lost.empty:
         raise KitsError(
             f"{', '.join(lost['case'])}: expected at least {parameters.least_tumor_kept:.0%} of the tumour inside the "
             f"grid, got {lost['tumour kept'].min():.1%}; choose a recipe with another frame"
         )
-    if len(refused) > parameters.allowed_failures * plan.ingested:
-        raise KitsError(
-            f"{plan.dataset}: expected at most {parameters.allowed_failures:.0%} of {plan.ingested} cases to be "
-            f"refused, got {len(refused)} (first: {refused[0][1]}); see kits status, mend what it names and run "
-            "prepare again"
-        )
+    of, allowed = plan.ingested, parameters.allowed_failures
+    stop_on_too_many(refused, plan.dataset, of, allowed=allowed, became="to be refused", verb="prepare")
     if refused and len(refused) == plan.ingested:
-        raise KitsError(f"expected some case to be prepared, got none of {plan.ingested} (first: {refused[0][1]})")
+        raise KitsError(f"expected some case to be prepared, got none of {plan.ingested} (first: {refused[0].text})")
 
 
 def _facts(plan: PreparationPlan) -> pd.DataFrame:
@@ -133,14 +114,6 @@ def _facts(plan: PreparationPlan) -> pd.DataFrame:
         ]
     columns = ["case", "tumour kept", "seconds", "peak_bytes", "ceilings"]
     return pd.DataFrame(rows, columns=columns).astype({"tumour kept": float, "seconds": float, "peak_bytes": float})
-
-
-def _listed(title: str, reasons: Reasons) -> str:
-    return (
-        f"\n\n## {title}: {len(reasons)}\n\n{table([{'case': c, 'reason': r} for c, r in reasons])}\n"
-        if reasons
-        else ""
-    )
 
 
 def _markdown(plan: PreparationPlan, parameters: PrepareParameters, done: Preparation, facts: pd.DataFrame) -> str:
