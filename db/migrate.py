@@ -23,7 +23,7 @@ from kits_core.errors import KitsError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0019"
+HEAD = "0020"
 """The newest revision in `db/migrations/versions`. It is stated here so that one query can check a catalog."""
 
 _LOCK = 7_234_151  # any number that no other program on the same PostgreSQL database uses

@@ -63,17 +63,13 @@ def plan_preparation(dataset: str | None, recipe: Recipe) -> PreparationPlan:
         row = ingest_queries.find_dataset(session, dataset)
         recipe_row = queries.ensure_recipe(session, recipe.hash, recipe.to_stored(), flow_run_id())
         cases = ingest_queries.cases_of(session, row.id, CaseStatus.INGESTED)
-        known = queries.prepared_of(session, recipe_row.id)
+        known = queries.current_of(session, recipe_row.id)
         missing = [
             CaseToPrepare(case.id, case.name, row.name)
             for case in cases
             # Without a reference the place of the kidneys is unknown: prediction asks a model, and prepares by itself.
             if (recipe.frame == "volume" or recipe.locator or case.has_segmentation)
-            and (
-                case.id not in known
-                or not queries.is_current(known[case.id], case)
-                or not files_are_there(settings, known[case.id])
-            )
+            and (case.id not in known or not files_are_there(settings, known[case.id]))
         ]
         return PreparationPlan(row.id, row.name, recipe_row.id, len(cases), missing)
 

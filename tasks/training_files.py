@@ -39,8 +39,8 @@ def sides_of(session: Session, split_id: int, fold: int | None, recipe: RecipeRo
     """
     sides = {subset: split_queries.side(session, split_id, subset, fold) for subset in Subset}
     check_members(sides)
-    rows = prepare_queries.prepared_of(session, recipe.id)
-    ids = {m.case_id: m.case.name for side in sides.values() for m in side if not _is_prepared(rows, m)}
+    rows = prepare_queries.current_of(session, recipe.id)
+    ids = {m.case_id: m.case.name for side in sides.values() for m in side if m.case_id not in rows}
     refused = select(Problem).where(Problem.stage == PREPARE, Problem.resolved_at.is_(None))
     reasons = {one.case_id: one.error for one in session.scalars(refused) if one.case_id in ids}
     kept = {subset: [m for m in side if m.case_id not in reasons] for subset, side in sides.items()}
@@ -53,14 +53,10 @@ def sides_of(session: Session, split_id: int, fold: int | None, recipe: RecipeRo
     return Sides(kept, {ids[case_id]: reason for case_id, reason in sorted(reasons.items())})
 
 
-def _is_prepared(rows: Mapping[int, PreparedCase], member: SplitMember) -> bool:
-    return member.case_id in rows and prepare_queries.is_current(rows[member.case_id], member.case)
-
-
 def prepared_of(session: Session, sides: Sides, recipe: RecipeRow) -> list[PreparedCase]:
     """The prepared files of a training's cases. Raises `KitsError` where some are missing, old, or without labels."""
-    members, rows = sides.all_members, prepare_queries.prepared_of(session, recipe.id)
-    stale = [member.case.name for member in members if not _is_prepared(rows, member)]
+    members, rows = sides.all_members, prepare_queries.current_of(session, recipe.id)
+    stale = [member.case.name for member in members if member.case_id not in rows]
     if stale:
         raise KitsError(
             f"recipe {recipe.hash}: expected prepared files of all {len(members)} cases of the split, got none or old "

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, selectinload
 
-from db.models import Case, Ceiling, FileKind, PreparedCase, Recipe
+from db.models import Case, Ceiling, PreparedCase, Recipe
 from db.models.base import now
 from db.queries.turns import find_or_add, take_turn
 from kits_core.errors import KitsError
@@ -63,14 +63,11 @@ def prepared_of(session: Session, recipe_id: int, case_ids: Iterable[int] | None
     return {prepared.case_id: prepared for prepared in session.scalars(query.options(*options))}
 
 
-def is_current(prepared: PreparedCase, case: Case) -> bool:
-    """Whether a prepared case was made from the files that the case has now."""
-    image, segmentation = case.file(FileKind.IMAGE), case.file(FileKind.SEGMENTATION)
-    return (
-        image is not None
-        and prepared.source_image_sha256 == image.sha256
-        and prepared.source_segmentation_sha256 == (segmentation.sha256 if segmentation else None)
-    )
+def current_of(session: Session, recipe_id: int) -> dict[int, PreparedCase]:
+    """Those that were made from the files that their cases have now: all but what the view `stale` names."""
+    query = text("SELECT s.number FROM stale s WHERE s.what = 'prepared_case'")
+    stale = set(session.scalars(query))
+    return {case_id: row for case_id, row in prepared_of(session, recipe_id).items() if row.id not in stale}
 
 
 def record_prepared(

@@ -56,13 +56,19 @@ STALE = View(
         "made anew since; model, where the network was trained again since and has other weights",
     },
     """
-    SELECT 'prepared_case' AS what, p.id AS number, d.name AS dataset, c.name AS case_name, f.kind AS changed
+    SELECT 'prepared_case' AS what, p.id AS number, d.name AS dataset, c.name AS case_name, 'image' AS changed
     FROM prepared_case p
-    JOIN case_file f ON f.case_id = p.case_id AND f.superseded_at IS NULL
     JOIN "case" c ON c.id = p.case_id
     JOIN dataset d ON d.id = c.dataset_id
-    WHERE (f.kind = 'image' AND f.sha256 <> p.source_image_sha256)
-       OR (f.kind = 'segmentation' AND f.sha256 <> COALESCE(p.source_segmentation_sha256, ''))
+    LEFT JOIN case_file f ON f.case_id = p.case_id AND f.kind = 'image' AND f.superseded_at IS NULL
+    WHERE COALESCE(f.sha256, '') <> p.source_image_sha256
+    UNION ALL
+    SELECT 'prepared_case', p.id, d.name, c.name, 'segmentation'
+    FROM prepared_case p
+    JOIN "case" c ON c.id = p.case_id
+    JOIN dataset d ON d.id = c.dataset_id
+    LEFT JOIN case_file f ON f.case_id = p.case_id AND f.kind = 'segmentation' AND f.superseded_at IS NULL
+    WHERE COALESCE(f.sha256, '') <> COALESCE(p.source_segmentation_sha256, '')
     UNION ALL
     SELECT 'training_run', t.run_id, d.name, c.name,
            CASE WHEN t.image_sha256 <> p.image_sha256 OR t.label_sha256 <> p.label_sha256 THEN 'prepared'

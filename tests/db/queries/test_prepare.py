@@ -59,35 +59,38 @@ def test_a_case_without_a_reference_has_no_ceilings(settings, small, prepared_fa
 
 
 def test_a_prepared_case_is_current_until_a_raw_file_changes(settings, small, file_facts):
-    with catalog_session(settings) as session:
-        row = prepare.prepared_of(session, small.recipe)[small.cases[1]]
-        assert prepare.is_current(row, row.case)
-        for kind in FileKind:
-            file = ingest.record_file(session, row.case, kind, file_facts("changed"))
-            assert not prepare.is_current(row, row.case)
+    for kind in FileKind:
+        with catalog_session(settings) as session:
+            assert list(prepare.current_of(session, small.recipe)) == small.cases[:3]
+            case = session.get_one(Case, small.cases[1])
+            file = ingest.record_file(session, case, kind, file_facts("changed"))
+            assert list(prepare.current_of(session, small.recipe)) == [small.cases[0], small.cases[2]]
             file.sha256 = f"sha-{kind}-1"
-            assert prepare.is_current(row, row.case)
 
 
 def test_a_reference_that_comes_later_makes_a_prepared_case_old(settings, small):
     with catalog_session(settings) as session:
         row = prepare.prepared_of(session, small.recipe)[small.cases[1]]
         row.source_segmentation_sha256 = None
-        assert not prepare.is_current(row, row.case)
+        session.flush()
+        assert list(prepare.current_of(session, small.recipe)) == [small.cases[0], small.cases[2]]
 
 
-def test_a_case_without_an_image_has_nothing_current(settings, small):
+@pytest.mark.parametrize("kind", FileKind)
+def test_a_case_that_has_lost_a_file_has_nothing_current(settings, small, kind):
+    with catalog_session(settings) as session:
+        session.delete(session.get_one(Case, small.cases[1]).file(kind))
+        session.flush()
+        assert list(prepare.current_of(session, small.recipe)) == [small.cases[0], small.cases[2]]
+
+
+def test_a_case_without_a_reference_is_current_without_one(settings, small):
     with catalog_session(settings) as session:
         row = prepare.prepared_of(session, small.recipe)[small.cases[1]]
-        assert not prepare.is_current(row, session.get_one(Case, small.cases[3]))
-
-
-def test_a_case_without_a_reference_is_current_without_one(session, file_facts):
-    site = ingest.ensure_dataset(session, name="site", source="folder", revision=None, flow_run_id=None)
-    case = ingest.ensure_case(session, site, "case_00000")
-    ingest.record_file(session, case, FileKind.IMAGE, file_facts("image-0"))
-    session.refresh(case)
-    assert prepare.is_current(PreparedCase(source_image_sha256="sha-image-0", source_segmentation_sha256=None), case)
+        session.delete(row.case.file(FileKind.SEGMENTATION))
+        row.source_segmentation_sha256 = None
+        session.flush()
+        assert list(prepare.current_of(session, small.recipe)) == small.cases[:3]
 
 
 def test_a_training_takes_the_default_recipe_or_else_the_newest_that_was_prepared(settings, small, prepared_facts):
