@@ -4,20 +4,18 @@ import getpass
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from db.settings import current_settings
 from flows.artifacts import link, listed, markdown
-from flows.names import NAMES
 from flows.outcomes import completed, counted
 from flows.parameters import CorrectParameters, LaidParameters
+from flows.stage import stage
 from kits_core.errors import KitsError
 from kits_core.label_map import LabelMap
 from kits_core.plan.files import PAGE
 from kits_core.plan.record import is_plan
 from kits_core.pseudonyms import is_pseudonym
-from tasks.at_work import FLOW
 from tasks.catalog import reading
 from tasks.correct import Correction, take_correction
 from tasks.correct_plan import SOURCE, plan_correction, take_plan
@@ -43,7 +41,7 @@ class Corrected:
     notes: tuple[str, ...] = ()
 
 
-@flow(name="correct", flow_run_name=NAMES["correct"], persist_result=False, **FLOW)
+@stage(CorrectParameters, persist_result=False)
 def correct(parameters: CorrectParameters) -> Corrected:
     """Keep the mask as the overlay of a case, update the case, and make a corrected plan again. Asks no source."""
     asked = Correction(
@@ -83,7 +81,7 @@ class CorrectedLaid:
     refused: list[str]
 
 
-@flow(name="correct-laid", flow_run_name=NAMES["correct-laid"], persist_result=False, **FLOW)
+@stage(LaidParameters, persist_result=False)
 def correct_laid(parameters: LaidParameters) -> CorrectedLaid:
     """Take each mask that lies in the home's `corrections/`, called after its case or plan, as `correct` does.
 

@@ -5,20 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 
 from db.queries.evaluation import scores_over_time
 from flows.artifacts import link, markdown, picture, table
 from flows.fan_out import fan_out, task_runner
-from flows.names import NAMES
 from flows.outcomes import Reason, completed, reasons, stop_on
 from flows.parameters import EvaluateParameters
+from flows.stage import stage
 from kits_core.errors import KitsError
 from kits_core.report.methods import comparability
 from kits_core.report.tables import Rows, case_rows, official_rows, score_rows, two_tables
-from tasks.at_work import FLOW
 from tasks.catalog import reading
 from tasks.evaluate import (
     CaseToEvaluate,
@@ -78,12 +77,7 @@ class Evaluated:
     missing: list[str]
 
 
-@flow(
-    name="evaluate",
-    flow_run_name=NAMES["evaluate"],
-    task_runner=task_runner(),
-    **FLOW,
-)
+@stage(EvaluateParameters, task_runner=task_runner())
 def evaluate(parameters: EvaluateParameters) -> Evaluated:
     """Predict and score the cases that lack scores, then write the report from the catalog.
 

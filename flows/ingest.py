@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from flows.artifacts import listed, markdown, overview, picture, table
 from flows.fan_out import fan_out, threads
-from flows.names import NAMES
 from flows.outcomes import Reason, completed, counted, reasons, section, stop_on_too_many
 from flows.parameters import IngestParameters
+from flows.stage import stage
 from kits_core.source.preset import LICENCE, NAME
 from kits_core.source.transfer import TransferError
-from tasks.at_work import FLOW
 from tasks.events import dataset_changed
 from tasks.fingerprint import Fingerprint, fingerprint_dataset
 from tasks.ingest import ingest_case, ingest_clinical_records
@@ -42,13 +41,7 @@ class Ingested:
     notes: tuple[str, ...] = ()
 
 
-@flow(
-    name="ingest",
-    flow_run_name=NAMES["ingest"],
-    task_runner=threads(),
-    persist_result=False,
-    **FLOW,
-)
+@stage(IngestParameters, task_runner=threads(), persist_result=False)
 def ingest(parameters: IngestParameters) -> Ingested:
     """List the source, write its clinical records, then fetch, verify and convert what is missing or has changed."""
     if parameters.source == NAME:

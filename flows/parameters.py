@@ -1,7 +1,7 @@
 """What each flow takes: frozen models, which the dashboard turns into forms and refuses before a run exists."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -25,13 +25,20 @@ Labels = dict[str, Literal["background", "kidney", "tumor", "cyst"]]
 _DEIDENTIFY = "Pseudonyms in place of names, ids, dates and paths, in everything that is written (docs/patients.md)."
 
 
-class _Parameters(BaseModel):
+class Parameters(BaseModel):
+    """What a flow takes, and what it is called."""
+
+    FLOW: ClassVar[str]
+    """The flow's name."""
+    RUN: ClassVar[str]
+    """The name of its runs, as Prefect formats it: by what was asked for."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", field_title_generator=title_of, json_schema_extra=suit_a_form
     )
 
 
-class _SourceParameters(_Parameters):
+class _SourceParameters(Parameters):
     source: str = Field(
         "kits23", description="kits23, a URL in the official dataset layout, or a folder in any of the layouts."
     )
@@ -124,6 +131,9 @@ def _refused_as_a_value(check: Callable[[str], T], text: str) -> T:
 class IngestParameters(_SourceParameters):
     """From a source to verified, converted files and rows in the catalog."""
 
+    FLOW = "ingest"
+    RUN = "ingest · {parameters.shown_source}"
+
     workers: int = Field(8, ge=1, le=64, title="Cases at once", description="Cases that are downloaded at once.")
     megabytes_per_second: float | None = Field(
         None,
@@ -152,8 +162,11 @@ class IngestParameters(_SourceParameters):
         return self
 
 
-class PrepareParameters(_Parameters):
+class PrepareParameters(Parameters):
     """From ingested cases to network inputs."""
+
+    FLOW = "prepare"
+    RUN = "prepare · {parameters.in_words}"
 
     dataset: str | None = Field(None, description="Name in the catalog; empty takes the only one there is.")
     recipe: Recipe = Field(default_factory=Recipe, description="How a case becomes a network input.")
@@ -188,8 +201,11 @@ class PrepareParameters(_Parameters):
         return f"{self.recipe.frame} {self.recipe.shape}"
 
 
-class SplitParameters(_Parameters):
+class SplitParameters(Parameters):
     """From ingested cases with a reference to a stratified split."""
+
+    FLOW = "split"
+    RUN = "split · seed {parameters.seed}"
 
     dataset: str | None = Field(None, description="Name in the catalog; empty takes the only one there is.")
     validation: float = Field(
@@ -221,8 +237,11 @@ class SplitParameters(_Parameters):
         return self
 
 
-class TrainParameters(_Parameters):
+class TrainParameters(Parameters):
     """From a recipe and a split to a registered model."""
+
+    FLOW = "train"
+    RUN = "train · {parameters.in_words}"
 
     model_config = ConfigDict(json_schema_extra=arrange)
 
@@ -339,14 +358,20 @@ def check_cascade(recipe: Recipe) -> None:
         raise ValueError("a cascade begins with the whole scan: expected the frame volume without a spacing")
 
 
-class PromoteParameters(_Parameters):
+class PromoteParameters(Parameters):
     """Which model prediction uses from now on."""
+
+    FLOW = "promote"
+    RUN = "promote · model {parameters.model}"
 
     model: str = Field("latest", pattern=r"^(latest|\d+)$", description="latest, or a model's id.")
 
 
-class EvaluateParameters(_Parameters):
+class EvaluateParameters(Parameters):
     """From a model and a subset of its split to scores on the original grid, and a report."""
+
+    FLOW = "evaluate"
+    RUN = "evaluate · model {parameters.model} · {parameters.subset}"
 
     model: str = Field("champion", pattern=r"^(champion|latest|\d+)$", description="champion, latest, or a model's id.")
     subset: Literal["validation", "train"] = Field("validation", description="Which side of the split is scored.")
@@ -365,8 +390,11 @@ class EvaluateParameters(_Parameters):
     )
 
 
-class PredictParameters(_Parameters):
+class PredictParameters(Parameters):
     """From scans, NIfTI files or DICOM folders, to segmentations and surgical plans."""
+
+    FLOW = "predict"
+    RUN = "predict · model {parameters.model}"
 
     scans: list[str] = Field(
         min_length=1,
@@ -407,8 +435,11 @@ class PredictParameters(_Parameters):
     )
 
 
-class CorrectParameters(_Parameters):
+class CorrectParameters(Parameters):
     """From a mask that a person corrected to the reference of a case."""
+
+    FLOW = "correct"
+    RUN = "correct · {parameters.shown_what}"
 
     what: str = Field(
         title="Case or plan",
@@ -450,8 +481,11 @@ class CorrectParameters(_Parameters):
         return one_line(self.what)
 
 
-class LaidParameters(_Parameters):
+class LaidParameters(Parameters):
     """From masks that lie in the home's folder `corrections/` to references of the cases that they are called after."""
+
+    FLOW = "correct-laid"
+    RUN = "correct · what lies in corrections"
 
     settle_seconds: float = Field(
         30.0,
@@ -464,6 +498,9 @@ class LaidParameters(_Parameters):
 
 class PipelineParameters(_SourceParameters):
     """The whole way, each stage with the settings of its own flow."""
+
+    FLOW = "pipeline"
+    RUN = "pipeline · {parameters.shown_source}"
 
     recipe: Recipe = Field(default_factory=Recipe, description="How a case becomes a network input.")
     validation: float = Field(

@@ -1,12 +1,10 @@
 """All flows, one after the other: from a source to a report."""
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.artifacts import link, markdown, table
 from flows.evaluate import Evaluated, evaluate, narrow_tables
 from flows.ingest import ingest
-from flows.names import NAMES
 from flows.parameters import (
     EvaluateParameters,
     PipelineParameters,
@@ -16,11 +14,11 @@ from flows.parameters import (
 )
 from flows.prepare import prepare
 from flows.split import split
+from flows.stage import stage
 from flows.train import train
-from tasks.at_work import FLOW
 
 
-@flow(name="pipeline", flow_run_name=NAMES["pipeline"], **FLOW)
+@stage(PipelineParameters)
 def pipeline(parameters: PipelineParameters) -> Evaluated:
     """Ingest, prepare, split, train, evaluate. What an earlier run has finished is not done again."""
     ingested = ingest(parameters.of_ingestion())

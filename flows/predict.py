@@ -4,18 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 
 from flows.artifacts import link, listed, table
 from flows.fan_out import fan_out, threads
-from flows.names import NAMES
 from flows.outcomes import completed, counted, reasons
 from flows.parameters import PredictParameters
+from flows.stage import stage
 from kits_core.errors import KitsError
 from kits_core.plan.files import PAGE
-from tasks.at_work import FLOW
 from tasks.predict import (
     PredictionPlan,
     PredictionRequest,
@@ -51,12 +49,7 @@ class Predicted:
     refused: list[str]
 
 
-@flow(
-    name="predict",
-    flow_run_name=NAMES["predict"],
-    task_runner=threads(),
-    **FLOW,
-)
+@stage(PredictParameters, task_runner=threads())
 def predict(parameters: PredictParameters) -> Predicted:
     """Segment, measure and show each scan. A refused or failed scan is named and does not stop the others."""
     asked = PredictionRequest(

@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from db.queries.prepare import prepared_of
 from flows.artifacts import markdown, overview, picture, table
 from flows.fan_out import fan_out, task_runner
-from flows.names import NAMES
 from flows.outcomes import Reason, completed, counted, reasons, section, stop_on, stop_on_too_many
 from flows.parameters import PrepareParameters
+from flows.stage import stage
 from kits_core.errors import KitsError
 from kits_core.labels import KIDNEY, TUMOR
-from tasks.at_work import FLOW
 from tasks.catalog import catalog
 from tasks.models import recipe_for
 from tasks.prepare import (
@@ -40,12 +38,7 @@ class Preparation:
     refused: int
 
 
-@flow(
-    name="prepare",
-    flow_run_name=NAMES["prepare"],
-    task_runner=task_runner(),
-    **FLOW,
-)
+@stage(PrepareParameters, task_runner=task_runner())
 def prepare(parameters: PrepareParameters) -> Preparation:
     """Prepare what is missing or was made from other files, then check that no tumour was lost.
 

@@ -1,16 +1,14 @@
 """Split a dataset into training and validation."""
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.artifacts import markdown, table
-from flows.names import NAMES
 from flows.parameters import SplitParameters
-from tasks.at_work import FLOW
+from flows.stage import stage
 from tasks.split import SplitMade, Wanted, split_dataset
 
 
-@flow(name="split", flow_run_name=NAMES["split"], **FLOW)
+@stage(SplitParameters)
 def split(parameters: SplitParameters) -> SplitMade:
     """Make the split, or find it, and compare its sides."""
     wanted = Wanted(parameters.validation, parameters.folds, parameters.seed, parameters.own, parameters.keep)

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Cancelled
 
 from db.queries.training import history
 from flows.artifacts import markdown, overview, picture, table
-from flows.names import NAMES
 from flows.parameters import (
     EvaluateParameters,
     PrepareParameters,
@@ -18,8 +16,8 @@ from flows.parameters import (
     check_cascade,
 )
 from flows.prepare import prepare
+from flows.stage import stage
 from kits_core.recipe.recipe import Recipe
-from tasks.at_work import FLOW
 from tasks.cancel import CancelledRunError
 from tasks.catalog import catalog
 from tasks.events import model_trained
@@ -38,7 +36,7 @@ from tasks.train import (
 )
 
 
-@flow(name="train", flow_run_name=NAMES["train"], **FLOW)
+@stage(TrainParameters)
 def train(parameters: TrainParameters) -> list[Trained]:
     """Train what the parameters ask for: one network, the two of a cascade, or either for every fold; in that order.
 
@@ -57,7 +55,7 @@ def train(parameters: TrainParameters) -> list[Trained]:
     return trained
 
 
-@flow(name="promote", flow_run_name=NAMES["promote"], **FLOW)
+@stage(PromoteParameters)
 def promote(parameters: PromoteParameters) -> int:
     """Make a model the champion, which prediction uses unless another one is named; its id."""
     return promote_model(parameters.model)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.names import NAMES, name_of_run
+from flows.names import PARAMETERS, name_of_run
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
@@ -56,7 +56,7 @@ def test_every_deployment_starts_a_flow_that_has_such_names():
     for deployment in DEPLOYMENTS:
         module, _, function = deployment["entrypoint"].partition(":")
         flow = getattr(import_module(module.removesuffix(".py").replace("/", ".")), function)
-        assert flow.flow_run_name == NAMES[flow.name]
+        assert flow.flow_run_name == PARAMETERS[flow.name].RUN
 
 
 def test_what_people_start_fills_the_first_page_of_ten_and_what_runs_by_itself_comes_after_it():

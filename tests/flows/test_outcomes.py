@@ -1,5 +1,5 @@
 import pytest
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from flows.fan_out import Outcome
 from flows.outcomes import Reason, completed, counted, reasons, section, stop_on, stop_on_too_many
