@@ -257,8 +257,8 @@ class TrainParameters(Parameters):
     recipe: Recipe | None = Field(None, description="The same, with all settings written out.")
     preset: Preset = Field(
         "reference",
-        description="Settings that go together: reference is a published recipe, strong learnt the tumour better in "
-        "the same time. What is set by itself counts before it.",
+        description="Settings that go together: reference is a published recipe, strong learnt both classes better "
+        "in the same time. What is set by itself counts before it.",
     )
     config: TrainingConfig = Field(
         default_factory=TrainingConfig, title="Settings", description="Settings of the training."

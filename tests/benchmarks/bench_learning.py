@@ -1,14 +1,15 @@
 """How well networks learn real shapes in the same CPU time: the presets of `kits train`, and what others train.
 
     python tests/benchmarks/bench_learning.py [--painted FOLDER] [--others PYTHON] [--nnunet PYTHON]
-        [--seconds 600 | --steps 300] [--seeds 0 1 2] [--presets reference strong] [--config JSON]
+        [--seconds 600 | --steps 300 | --steps WAY=N ...] [--seeds 0 1 2] [--presets reference strong] [--config JSON]
 
 40 real masks, painted at full resolution and prepared at 64³: of the first 30, 24 to train and 6 held out, drawn by the
 seed; the last 10 are scored too, and were never looked at when settings were chosen.
 FOLDER keeps what is painted and prepared, which takes minutes, for the next time. All ways see the same augmented
 samples in the same order. Each trains until it has used `--seconds` of CPU time, counted from its first step,
 compilation included; or `--steps` steps. The step size falls over just that long. Dice is that of the last weights,
-unselected, on the scans' original grids.
+unselected, on the scans' original grids. A graphics card trains what the CPU has time for, where `--steps` names the
+steps of each way that a run with `--seconds` said.
 
 `--presets`: those of `kits_core.network.presets`. `--config`: one more way, settings of `TrainingConfig`.
 `--others`: an interpreter with segmentation-models-3D: its `Unet('resnet18')`, its Dice loss, Adam from 1e-3 to 1e-5
@@ -22,15 +23,17 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import show
 from masks import MASKS, read_mask
+from numpy.typing import NDArray
 
 from kits_core.geometry import GridMap, read_volume, restore_labels
 from kits_core.labels import Label
@@ -94,19 +97,28 @@ np.save(f"{folder}/found.npy", np.concatenate([one[0] if config.deep_supervision
 _SEGMENTATION_MODELS = """
 import keras
 import segmentation_models_3D as sm
+import tensorflow as tf
 
 keras.utils.set_random_seed(seed)
 model = sm.Unet("resnet18", input_shape=(64, 64, 64, 1), classes=3, activation="softmax", encoder_weights=None)
-model.compile(optimizer=keras.optimizers.Adam(), loss=sm.losses.DiceLoss())
+optimizer, loss_of = keras.optimizers.Adam(), sm.losses.DiceLoss()
+optimizer.build(model.trainable_variables)
+
+
+@tf.function  # train_on_batch of the Keras that it installs traces anew at each call
+def one(x, y):
+    with tf.GradientTape() as tape:
+        loss = loss_of(y, model(x, training=True))
+    optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
 
 
 def step(share, x, y):
-    model.optimizer.learning_rate = 1e-5 + (1e-3 - 1e-5) * (1 + math.cos(math.pi * share)) / 2
-    model.train_on_batch(x, np.eye(3, dtype=np.float32)[y[..., 0]])
+    optimizer.learning_rate = 1e-5 + (1e-3 - 1e-5) * (1 + math.cos(math.pi * share)) / 2
+    one(tf.constant(x), tf.constant(np.eye(3, dtype=np.float32)[y[..., 0]]))
 
 
 train(2, step)
-np.save(f"{folder}/found.npy", np.concatenate([model.predict_on_batch(one[None]) for one in validation]))
+np.save(f"{folder}/found.npy", np.concatenate([model.predict_on_batch(case[None]) for case in validation]))
 """
 
 _NNUNET = """
@@ -116,6 +128,7 @@ from torch import nn
 from torch.nn import functional as F
 
 torch.manual_seed(seed)
+device = "cuda" if torch.cuda.is_available() else "cpu"
 widths = (32, 64, 128, 256, 320)
 model = PlainConvUNet(
     1, len(widths), widths, nn.Conv3d, 3, (1, 2, 2, 2, 2), 2, 3, 2, conv_bias=True,
@@ -123,6 +136,7 @@ model = PlainConvUNet(
     nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True}, deep_supervision=True,
 )
 model.apply(model.initialize)
+model.to(device)
 optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
 shares = np.array([1, 1 / 2, 1 / 4, 0])  # an output for each level of the decoder; the coarsest does not count
 shares = shares / shares.sum()
@@ -139,7 +153,7 @@ def loss(logits, y):
 def step(share, x, y):
     optimizer.param_groups[0]["lr"] = 0.01 * (1 - share) ** 0.9
     optimizer.zero_grad()
-    x, y = torch.from_numpy(x).movedim(-1, 1), torch.from_numpy(y[..., 0]).long()
+    x, y = torch.from_numpy(x).movedim(-1, 1).to(device), torch.from_numpy(y[..., 0]).long().to(device)
     total = 0
     for level, (weight, logits) in enumerate(zip(shares, model(x))):
         if weight:
@@ -153,8 +167,8 @@ model.train()
 train(2, step)
 model.eval()
 with torch.no_grad():
-    cases = [torch.from_numpy(one[None]).movedim(-1, 1) for one in validation]
-    found = [model(one)[0].softmax(1).movedim(1, -1).numpy() for one in cases]
+    cases = [torch.from_numpy(one[None]).movedim(-1, 1).to(device) for one in validation]
+    found = [model(one)[0].softmax(1).movedim(1, -1).cpu().numpy() for one in cases]
 np.save(f"{folder}/found.npy", np.concatenate(found))
 """
 
@@ -193,13 +207,15 @@ def write_samples(names: Sequence[str], prepared: Path, out: Path, seed: int) ->
             done += 2
 
 
-def scores(found: Path, cases: Sequence[tuple[str, GridMap]]) -> tuple[float, ...]:
+def scores(found: Path, cases: Sequence[tuple[str, GridMap]], pool: ProcessPoolExecutor) -> tuple[float, ...]:
     """Mean Dice of kidney and tumour on the original grids: of the held-out cases, then of those never looked at."""
-    values = []
-    for (name, grid), probabilities in zip(cases, np.load(found), strict=True):
-        reference, labels = read_mask(MASKS / name)[0], restore_labels(probabilities, grid)
-        values.append([dice(labels == label, reference == label) for label in (Label.KIDNEY, Label.TUMOR)])
+    values = list(pool.map(_dice_of, cases, np.load(found)))
     return tuple(np.concatenate([np.mean(part, axis=0) for part in np.split(np.array(values), [CASES - TRAIN])]))
+
+
+def _dice_of(case: tuple[str, GridMap], probabilities: NDArray[np.float32]) -> list[float]:
+    reference, labels = read_mask(MASKS / case[0])[0], restore_labels(probabilities, case[1])
+    return [dice(labels == label, reference == label) for label in (Label.KIDNEY, Label.TUMOR)]
 
 
 def ways_of(given: argparse.Namespace) -> dict[str, tuple[str, str, tuple[str, ...]]]:
@@ -212,8 +228,20 @@ def ways_of(given: argparse.Namespace) -> dict[str, tuple[str, str, tuple[str, .
     if given.others:
         ways["segmentation-models-3D"] = (given.others, _SEGMENTATION_MODELS, ())
     if given.nnunet:
-        ways["nnU-Net's network and recipe"] = (given.nnunet, _NNUNET, ())
+        ways["nnU-Net"] = (given.nnunet, _NNUNET, ())
     return ways
+
+
+def steps_of(given: Sequence[str], ways: Iterable[str]) -> dict[str, int]:
+    """The steps of each way; none where it is the CPU's time that counts."""
+    if not given:
+        return {}
+    if len(given) == 1 and given[0].isdecimal():
+        return dict.fromkeys(ways, int(given[0]))
+    steps = {way: int(number) for way, number in (one.rsplit("=", 1) for one in given)}
+    if steps.keys() != set(ways):
+        raise SystemExit(f"--steps: expected a number for each of {', '.join(ways)}, got {', '.join(steps)}")
+    return steps
 
 
 def main() -> None:
@@ -223,7 +251,7 @@ def main() -> None:
     parser.add_argument("--others", help="an interpreter with segmentation-models-3D")
     parser.add_argument("--nnunet", help="an interpreter with torch and dynamic-network-architectures")
     parser.add_argument("--seconds", type=int, default=600, help="of CPU time")
-    parser.add_argument("--steps", type=int, default=0, help="instead of seconds")
+    parser.add_argument("--steps", nargs="+", default=[], help="instead of seconds: a number, or WAY=N for each way")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--presets", nargs="*", default=["reference", "strong"])
     parser.add_argument("--config")
@@ -232,9 +260,10 @@ def main() -> None:
         print(f"not run: no real masks at {MASKS}")
         return
     names = sorted(path.parent.name for path in MASKS.glob("case_*/segmentation.nii.gz"))
-    budget = {"steps": given.steps, "seconds": 0 if given.steps else given.seconds}
+    steps = steps_of(given.steps, ways_of(given))
     found: dict[str, list[tuple[float, ...]]] = {}
-    with tempfile.TemporaryDirectory() as name:
+    # Processes of their own: Keras's backend has threads, which a fork does not survive.
+    with tempfile.TemporaryDirectory() as name, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         out = Path(name)
         folder = given.painted or out / "painted"
         cases, prepared = prepare(folder, names), folder / "prepared"
@@ -248,11 +277,12 @@ def main() -> None:
             images = [recipe.standardise(recipe.central(image)) for image in stored]
             np.save(out / "validation.npy", np.stack(images)[..., None].astype(np.float32))
             for way, (python, code, words) in ways_of(given).items():
+                budget = {"steps": steps.get(way, 0), "seconds": 0 if steps else given.seconds}
                 command = [python, "-c", _CLOCK + code, str(out), str(seed), json.dumps(budget), *words]
                 said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-                found.setdefault(way, []).append(scores(out / "found.npy", held))
+                found.setdefault(way, []).append(scores(out / "found.npy", held, pool))
                 print(f"seed {seed}, {way}:", *(f"{value:.3f}" for value in found[way][-1]), f"({said})", flush=True)
-    spent = f"{given.steps} steps" if given.steps else f"{given.seconds} s of CPU"
+    spent = f"steps: {', '.join(given.steps)}" if steps else f"{given.seconds} s of CPU"
     rows = [_row(way, np.array(values)) for way, values in found.items()]
     show(f"learning, {spent}, seeds {', '.join(map(str, given.seeds))}", rows)
 

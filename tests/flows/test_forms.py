@@ -156,9 +156,9 @@ def test_a_preset_gives_what_was_not_chosen():
         "preset": "strong",
         "epochs": shown.pop("epochs"),
         "fold": shown.pop("fold"),
-        "more": shown | {"filters": 32},
+        "more": shown | {"filters": 24},
     }
-    assert TrainParameters.model_validate(sent).config == strong.model_copy(update={"filters": 32})
+    assert TrainParameters.model_validate(sent).config == strong.model_copy(update={"filters": 24})
     for asked in (sent, {"preset": "strong"}, given.model_dump(mode="json")):
         taken = TrainParameters.model_validate(asked)
         assert TrainParameters.model_validate(taken.model_dump(mode="json")) == taken
