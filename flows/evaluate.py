@@ -12,7 +12,7 @@ from prefect.futures import PrefectFuture
 from db.queries.evaluation import scores_over_time
 from flows.artifacts import link, markdown, picture, table
 from flows.fan_out import fan_out, task_runner
-from flows.outcomes import Reason, completed, reasons, stop_on
+from flows.outcomes import Reason, completed, reasons
 from flows.parameters import EvaluateParameters
 from flows.stage import stage
 from kits_core.errors import KitsError
@@ -96,7 +96,7 @@ def _evaluate(plan: EvaluationPlan) -> Evaluated:
         "predict", plan.missing, lambda case: _predict(case, plan), workers=_PREDICTED_AT_ONCE, name=_name
     )
     found = reasons(predicted, _name)
-    _stop_on(plan, [reason for reason in found if not reason.refused])
+    _stop_on_errors(plan, [reason for reason in found if not reason.refused])
     refused = {reason.case for reason in found}
     if refused and len(refused) == plan.cases:
         raise KitsError(f"expected some case to be predicted, got none of {plan.cases} (first: {found[0].text})")
@@ -108,7 +108,7 @@ def _evaluate(plan: EvaluationPlan) -> Evaluated:
     def score(case: CaseToEvaluate) -> list[PrefectFuture[None]]:
         return [score_missing_case.submit(case, plan) if case.name in refused else score_case.submit(case, plan, rules)]
 
-    _stop_on(plan, reasons(fan_out("evaluate", plan.missing, score, workers=plan.workers, name=_name), _name))
+    _stop_on_errors(plan, reasons(fan_out("evaluate", plan.missing, score, workers=plan.workers, name=_name), _name))
     written = write_report(plan.evaluation_id, plan.workers)
     complete_evaluation(plan.evaluation_id, written.path)
     return _tell(plan, written, sorted(refused))
@@ -148,8 +148,12 @@ def _name(case: CaseToEvaluate) -> str:
     return case.name
 
 
-def _stop_on(plan: EvaluationPlan, found: Sequence[Reason]) -> None:
-    stop_on(found, f"evaluation {plan.evaluation_id}", f"scores of {plan.cases} cases", "evaluate")
+def _stop_on_errors(plan: EvaluationPlan, found: Sequence[Reason]) -> None:
+    if found:
+        raise KitsError(
+            f"evaluation {plan.evaluation_id}: expected scores of {plan.cases} cases, got none of {len(found)} "
+            f"(first: {found[0].text}); mend these and run evaluate again, which goes on from here"
+        )
 
 
 def _some_cases(pictured: Mapping[str, Mapping[str, bytes]]) -> list[str]:

@@ -8,9 +8,10 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.artifacts import listed, markdown, overview, picture, table
 from flows.fan_out import fan_out, threads
-from flows.outcomes import Reason, completed, counted, reasons, section, stop_on_too_many
+from flows.outcomes import Reason, completed, counted, reasons, section
 from flows.parameters import IngestParameters
 from flows.stage import stage
+from kits_core.errors import KitsError
 from kits_core.source.preset import LICENCE, NAME
 from kits_core.source.transfer import TransferError
 from tasks.events import dataset_changed
@@ -90,10 +91,13 @@ def ingest(parameters: IngestParameters) -> Ingested:
     if done.brought_in:
         _leave_fingerprint(listing.dataset)
         dataset_changed(listing.dataset, source=parameters.source, brought_in=done.brought_in)
-    of = listing.chosen
-    allowed = parameters.allowed_failures
-    stop_on_too_many(refused, listing.dataset, of, allowed=allowed, became="in quarantine", verb="ingest")
-    return completed(done, counted([reason.text for reason in refused], f"of {of} cases in quarantine"))
+    if done.refused > parameters.allowed_failures * listing.chosen:
+        raise KitsError(
+            f"{listing.dataset}: expected at most {parameters.allowed_failures:.0%} of {listing.chosen} cases in "
+            f"quarantine, got {done.refused} (first: {refused[0].text}); see kits status, mend what it names and run "
+            "ingest again"
+        )
+    return completed(done, counted([reason.text for reason in refused], f"of {listing.chosen} cases in quarantine"))
 
 
 def _write_clinical(asked: SourceRequest, listing: Listing) -> list[str] | None:

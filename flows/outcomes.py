@@ -8,7 +8,7 @@ from prefect.states import Completed
 
 from flows.artifacts import table
 from flows.fan_out import Outcome
-from kits_core.errors import CaseError, KitsError, why
+from kits_core.errors import CaseError, why
 
 T = TypeVar("T")
 
@@ -26,24 +26,6 @@ def reasons(outcomes: Iterable[Outcome[T]], name: Callable[[T], str]) -> list[Re
     """The reasons of those that failed."""
     failed = [(name(outcome.item), outcome.error) for outcome in outcomes if outcome.error]
     return [Reason(case, why(case, error), isinstance(error, CaseError)) for case, error in failed]
-
-
-def stop_on(found: Sequence[Reason], of: str, expected: str, verb: str) -> None:
-    """Raise `KitsError` where there is a reason. `of`, `expected`: what the flow makes, and what it was to reach."""
-    if found:
-        raise KitsError(
-            f"{of}: expected {expected}, got none of {len(found)} (first: {found[0].text}); mend these and run {verb} "
-            "again, which goes on from here"
-        )
-
-
-def stop_on_too_many(found: Sequence[Reason], of: str, cases: int, *, allowed: float, became: str, verb: str) -> None:
-    """Raise `KitsError` where more than the share `allowed` of the cases have a reason. `became`: what, of these."""
-    if len(found) > allowed * cases:
-        raise KitsError(
-            f"{of}: expected at most {allowed:.0%} of {cases} cases {became}, got {len(found)} "
-            f"(first: {found[0].text}); see kits status, mend what it names and run {verb} again"
-        )
 
 
 def section(title: str, found: Sequence[Reason]) -> str:

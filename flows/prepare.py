@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from db.queries.prepare import prepared_of
 from flows.artifacts import markdown, overview, picture, table
 from flows.fan_out import fan_out, task_runner
-from flows.outcomes import Reason, completed, counted, reasons, section, stop_on, stop_on_too_many
+from flows.outcomes import Reason, completed, counted, reasons, section
 from flows.parameters import PrepareParameters
 from flows.stage import stage
 from kits_core.errors import KitsError
@@ -79,15 +79,23 @@ def _stop_on_problems(
     refused: Sequence[Reason],
     failed: Sequence[Reason],
 ) -> None:
-    stop_on(failed, plan.dataset, f"network inputs of {plan.ingested} cases", "prepare")
+    if failed:
+        raise KitsError(
+            f"{plan.dataset}: expected network inputs of {plan.ingested} cases, got none of {len(failed)} "
+            f"(first: {failed[0].text}); mend these and run prepare again, which goes on from here"
+        )
     lost = facts[facts["tumour kept"] < parameters.least_tumor_kept]
     if not lost.empty:
         raise KitsError(
             f"{', '.join(lost['case'])}: expected at least {parameters.least_tumor_kept:.0%} of the tumour inside the "
             f"grid, got {lost['tumour kept'].min():.1%}; choose a recipe with another frame"
         )
-    of, allowed = plan.ingested, parameters.allowed_failures
-    stop_on_too_many(refused, plan.dataset, of, allowed=allowed, became="to be refused", verb="prepare")
+    if len(refused) > parameters.allowed_failures * plan.ingested:
+        raise KitsError(
+            f"{plan.dataset}: expected at most {parameters.allowed_failures:.0%} of {plan.ingested} cases to be "
+            f"refused, got {len(refused)} (first: {refused[0].text}); see kits status, mend what it names and run "
+            "prepare again"
+        )
     if refused and len(refused) == plan.ingested:
         raise KitsError(f"expected some case to be prepared, got none of {plan.ingested} (first: {refused[0].text})")
 

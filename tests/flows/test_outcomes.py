@@ -1,9 +1,8 @@
-import pytest
 from prefect.client.schemas.objects import State
 
 from flows.fan_out import Outcome
-from flows.outcomes import Reason, completed, counted, reasons, section, stop_on, stop_on_too_many
-from kits_core.errors import CaseError, KitsError
+from flows.outcomes import Reason, completed, counted, reasons, section
+from kits_core.errors import CaseError
 
 REFUSED = Reason("case_00001", "case_00001: expected HU, got letters", refused=True)
 FAILED = Reason("case_00002", "case_00002: OSError: disk", refused=False)
@@ -16,28 +15,6 @@ def test_a_case_that_is_refused_is_told_from_one_that_fails():
     assert [(reason.case, reason.refused) for reason in found] == [("case_00001", True), ("case_00002", False)]
     assert found[0].text == str(error)
     assert "OSError: disk" in found[1].text
-
-
-def test_a_failure_stops_and_says_how_to_go_on():
-    stop_on([], "phantoms", "scores of 4 cases", "evaluate")
-    told = (
-        r"^phantoms: expected scores of 4 cases, got none of 2 \(first: case_00002: OSError: disk\); mend these and "
-        "run evaluate again, which goes on from here$"
-    )
-    with pytest.raises(KitsError, match=told):
-        stop_on([FAILED, REFUSED], "phantoms", "scores of 4 cases", "evaluate")
-
-
-@pytest.mark.parametrize(("allowed", "stops"), [(0.0, True), (0.24, True), (0.25, False), (1.0, False)])
-def test_as_many_refused_cases_as_allowed_do_not_stop(allowed, stops):
-    def ask():
-        stop_on_too_many([REFUSED], "phantoms", 4, allowed=allowed, became="in quarantine", verb="ingest")
-
-    if not stops:
-        ask()
-        return
-    with pytest.raises(KitsError, match=r"of 4 cases in quarantine, got 1 \(first: case_00001: .* run ingest again"):
-        ask()
 
 
 def test_a_section_has_a_row_a_case_and_is_left_out_without():
