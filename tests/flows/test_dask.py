@@ -63,6 +63,11 @@ def test_a_worker_that_is_killed_costs_its_case_a_second_try_and_no_more(ingeste
             time.sleep(0.05)
         os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 
+    def running():
+        asked = {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
+        return {run["id"] for run in api.post("task_runs/filter", json=asked).raise_for_status().json()}
+
+    before = running()  # those that other tests of this server left
     killer = threading.Thread(target=kill_one)
     killer.start()
     done = _on(cluster.scheduler_address, monkeypatch)(PrepareParameters(recipe=RECIPE))
@@ -71,9 +76,8 @@ def test_a_worker_that_is_killed_costs_its_case_a_second_try_and_no_more(ingeste
     assert rows("SELECT COUNT(*), COUNT(DISTINCT case_id) FROM prepared_case") == [(8, 8)]
     assert rows("SELECT * FROM open_problem") == []
     deadline = time.monotonic() + 30
-    running = {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
-    while left := api.post("task_runs/filter", json=running).raise_for_status().json():
-        assert time.monotonic() < deadline, [run["name"] for run in left]
+    while left := running() - before:
+        assert time.monotonic() < deadline, left
         time.sleep(0.5)
 
 
