@@ -65,9 +65,9 @@ def prepared_of(session: Session, recipe_id: int, case_ids: Iterable[int] | None
 
 def current_of(session: Session, recipe_id: int) -> dict[int, PreparedCase]:
     """Those that were made from the files that their cases have now: all but what the view `stale` names."""
-    query = text("SELECT s.number FROM stale s WHERE s.what = 'prepared_case'")
-    stale = set(session.scalars(query))
-    return {case_id: row for case_id, row in prepared_of(session, recipe_id).items() if row.id not in stale}
+    rows = prepared_of(session, recipe_id)  # first: it also writes what the session has not written yet
+    stale = set(session.scalars(text("SELECT s.number FROM stale s WHERE s.what = 'prepared_case'")))
+    return {case_id: row for case_id, row in rows.items() if row.id not in stale}
 
 
 def record_prepared(

@@ -66,13 +66,13 @@ def test_a_prepared_case_is_current_until_a_raw_file_changes(settings, small, fi
             file = ingest.record_file(session, case, kind, file_facts("changed"))
             assert list(prepare.current_of(session, small.recipe)) == [small.cases[0], small.cases[2]]
             file.sha256 = f"sha-{kind}-1"
+            assert list(prepare.current_of(session, small.recipe)) == small.cases[:3]
 
 
 def test_a_reference_that_comes_later_makes_a_prepared_case_old(settings, small):
     with catalog_session(settings) as session:
         row = prepare.prepared_of(session, small.recipe)[small.cases[1]]
         row.source_segmentation_sha256 = None
-        session.flush()
         assert list(prepare.current_of(session, small.recipe)) == [small.cases[0], small.cases[2]]
 
 
@@ -80,7 +80,6 @@ def test_a_reference_that_comes_later_makes_a_prepared_case_old(settings, small)
 def test_a_case_that_has_lost_a_file_has_nothing_current(settings, small, kind):
     with catalog_session(settings) as session:
         session.delete(session.get_one(Case, small.cases[1]).file(kind))
-        session.flush()
         assert list(prepare.current_of(session, small.recipe)) == [small.cases[0], small.cases[2]]
 
 
@@ -89,7 +88,6 @@ def test_a_case_without_a_reference_is_current_without_one(settings, small):
         row = prepare.prepared_of(session, small.recipe)[small.cases[1]]
         session.delete(row.case.file(FileKind.SEGMENTATION))
         row.source_segmentation_sha256 = None
-        session.flush()
         assert list(prepare.current_of(session, small.recipe)) == small.cases[:3]
 
 
